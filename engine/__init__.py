@@ -1,0 +1,1 @@
+"""Batches in, batches out: log, state, operators and runners; knows Arrow and DuckDB, not KSQL."""

@@ -1,0 +1,137 @@
+"""The one execution primitive: a DuckDB statement prepared once over named feeds.
+
+A feed is a Python object that DuckDB reads through Arrow's C stream; its schema is fixed, the batch
+behind it changes. EXECUTE then reads the new batch with no parsing, binding or planning, which costs
+0.3-0.6 ms for a small batch against 1-2 ms for a fresh statement.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import duckdb
+import pyarrow as pa
+
+_MAX_RESULT_ROWS = 1 << 22
+_names = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class ArrowFunction:
+    """A vectorised Python function that a kernel's SQL calls by name.
+
+    name       unique per implementation and argument types
+    arguments  DuckDB types
+    returns    DuckDB type
+    run        Arrow arrays in, one of equal length out; it handles nulls itself
+    volatile   gives another value each time (no constant folding)
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    returns: str
+    run: Callable[..., pa.Array] = field(compare=False)
+    volatile: bool = False
+
+
+class Feed:
+    """What a kernel reads: an Arrow stream whose batch is set before each run."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self.schema = schema
+        self.batches: Sequence[pa.RecordBatch] = ()
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        reader = pa.RecordBatchReader.from_batches(self.schema, self.batches)
+        return reader.__arrow_c_stream__(requested_schema)
+
+    def __arrow_c_schema__(self) -> object:
+        return self.schema.__arrow_c_schema__()
+
+
+class Workspace:
+    """A DuckDB connection of its own for one query: its feeds, prepared statements and functions.
+
+    External access is off and the configuration locked, since the SQL that runs here holds users'
+    expressions. Not thread-safe: one thread at a time.
+    """
+
+    def __init__(self, threads: int = 1) -> None:
+        self.connection = duckdb.connect(":memory:", config={"threads": threads})
+        self.connection.execute("SET enable_external_access = false")
+        self.connection.execute("SET TimeZone = 'UTC'")
+        self.connection.execute("SET lock_configuration = true")
+        self._functions: dict[str, ArrowFunction] = {}
+
+    def kernel(
+        self,
+        sql: str,
+        feeds: Mapping[str, pa.Schema],
+        functions: Sequence[ArrowFunction] = (),
+    ) -> Kernel:
+        """Prepare `sql`, in which `{name}` stands for the feed called `name`.
+
+        raises  duckdb.Error if the statement does not bind
+        """
+        for function in functions:
+            self.register(function)
+        return Kernel(self.connection, sql, feeds)
+
+    def register(self, function: ArrowFunction) -> None:
+        """Make a Python function callable by name; the same one again is no work."""
+        if function.name in self._functions:
+            return
+        self.connection.create_function(
+            function.name,
+            function.run,
+            list(function.arguments),
+            function.returns,
+            type="arrow",
+            null_handling="special",
+            side_effects=function.volatile,
+        )
+        self._functions[function.name] = function
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+class Kernel:
+    """A prepared statement; `run` gives it batches and takes the result as one batch."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, sql: str, feeds: Mapping[str, pa.Schema]) -> None:
+        number = next(_names)
+        self._connection = connection
+        self._statement = f"kernel_{number}"
+        self._feeds = {name: Feed(schema) for name, schema in feeds.items()}
+        for name, feed in self._feeds.items():
+            registered = f"feed_{number}_{name}"
+            connection.register(registered, feed)
+            sql = sql.replace("{" + name + "}", registered)
+        connection.execute(f"PREPARE {self._statement} AS {sql}")
+        self._execute = f"EXECUTE {self._statement}"
+
+    def run(self, **batches: pa.RecordBatch) -> pa.RecordBatch:
+        """Run over one batch per feed; gives the result in one piece, in the statement's order.
+
+        raises  duckdb.Error if an expression fails on a row
+        """
+        for name, feed in self._feeds.items():
+            feed.batches = (batches[name],)
+        try:
+            reader = self._connection.execute(self._execute).to_arrow_reader(_MAX_RESULT_ROWS)
+            return one_batch(reader.schema, list(reader))
+        finally:
+            for feed in self._feeds.values():
+                feed.batches = ()
+
+
+def one_batch(schema: pa.Schema, batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    """Several batches of one schema as one."""
+    if len(batches) == 1:
+        return batches[0]
+    if not batches:
+        return pa.RecordBatch.from_arrays([pa.array([], f.type) for f in schema], schema=schema)
+    return pa.concat_batches(batches)

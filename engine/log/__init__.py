@@ -1,0 +1,1 @@
+"""The append-only log: topics, partitions, segments, frames."""

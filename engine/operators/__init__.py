@@ -1,0 +1,1 @@
+"""Operators: one file each; batches in, batches out."""

@@ -1,0 +1,1 @@
+"""State: key index, row store, changelogs."""

@@ -1,0 +1,1 @@
+"""The terminal: command line, interactive shell, rendering; speaks only to the public API."""

@@ -1,0 +1,1 @@
+"""A streaming SQL database in one process."""

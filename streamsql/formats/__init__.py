@@ -1,0 +1,1 @@
+"""Formats: typed columns to bytes and back."""

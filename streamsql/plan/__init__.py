@@ -1,0 +1,1 @@
+"""Meaning: from a syntax tree and the catalog to an operator graph."""
