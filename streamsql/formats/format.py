@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import pyarrow as pa
-
+from streamsql.engine.codec import Decoded, Decoder, Encoder
 from streamsql.engine.kernel import Workspace
 from streamsql.schema import Column
+
+__all__ = ["Decoded", "Decoder", "Encoder", "Format", "Layout", "SchemaStore"]
 
 
 class SchemaStore(Protocol):
@@ -48,34 +49,6 @@ class Layout:
     properties: Mapping[str, str] = field(default_factory=dict)
     topic: str = ""
     schemas: SchemaStore | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """What a batch of payloads says.
-
-    columns    one array per wanted column, its Arrow type that of the column, null where the payload is
-               null or bad; each as long as the input
-    bad        int64[k]: rows that could not be read, rising
-    reasons    k texts, one for each bad row, with a path such as $.ADDRESS.ZIP[2] where there is one
-    """
-
-    columns: tuple[pa.Array, ...]
-    bad: Sequence[int] = ()
-    reasons: Sequence[str] = ()
-
-
-class Decoder(Protocol):
-    def decode(self, payloads: pa.Array) -> Decoded:
-        """Read binary[n] (struct[n] for ARROW); a null payload gives nulls and is not bad."""
-
-
-class Encoder(Protocol):
-    def encode(self, columns: Sequence[pa.Array], absent: pa.BooleanArray | None = None) -> pa.Array:
-        """Write one payload per row; rows where `absent` is true get a null payload (a tombstone, no key).
-
-        raises  DataError if a value cannot be written, naming the column
-        """
 
 
 class Format(ABC):

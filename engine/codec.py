@@ -1,0 +1,44 @@
+"""Where bytes meet columns: what the engine asks of a format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import pyarrow as pa
+
+from streamsql.engine.kernel import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What a batch of payloads says.
+
+    columns    one array per wanted column, its Arrow type that of the column, null where the payload is
+               null or bad; each as long as the input
+    bad        int64[k]: rows that could not be read, rising
+    reasons    k texts, one for each bad row, with a path such as $.ADDRESS.ZIP[2] where there is one
+    """
+
+    columns: tuple[pa.Array, ...]
+    bad: Sequence[int] = ()
+    reasons: Sequence[str] = ()
+
+
+class Decoder(Protocol):
+    def decode(self, payloads: pa.Array) -> Decoded:
+        """Read binary[n] (struct[n] for ARROW); a null payload gives nulls and is not bad."""
+
+
+class Encoder(Protocol):
+    def encode(self, columns: Sequence[pa.Array], absent: pa.BooleanArray | None = None) -> pa.Array:
+        """Write one payload per row; rows where `absent` is true get a null payload (a tombstone, no key).
+
+        raises  DataError if a value cannot be written, naming the column
+        """
+
+
+OpenDecoder = Callable[[Workspace], Decoder]
+OpenEncoder = Callable[[Workspace], Encoder]
+"""A codec prepares its kernels in the workspace of the query that uses it."""

@@ -1,0 +1,202 @@
+"""The log as the rest of the engine sees it: topics, partitions, records, atomic commits.
+
+A record is (key, value, timestamp, headers); a batch of them is an Arrow record batch as
+`streamsql.engine.log.records` describes. A record's place is (topic, partition, offset): offsets only
+ever rise, and may have gaps.
+
+Readers see committed records only. `append` commits its one batch by itself; `commit` makes any number
+of batches, the offsets a writer has consumed and its metadata visible together, or not at all.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import pyarrow as pa
+
+from streamsql.errors import PlanError
+
+CLEANUP_POLICIES = ("delete", "compact", "compact,delete")
+
+
+class TopicPartition(NamedTuple):
+    """One ordered part of a topic."""
+
+    topic: str
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class TopicConfig:
+    """How a topic is cut into partitions and how long it keeps its records.
+
+    partitions       count, fixed from below: it may grow, never shrink
+    cleanup          "delete", "compact" or "compact,delete"
+    retention_ms     records older than this may be dropped; None keeps them
+    retention_bytes  bytes a partition may hold before its oldest segments go; None keeps them
+    segment_bytes    a segment file is closed, and the next begun, when it would grow past this
+    segment_ms       ... or when a record is this much later than the segment's first one; None: never
+    properties       free text for the layers above
+
+    raises  PlanError for a value out of range
+    """
+
+    partitions: int = 1
+    cleanup: str = "delete"
+    retention_ms: int | None = None
+    retention_bytes: int | None = None
+    segment_bytes: int = 256 * 1024 * 1024
+    segment_ms: int | None = 7 * 24 * 3600 * 1000
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.cleanup not in CLEANUP_POLICIES:
+            raise PlanError(
+                f"cleanup policy '{self.cleanup}' of a topic is none of {', '.join(CLEANUP_POLICIES)}",
+                code="LOG-TOPIC-CONFIG",
+            )
+        for name, value, least in (
+            ("partitions", self.partitions, 1),
+            ("retention_ms", self.retention_ms, 0),
+            ("retention_bytes", self.retention_bytes, 0),
+            ("segment_bytes", self.segment_bytes, 1),
+            ("segment_ms", self.segment_ms, 1),
+        ):
+            if value is not None and value < least:
+                raise PlanError(
+                    f"{name} of a topic is {value}, and must be {least} or more", code="LOG-TOPIC-CONFIG"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class CommitRecord:
+    """What a writer's commits have come to.
+
+    sequence  how many times the writer has tried to commit, this time included; from 1
+    offsets   next offset to consume, per partition: the latest of every commit that named the partition
+    metadata  what the latest commit that gave metadata gave
+    """
+
+    writer: str
+    sequence: int
+    offsets: Mapping[TopicPartition, int]
+    metadata: Mapping[str, Any]
+
+
+Append = tuple[str, int, pa.RecordBatch]
+"""Topic, partition, batch."""
+
+Listener = Callable[[str], None]
+"""Called with the name of a topic that has new records."""
+
+
+class Log(ABC):
+    """Topics and their records. Every method may be called from any thread.
+
+    raises  PlanError     LOG-UNKNOWN-TOPIC, LOG-UNKNOWN-PARTITION, LOG-TOPIC-EXISTS, LOG-TOPIC-NAME
+            DataError     LOG-CORRUPT, LOG-OFFSET-OUT-OF-RANGE
+            ExternalError the disk, the lock or the network failed; the message says what to do
+            InternalError LOG-BAD-BATCH for a batch that is none, LOG-CLOSED after `close`
+    """
+
+    @abstractmethod
+    def create_topic(self, name: str, config: TopicConfig) -> None:
+        """Make a topic; it is durable on return. PlanError LOG-TOPIC-EXISTS if there is one."""
+
+    @abstractmethod
+    def alter_topic(self, name: str, config: TopicConfig) -> None:
+        """Give a topic other settings. Partitions may be added, not taken away (PlanError)."""
+
+    @abstractmethod
+    def delete_topic(self, name: str) -> None:
+        """Drop a topic and its records. Batches already read from it stay valid."""
+
+    @abstractmethod
+    def topics(self) -> list[str]:
+        """Names of all topics, sorted."""
+
+    @abstractmethod
+    def has_topic(self, name: str) -> bool:
+        """Whether there is a topic of this name."""
+
+    @abstractmethod
+    def topic_config(self, name: str) -> TopicConfig:
+        """The settings of a topic."""
+
+    @abstractmethod
+    def append(self, topic: str, partition: int, batch: pa.RecordBatch) -> int:
+        """Add a batch at the end of a partition and give the offset of its first record.
+
+        On return the batch is visible, and as durable as the flush policy promises. If it raises,
+        nothing was added. A batch without rows adds nothing and gives the next offset.
+        """
+
+    @abstractmethod
+    def read(self, topic: str, partition: int, offset: int, max_rows: int) -> list[pa.RecordBatch]:
+        """Committed records from `offset` on, at most `max_rows`, in the batches they came in.
+
+        Each batch has a further first column `offset` (int64); the first and the last may be slices.
+        [] at the end. DataError LOG-OFFSET-OUT-OF-RANGE before the start or past the end; DataError
+        LOG-CORRUPT, naming partition, offset and file, when the next record cannot be read: what lies
+        before it is given first.
+        """
+
+    @abstractmethod
+    def start_offset(self, topic: str, partition: int) -> int:
+        """The smallest offset that can be read."""
+
+    @abstractmethod
+    def end_offset(self, topic: str, partition: int) -> int:
+        """The offset after the last committed record."""
+
+    @abstractmethod
+    def offset_for_time(self, topic: str, partition: int, timestamp_ms: int) -> int:
+        """Offset of the first committed record with this timestamp or a later one; else the end."""
+
+    @abstractmethod
+    def commit(
+        self,
+        writer: str,
+        appends: Sequence[Append],
+        offsets: Mapping[TopicPartition, int] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> dict[TopicPartition, int]:
+        """Make batches, consumed offsets and metadata visible together, or nothing of it.
+
+        offsets   next offset to consume per partition; partitions left out keep what they had
+        metadata  anything JSON can say; None keeps what the writer had
+        gives     per partition written, the offset of its first record from this commit
+
+        If it raises, nothing was committed. One writer commits from one thread at a time.
+        """
+
+    @abstractmethod
+    def committed(self, writer: str) -> CommitRecord | None:
+        """What the writer's commits have come to; None for a writer that never committed."""
+
+    @abstractmethod
+    def forget(self, writer: str) -> None:
+        """Drop what is known of a writer; its records stay. Nothing happens for an unknown one."""
+
+    @abstractmethod
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener(topic)` after new records of a topic are visible; gives the way to stop it.
+
+        It runs in the writer's thread and must be quick: set an event, no more.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let everything go; a second call does nothing. Batches already read stay valid."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

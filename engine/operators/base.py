@@ -1,0 +1,75 @@
+"""What an operator is: batches in, batches out, its state behind `stores`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import pyarrow as pa
+
+from streamsql.engine.kernel import Workspace
+from streamsql.engine.problems import Problems
+
+
+class Store(Protocol):
+    """State of an operator that outlives the process: it is what its changelog says.
+
+    A changelog record has the form of any record: key struct<..>, value struct<..> or null when the
+    key was dropped, timestamp int64 (ms).
+    """
+
+    name: str
+
+    def drain(self) -> pa.RecordBatch | None:
+        """The rows changed since the last call, each key once, as changelog records; None if none."""
+
+    def restore(self, records: pa.RecordBatch) -> None:
+        """Apply changelog records; later ones win."""
+
+    @property
+    def rows(self) -> int: ...
+
+    @property
+    def bytes(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What an operator may use while it runs: the query's DuckDB workspace and its problems."""
+
+    workspace: Workspace
+    problems: Problems
+
+
+class Operator(ABC):
+    """A node of a running query.
+
+    stores  its durable state, () if it keeps none
+    """
+
+    stores: Sequence[Store] = ()
+
+    @abstractmethod
+    def process(self, *inputs: pa.RecordBatch | None) -> pa.RecordBatch | None:
+        """Take one micro-batch, an input per edge (None: nothing there), and give what follows from it.
+
+        Rows of all inputs of one call carry `$seq` in one order of processing; the output's rows are
+        in that order too. None stands for an empty batch.
+        """
+
+    def snapshot(self) -> pa.RecordBatch | None:
+        """The table this operator's output stands for, `$weight` 1 everywhere; None if it keeps none."""
+        return None
+
+
+class Spec(Protocol):
+    """The frozen settings of an operator; `open` makes the running one."""
+
+    output: pa.Schema
+
+    def open(self, context: Context) -> Operator: ...
+
+    def describe(self) -> str:
+        """One line for EXPLAIN."""

@@ -1,0 +1,82 @@
+"""A stage: adjacent stateless steps fused into one kernel, and its twin for batches with bad rows.
+
+The plain statement runs first. Only if it raises does the safe twin run over the same batch: it has
+every expression that can fail under TRY, so that one bad row neither stops the query nor takes its
+neighbours along. The twin has two more columns:
+
+    $errors   VARCHAR[]  the expressions that failed in this row, as SQL text; empty if none did
+    $dropped  BOOLEAN    the row is only there to report its errors (a WHERE failed on it)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from streamsql.engine.batch import TIME
+from streamsql.engine.kernel import ArrowFunction, Kernel, Workspace
+from streamsql.engine.problems import Problems
+
+ERRORS = "$errors"
+DROPPED = "$dropped"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The SQL of a stage over the feed `{input}`.
+
+    sql        gives exactly the columns of `output`, in its order, rows in the input's order
+    safe_sql   the twin; gives `output` and the two columns above; None if nothing can fail
+    input      schema of the batches that come in; the kernel reads only what it uses
+    """
+
+    sql: str
+    safe_sql: str | None
+    input: pa.Schema
+    output: pa.Schema
+    functions: tuple[ArrowFunction, ...] = ()
+
+
+class StageKernel:
+    """A stage, prepared."""
+
+    def __init__(self, stage: Stage, workspace: Workspace, problems: Problems) -> None:
+        self.stage = stage
+        self._workspace = workspace
+        self._problems = problems
+        self._plain = workspace.kernel(stage.sql, {"input": stage.input}, stage.functions)
+        self._safe: Kernel | None = None
+
+    def run(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The stage's rows for a batch; what fails is reported to the problems, not raised."""
+        try:
+            return self._plain.run(input=batch)
+        except duckdb.Error as error:
+            if self.stage.safe_sql is None:
+                raise
+            return self._run_safely(batch, str(error))
+
+    def _run_safely(self, batch: pa.RecordBatch, reason: str) -> pa.RecordBatch:
+        if self._safe is None:
+            assert self.stage.safe_sql is not None
+            self._safe = self._workspace.kernel(
+                self.stage.safe_sql, {"input": self.stage.input}, self.stage.functions
+            )
+        rows = self._safe.run(input=batch)
+        errors = rows.column(ERRORS)
+        failed = rows.filter(pc.greater(pc.fill_null(pc.list_value_length(errors), 0), 0))
+        self._report(failed, reason)
+        kept = rows.filter(pc.invert(pc.fill_null(rows.column(DROPPED), False)))
+        return kept.select(self.stage.output.names)
+
+    def _report(self, failed: pa.RecordBatch, reason: str) -> None:
+        expressions: Sequence[list[str]] = failed.column(ERRORS).to_pylist()
+        first_line = reason.splitlines()[0]
+        times = failed.column(TIME).to_pylist()
+        # Failing rows are the exception; each one gets an entry of its own.
+        for time, failing in zip(times, expressions, strict=True):
+            self._problems.expression_failed(time, "; ".join(failing), first_line)
