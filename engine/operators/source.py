@@ -1,0 +1,223 @@
+"""Source: raw records of one topic to a batch of typed columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from streamsql.engine.batch import (
+    HEADERS,
+    NULL_VALUE,
+    OFFSET,
+    PARTITION,
+    SEQ,
+    TIME,
+    WEIGHT,
+    WINDOW_END,
+    WINDOW_START,
+)
+from streamsql.engine.codec import Decoded, OpenDecoder
+from streamsql.engine.kernel import ArrowFunction, Kernel
+from streamsql.engine.operators.base import Context, Operator
+from streamsql.engine.problems import Problem, cut
+from streamsql.engine.windowed_keys import WindowedKey, split_windowed_keys
+from streamsql.errors import DataError
+
+HEADERS_TYPE = pa.list_(pa.struct([("KEY", pa.string()), ("VALUE", pa.binary())]))
+
+
+@dataclass(frozen=True, slots=True)
+class EventTime:
+    """Where a record's time comes from when it is not the record's own timestamp.
+
+    sql     BIGINT milliseconds over the source's columns; it may raise
+    throws  an unreadable time ends the query instead of dropping the record
+    """
+
+    sql: str
+    functions: tuple[ArrowFunction, ...] = ()
+    throws: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Reads a topic as a stream or as a table's upserts.
+
+    key, value        the wanted columns, in the order of the decoders' results
+    is_table          a null value is a tombstone (`$weight` -1), a record without a key is dropped
+    windowed_key      the key bytes carry window bounds: adds `$start`, `$end`
+    keeps_null_values stream records with a null value pass, marked in `$null`; else they are dropped
+    """
+
+    topic: str
+    key: tuple[pa.Field, ...]
+    value: tuple[pa.Field, ...]
+    key_decoder: OpenDecoder | None
+    value_decoder: OpenDecoder | None
+    is_table: bool = False
+    windowed_key: WindowedKey | None = None
+    keeps_null_values: bool = False
+    with_offset: bool = False
+    with_headers: bool = False
+    event_time: EventTime | None = None
+
+    @property
+    def output(self) -> pa.Schema:
+        meta = [pa.field(TIME, pa.int64()), pa.field(SEQ, pa.int64()), pa.field(PARTITION, pa.int32())]
+        if self.with_offset:
+            meta.append(pa.field(OFFSET, pa.int64()))
+        if self.with_headers:
+            meta.append(pa.field(HEADERS, HEADERS_TYPE))
+        if self.is_table:
+            meta.append(pa.field(WEIGHT, pa.int8()))
+        elif self.keeps_null_values:
+            meta.append(pa.field(NULL_VALUE, pa.bool_()))
+        if self.windowed_key:
+            meta += [pa.field(WINDOW_START, pa.int64()), pa.field(WINDOW_END, pa.int64())]
+        return pa.schema([*self.key, *self.value, *meta])
+
+    def open(self, context: Context) -> SourceOperator:
+        return SourceOperator(self, context)
+
+    def describe(self) -> str:
+        kind = "table" if self.is_table else "stream"
+        columns = ", ".join(f.name for f in (*self.key, *self.value))
+        return f"source {kind} of topic {self.topic}: {columns or 'no columns'}"
+
+
+class SourceOperator(Operator):
+    """`process` takes raw records: key, value, timestamp, [headers], `$partition`, `$offset`, `$seq`."""
+
+    def __init__(self, spec: Source, context: Context) -> None:
+        self.spec = spec
+        self._context = context
+        self._key = spec.key_decoder(context.workspace) if spec.key_decoder else None
+        self._value = spec.value_decoder(context.workspace) if spec.value_decoder else None
+        self._time: Kernel | None = None
+        self._safe_time: Kernel | None = None
+
+    def process(self, *inputs: pa.RecordBatch | None) -> pa.RecordBatch | None:
+        (raw,) = inputs
+        if raw is None or not raw.num_rows:
+            return None
+        self._context.problems.counters.read += raw.num_rows
+        spec = self.spec
+        keep = np.ones(raw.num_rows, dtype=bool)
+        columns: list[pa.Array] = []
+        keys = raw.column("key")
+        bounds: tuple[pa.Array, pa.Array] | None = None
+        if spec.windowed_key:
+            keys, *found = split_windowed_keys(keys, spec.windowed_key)
+            bounds = (found[0], found[1])
+        if self._key:
+            columns += self._take_in(self._key.decode(keys), raw, "key", keep)
+        if self._value:
+            columns += self._take_in(self._value.decode(raw.column("value")), raw, "value", keep)
+        nulls = raw.column("value").is_null() if raw.column("value").null_count else None
+        if spec.is_table and raw.column("key").null_count:
+            keep &= ~_mask(raw.column("key").is_null())
+        if nulls is not None and not spec.is_table and not spec.keeps_null_values:
+            keep &= ~_mask(nulls)
+        arrays = [*columns, raw.column("timestamp"), raw.column(SEQ), raw.column(PARTITION)]
+        if spec.with_offset:
+            arrays.append(raw.column(OFFSET))
+        if spec.with_headers:
+            arrays.append(_headers(raw))
+        if spec.is_table:
+            arrays.append(_weights(raw.num_rows, nulls))
+        elif spec.keeps_null_values:
+            arrays.append(nulls if nulls is not None else pa.array(np.zeros(raw.num_rows, dtype=bool)))
+        if bounds:
+            arrays += bounds
+        batch = pa.RecordBatch.from_arrays(arrays, schema=spec.output)
+        if spec.event_time:
+            batch = self._with_event_time(batch, spec.event_time, raw, nulls, keep)
+        keep &= batch.column(TIME).to_numpy() >= 0
+        if not keep.all():
+            batch = batch.filter(pa.array(keep))
+        return batch if batch.num_rows else None
+
+    def _take_in(
+        self, decoded: Decoded, raw: pa.RecordBatch, side: str, keep: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    ) -> Sequence[pa.Array]:
+        # Only records that could not be read come here one by one; each gets its own entry.
+        for row, reason in zip(decoded.bad, decoded.reasons, strict=True):
+            self._context.problems.record_skipped(self._problem("DESERIALIZATION", f"{side}: {reason}", raw, row, side))
+            keep[row] = False
+        return decoded.columns
+
+    def _with_event_time(
+        self,
+        batch: pa.RecordBatch,
+        event_time: EventTime,
+        raw: pa.RecordBatch,
+        nulls: pa.Array | None,
+        keep: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    ) -> pa.RecordBatch:
+        times, reason = self._extract(batch, event_time)
+        if nulls is not None and self.spec.is_table:
+            # A tombstone has no value columns: it keeps the time it was written with.
+            times = pc.if_else(pc.and_(nulls, times.is_null()), batch.column(TIME), times)
+        if times.null_count:
+            lost = _mask(times.is_null()) & keep
+            if event_time.throws and lost.any():
+                raise DataError(f"a record of topic {self.spec.topic} has no readable time: {reason}", code="DATA-TIME")
+            for row in np.flatnonzero(lost):
+                self._context.problems.record_skipped(self._problem("TIMESTAMP", reason, raw, int(row), "value"))
+            keep &= ~lost
+            times = pc.fill_null(times, -1)
+        return batch.set_column(batch.schema.get_field_index(TIME), TIME, times)
+
+    def _extract(self, batch: pa.RecordBatch, event_time: EventTime) -> tuple[pa.Array, str]:
+        workspace = self._context.workspace
+        feeds = {"input": self.spec.output}
+        if self._time is None:
+            self._time = workspace.kernel(f"SELECT {event_time.sql} AS t FROM {{input}}", feeds, event_time.functions)
+        try:
+            return self._time.run(input=batch).column(0), "the time is null"
+        except duckdb.Error as error:
+            if self._safe_time is None:
+                self._safe_time = workspace.kernel(
+                    f"SELECT TRY({event_time.sql}) AS t FROM {{input}}", feeds, event_time.functions
+                )
+            return self._safe_time.run(input=batch).column(0), str(error).splitlines()[0]
+
+    def _problem(self, kind: str, reason: str, raw: pa.RecordBatch, row: int, side: str) -> Problem:
+        payload = raw.column(side)[row].as_py()
+        text = payload.decode("utf-8", "backslashreplace") if isinstance(payload, bytes) else str(payload)
+        return Problem(
+            kind,
+            reason,
+            time_ms=raw.column("timestamp")[row].as_py(),
+            topic=self.spec.topic,
+            partition=raw.column(PARTITION)[row].as_py(),
+            offset=raw.column(OFFSET)[row].as_py(),
+            text=cut(text),
+        )
+
+
+def _mask(flags: pa.Array) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    mask: np.ndarray[tuple[int], np.dtype[np.bool_]] = flags.to_numpy(zero_copy_only=False)
+    return mask
+
+
+def _weights(rows: int, tombstones: pa.Array | None) -> pa.Array:
+    weights = np.ones(rows, dtype=np.int8)
+    if tombstones is not None:
+        weights[_mask(tombstones)] = -1
+    return pa.array(weights)
+
+
+def _headers(raw: pa.RecordBatch) -> pa.Array:
+    index = raw.schema.get_field_index("headers")
+    if index < 0:
+        return pa.array([[]] * raw.num_rows, type=HEADERS_TYPE)
+    headers = raw.column(index)
+    entries = headers.values.flatten()
+    items = pa.StructArray.from_arrays(entries, fields=list(HEADERS_TYPE.value_type))
+    return pa.ListArray.from_arrays(headers.offsets, items, type=HEADERS_TYPE)

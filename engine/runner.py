@@ -1,0 +1,249 @@
+"""A runner: one persistent query's loop over the log, in a thread of its own.
+
+    read a micro-batch · run it through the task · commit · wait for new data
+
+The batch is whatever has come, up to `max_batch_rows`: it grows with the backlog and shrinks to single
+records when the query has caught up. A commit makes the sink's records, the changes of the state and
+the consumed offsets visible at once; it happens as soon as the query has caught up, else every
+`commit_interval_ms`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from streamsql.engine.graph import Graph
+from streamsql.engine.inputs import Inputs
+from streamsql.engine.log.log import Log, TopicConfig, TopicPartition
+from streamsql.engine.problems import Problem
+from streamsql.engine.task import Task
+from streamsql.errors import InternalError, StreamSQLError
+
+RUNNING, PAUSED, FAILED, STOPPED = "RUNNING", "PAUSED", "ERROR", "STOPPED"
+
+_RESTORE_ROWS = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerSettings:
+    """How often and how much.
+
+    commit_interval_ms  at most this long between commits while there is a backlog
+    max_batch_rows      rows of a micro-batch, at most
+    max_pending_rows    output rows that may wait for a commit before one is made at once
+    """
+
+    commit_interval_ms: int = 100
+    max_batch_rows: int = 1 << 18
+    max_pending_rows: int = 1 << 20
+
+
+class Runner:
+    """Owns a task from `start` to `stop`; every method may be called from any thread.
+
+    state     RUNNING, PAUSED, ERROR (see `error`) or STOPPED
+    log_problems  called before each commit with the problems since the last one
+    """
+
+    def __init__(
+        self,
+        name: str,
+        graph: Graph,
+        log: Log,
+        settings: RunnerSettings | None = None,
+        log_problems: Callable[[Sequence[Problem]], None] = lambda problems: None,
+        from_latest: bool = False,
+    ) -> None:
+        self.name = name
+        self.graph = graph
+        self.state = PAUSED
+        self.error: StreamSQLError | None = None
+        self._log = log
+        self._settings = settings or RunnerSettings()
+        self._log_problems = log_problems
+        self.task = Task(graph)
+        self._stores = [(changelog_topic(name, store), kept) for store, kept in self.task.stores()]
+        self._restore()
+        committed = log.committed(name)
+        start = dict(committed.offsets) if committed else {}
+        self._inputs = Inputs(log, graph, start_positions(log, graph, start, from_latest))
+        self._committed = dict(self._inputs.positions)
+        self._lock = threading.RLock()
+        self._wake = threading.Event()
+        self._moved = threading.Condition()
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+        self._unsubscribe: Callable[[], None] = lambda: None
+        self.last_commit_ms: int | None = None
+
+    def start(self) -> None:
+        """Begin to run; nothing happens if it runs already."""
+        if self._thread is not None:
+            self.resume()
+            return
+        topics = frozenset(self.graph.topics())
+        self._unsubscribe = self._log.subscribe(lambda topic: self._wake.set() if topic in topics else None)
+        self.state = RUNNING
+        self._thread = threading.Thread(target=self._run, name=f"query {self.name}", daemon=True)
+        self._thread.start()
+
+    def pause(self) -> None:
+        """Stop reading after the batch at hand; state and offsets stay."""
+        if self.state == RUNNING:
+            self.state = PAUSED
+
+    def resume(self) -> None:
+        if self.state == PAUSED:
+            self.state = RUNNING
+            self._wake.set()
+
+    def stop(self) -> None:
+        """Commit what is done and end the thread."""
+        self._stopping = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
+        self._unsubscribe()
+        if self.state != FAILED:
+            self.state = STOPPED
+        with self._moved:
+            self._moved.notify_all()
+        self.task.close()
+
+    def lag(self) -> int:
+        """Records that are in the log and not processed yet."""
+        return self._inputs.lag()
+
+    @property
+    def positions(self) -> Mapping[TopicPartition, int]:
+        """Committed offsets."""
+        return dict(self._committed)
+
+    def wait_for(self, targets: Mapping[TopicPartition, int], timeout: float | None = None) -> bool:
+        """Wait until everything before `targets` is processed and committed; False after `timeout` seconds.
+
+        raises  the query's own error if it has failed
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        own = {place: target for place, target in targets.items() if place in self._committed}
+        with self._moved:
+            while not all(self._committed[place] >= target for place, target in own.items()):
+                if self.error is not None:
+                    raise self.error
+                if self.state in (PAUSED, STOPPED):
+                    return False
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    return False
+                self._moved.wait(left)
+        return True
+
+    @contextmanager
+    def still(self) -> Iterator[Task]:
+        """The task, committed and not moving, for as long as the context lasts."""
+        with self._lock:
+            if self.error is None and self._dirty:
+                self._commit()
+            yield self.task
+
+    # --- the thread -----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            last_commit = time.monotonic()
+            while not self._stopping:
+                self._wake.clear()
+                if self.state == RUNNING and self._step():
+                    waited_ms = (time.monotonic() - last_commit) * 1000
+                    full = self.task.pending_rows >= self._settings.max_pending_rows
+                    if waited_ms < self._settings.commit_interval_ms and not full:
+                        continue
+                    with self._lock:
+                        self._commit()
+                    last_commit = time.monotonic()
+                    continue
+                with self._lock:
+                    if self._dirty:
+                        self._commit()
+                last_commit = time.monotonic()
+                self._wake.wait()
+            with self._lock:
+                if self._dirty:
+                    self._commit()
+        except StreamSQLError as error:
+            self._fail(error)
+        except Exception as error:
+            failure = InternalError(f"query {self.name} stopped: {type(error).__name__}: {error}")
+            failure.__cause__ = error
+            self._fail(failure)
+
+    def _step(self) -> bool:
+        """Process one micro-batch; False if there was nothing to read."""
+        with self._lock:
+            batch = self._inputs.poll(self._settings.max_batch_rows)
+            if batch is None:
+                return False
+            self.task.feed(batch)
+            return True
+
+    @property
+    def _dirty(self) -> bool:
+        return self._inputs.positions != self._committed
+
+    def _commit(self) -> None:
+        appends = list(self.task.take_records())
+        for topic, store in self._stores:
+            changes = store.drain()
+            if changes is not None:
+                appends.append((topic, 0, changes))
+        self._log_problems(self.task.problems.drain())
+        positions = dict(self._inputs.positions)
+        self._log.commit(self.name, appends, positions, None)
+        self.last_commit_ms = time.time_ns() // 1_000_000
+        with self._moved:
+            self._committed = positions
+            self._moved.notify_all()
+
+    def _fail(self, error: StreamSQLError) -> None:
+        self.error = error
+        self.state = FAILED
+        with self._moved:
+            self._moved.notify_all()
+
+    def _restore(self) -> None:
+        """Bring every store back to what its changelog says."""
+        for topic, store in self._stores:
+            if not self._log.has_topic(topic):
+                self._log.create_topic(topic, TopicConfig(cleanup="compact"))
+                continue
+            offset = self._log.start_offset(topic, 0)
+            while records := self._log.read(topic, 0, offset, _RESTORE_ROWS):
+                for batch in records:
+                    store.restore(batch.drop_columns(["offset"]))
+                offset = records[-1].column("offset")[-1].as_py() + 1
+
+
+def changelog_topic(query: str, store: str) -> str:
+    """The internal topic that keeps a store's changes."""
+    return f"_streamsql-{query}-{store}-changelog"
+
+
+def start_positions(
+    log: Log, graph: Graph, committed: Mapping[TopicPartition, int], from_latest: bool
+) -> dict[TopicPartition, int]:
+    """Where to read on: after the last commit, else at the start (of a table always) or the end."""
+    positions: dict[TopicPartition, int] = {}
+    for _, source in graph.sources():
+        for partition in range(log.topic_config(source.topic).partitions):
+            place = TopicPartition(source.topic, partition)
+            if place in committed:
+                positions[place] = committed[place]
+            elif from_latest and not source.is_table:
+                positions[place] = log.end_offset(*place)
+            else:
+                positions[place] = log.start_offset(*place)
+    return positions
