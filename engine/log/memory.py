@@ -1,0 +1,191 @@
+"""A log that lives in memory: for tests, and for sessions that keep nothing."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+
+from streamsql.engine.log import records
+from streamsql.engine.log.listeners import Listeners
+from streamsql.engine.log.log import Append, CommitRecord, Listener, Log, TopicConfig, TopicPartition
+from streamsql.engine.log.refusals import (
+    check_range,
+    check_topic_name,
+    closed,
+    fewer_partitions,
+    merged_commit,
+    metadata_as_json,
+    topic_exists,
+    unknown_partition,
+    unknown_topic,
+)
+
+
+class _Partition:
+    """Batches in order, and the offset each begins at."""
+
+    def __init__(self) -> None:
+        self.bases: list[int] = []
+        self.batches: list[pa.RecordBatch] = []
+        self.latest: list[int] = []  # largest timestamp of each batch
+        self.end = 0
+
+    def append(self, batch: pa.RecordBatch) -> int:
+        base = self.end
+        if batch.num_rows:
+            self.bases.append(base)
+            self.batches.append(records.with_offsets(batch, base))
+            self.latest.append(records.time_range(batch)[1])
+            self.end = base + batch.num_rows
+        return base
+
+    def read(self, offset: int, max_rows: int) -> list[pa.RecordBatch]:
+        found: list[pa.RecordBatch] = []
+        place = bisect_right(self.bases, offset) - 1
+        while max_rows > 0 and offset < self.end:
+            batch = self.batches[place].slice(offset - self.bases[place], max_rows)
+            found.append(batch)
+            max_rows -= batch.num_rows
+            offset += batch.num_rows
+            place += 1
+        return found
+
+    def offset_for_time(self, timestamp_ms: int) -> int:
+        for base, batch, latest in zip(self.bases, self.batches, self.latest, strict=True):
+            if latest >= timestamp_ms:
+                return base + int(np.argmax(records.timestamps(batch) >= timestamp_ms))
+        return self.end
+
+
+class MemoryLog(Log):
+    """One lock over lists of batches. Nothing survives the process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._configs: dict[str, TopicConfig] = {}
+        self._partitions: dict[str, list[_Partition]] = {}
+        self._commits: dict[str, CommitRecord] = {}
+        self._listeners = Listeners()
+        self._is_closed = False
+
+    def create_topic(self, name: str, config: TopicConfig) -> None:
+        check_topic_name(name)
+        with self._open():
+            if name in self._configs:
+                raise topic_exists(name)
+            self._configs[name] = config
+            self._partitions[name] = [_Partition() for _ in range(config.partitions)]
+
+    def alter_topic(self, name: str, config: TopicConfig) -> None:
+        with self._open():
+            before = self.topic_config(name).partitions
+            if config.partitions < before:
+                raise fewer_partitions(name, before, config.partitions)
+            self._configs[name] = config
+            self._partitions[name] += [_Partition() for _ in range(config.partitions - before)]
+
+    def delete_topic(self, name: str) -> None:
+        with self._open():
+            self.topic_config(name)
+            del self._configs[name], self._partitions[name]
+
+    def topics(self) -> list[str]:
+        with self._open():
+            return sorted(self._configs)
+
+    def has_topic(self, name: str) -> bool:
+        with self._open():
+            return name in self._configs
+
+    def topic_config(self, name: str) -> TopicConfig:
+        with self._open():
+            config = self._configs.get(name)
+            if config is None:
+                raise unknown_topic(name)
+            return config
+
+    def append(self, topic: str, partition: int, batch: pa.RecordBatch) -> int:
+        records.checked(batch)
+        with self._open():
+            base = self._partition(topic, partition).append(batch)
+        if batch.num_rows:
+            self._listeners.tell((topic,))
+        return base
+
+    def read(self, topic: str, partition: int, offset: int, max_rows: int) -> list[pa.RecordBatch]:
+        with self._open():
+            found = self._partition(topic, partition)
+            check_range(topic, partition, offset, 0, found.end)
+            return found.read(offset, max_rows)
+
+    def start_offset(self, topic: str, partition: int) -> int:
+        with self._open():
+            self._partition(topic, partition)
+            return 0
+
+    def end_offset(self, topic: str, partition: int) -> int:
+        with self._open():
+            return self._partition(topic, partition).end
+
+    def offset_for_time(self, topic: str, partition: int, timestamp_ms: int) -> int:
+        with self._open():
+            return self._partition(topic, partition).offset_for_time(timestamp_ms)
+
+    def commit(
+        self,
+        writer: str,
+        appends: Sequence[Append],
+        offsets: Mapping[TopicPartition, int] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> dict[TopicPartition, int]:
+        # Through JSON, as the disk does it: what comes back must not depend on where it was kept.
+        said = None if metadata is None else orjson.loads(metadata_as_json(metadata))
+        bases: dict[TopicPartition, int] = {}
+        with self._open():
+            targets = [
+                (TopicPartition(topic, partition), self._partition(topic, partition), records.checked(batch))
+                for topic, partition, batch in appends
+            ]
+            for place, target, batch in targets:
+                base = target.append(batch)
+                if batch.num_rows:
+                    bases.setdefault(place, base)
+            before = self._commits.get(writer)
+            sequence = before.sequence + 1 if before else 1
+            self._commits[writer] = merged_commit(before, writer, sequence, offsets, said)
+        self._listeners.tell(dict.fromkeys(place.topic for place in bases))
+        return bases
+
+    def committed(self, writer: str) -> CommitRecord | None:
+        with self._open():
+            return self._commits.get(writer)
+
+    def forget(self, writer: str) -> None:
+        with self._open():
+            self._commits.pop(writer, None)
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        return self._listeners.add(listener)
+
+    def close(self) -> None:
+        self._is_closed = True
+
+    def _open(self) -> threading.RLock:
+        """The lock, to be held while the log is used; InternalError after `close`."""
+        if self._is_closed:
+            raise closed()
+        return self._lock
+
+    def _partition(self, topic: str, partition: int) -> _Partition:
+        found = self._partitions.get(topic)
+        if found is None:
+            raise unknown_topic(topic)
+        if not 0 <= partition < len(found):
+            raise unknown_partition(topic, partition, len(found))
+        return found[partition]
