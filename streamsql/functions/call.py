@@ -1,0 +1,174 @@
+"""A resolved call, printed as DuckDB SQL."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from streamsql.engine.kernel import ArrowFunction
+from streamsql.errors import InternalError
+from streamsql.functions.registry import BoundCall, Fragment, Scalar, TableFunction
+from streamsql.functions.resolve import Match
+from streamsql.functions.signature import Lambda, Unit
+from streamsql.types import NULL, SqlType, duckdb_string
+
+_LITERAL = r"'(?:[^']|'')*'"
+_NAME = r'(?:[A-Za-z_]\w*|"(?:[^"]|"")*")'
+_SIMPLE = re.compile(
+    rf"""{_NAME}(?:\.{_NAME})* | \d+(?:\.\d+)? | {_LITERAL} | TRUE | FALSE
+       | CAST\((?:NULL|-?\d+(?:\.\d+)?|{_LITERAL})\ AS\ [A-Z]+(?:\(\d+,\ ?\d+\))?\)""",
+    re.VERBOSE | re.DOTALL,
+)
+
+
+def print_call(
+    match: Match[Scalar] | Match[TableFunction], argument_sql: Sequence[str]
+) -> tuple[str, tuple[ArrowFunction, ...], bool]:
+    """The call as DuckDB SQL, the Arrow functions it needs, and whether a row can raise.
+
+    argument_sql  one SQL text per argument: an expression of the argument's type, a lambda as
+                  `lambda a, b: body`, a unit as its word
+    gives         can_fail speaks of the call itself and the casts of its arguments, not of what the
+                  arguments do on their own
+    """
+    functions: list[ArrowFunction] = []
+    can_fail = False
+    given: list[str] = []
+    for source, target, sql in zip(match.arguments, match.types, argument_sql, strict=True):
+        if isinstance(target, Lambda | Unit):
+            given.append(sql)
+            continue
+        assert isinstance(source, SqlType)
+        cast = widened(sql, source, target)
+        functions += cast.functions
+        can_fail = can_fail or bool(cast.can_fail)
+        given.append(cast.sql)
+    places = _Places(given)
+    printed = _apply(match, places.names)
+    functions += printed.functions
+    can_fail = can_fail or bool(match.overload.can_fail if printed.can_fail is None else printed.can_fail)
+    return places.fill(printed.sql), tuple(dict.fromkeys(functions)), can_fail
+
+
+def widened(sql: str, source: SqlType, target: SqlType) -> Fragment:
+    """The expression, implicitly widened from `source` to `target`."""
+    if source == target:
+        return Fragment(sql)
+    if source == NULL:
+        return Fragment(f"CAST(NULL AS {target.duckdb})")
+    # cast.py prints calls of functions of its own; importing it here keeps the two from a cycle.
+    from streamsql.functions.cast import widen_sql
+
+    printed = widen_sql(sql, source, target)
+    return Fragment(printed.sql, printed.functions, printed.can_fail)
+
+
+def _apply(match: Match[Scalar] | Match[TableFunction], names: Sequence[str]) -> Fragment:
+    """The row's implementation over the places of the arguments."""
+    row = match.overload
+    arguments: dict[str, str] = {}
+    variadic = tuple(n for p, n in zip(match.parameters, names, strict=True) if p.is_variadic)
+    types: dict[str, SqlType] = {}
+    for parameter, name in zip(match.parameters, names, strict=True):
+        arguments[parameter.name] = ", ".join(variadic) if parameter.is_variadic else name
+        t = parameter.type
+        types[parameter.name] = t.body if isinstance(t, Lambda) else t
+    call = BoundCall(arguments, types, match.result, variadic)
+    if row.python is not None:
+        function = row.python(call)
+        return Fragment(f"{function.name}({', '.join(names)})", (function,))
+    if row.sql is None:
+        raise InternalError(f"function {row.name}{row.signature} has no implementation")
+    if isinstance(row.sql, str):
+        return Fragment(row.sql.format_map(arguments))
+    printed = row.sql(call)
+    return Fragment(printed) if isinstance(printed, str) else printed
+
+
+class _Places:
+    """Stand-ins for the arguments that are more than a literal or a column.
+
+    An argument that the printed call mentions twice, or inside a lambda, would be evaluated as often
+    and make the text of nested calls grow exponentially. Such a one is bound to a name by the only
+    means that DuckDB's expressions have for it: `list_transform([argument], lambda name: call)[1]`.
+    """
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        mark = "$"
+        while any(f'"{mark}' in a for a in arguments):
+            mark += "$"
+        self._texts = {
+            f'"{mark}{i}"': a
+            for i, a in enumerate(arguments)
+            if not _SIMPLE.fullmatch(a) and not a.startswith("lambda ")
+        }
+        by_text = {a: place for place, a in self._texts.items()}
+        self.names = [by_text.get(a, a) for a in arguments]
+
+    def fill(self, sql: str) -> str:
+        """The printed call with the arguments in their places."""
+        inside_lambda = sql.find("lambda ")
+        once: dict[str, str] = {}
+        bound: list[tuple[str, str]] = []
+        for place, text in self._texts.items():
+            first = sql.find(place)
+            if sql.count(place) > 1 or 0 <= inside_lambda < first:
+                bound.append((place, text))
+            elif first >= 0:
+                once[place] = text if _is_call(text) else f"({text})"
+        sql = _replaced(sql, once)
+        for place, text in bound:
+            sql = f"list_transform([{text}], lambda {place}: {sql})[1]"
+        return sql
+
+
+def _replaced(sql: str, texts: Mapping[str, str]) -> str:
+    """All places at once, so that a text put in is never searched itself."""
+    if not texts:
+        return sql
+    return re.sub("|".join(map(re.escape, texts)), lambda m: texts[m.group()], sql)
+
+
+def _is_call(sql: str) -> bool:
+    """Whether the text is one function call, which needs no parentheses around it.
+
+    >>> _is_call("f(a, ')')"), _is_call("f(a) + g(b)"), _is_call("a + 1")
+    (True, False, False)
+    """
+    opening = re.match(r"\w+\(", sql)
+    if not opening:
+        return False
+    depth = 1
+    for m in re.finditer(rf"{_LITERAL}|\"(?:[^\"]|\"\")*\"|[()\[\]{{}}]", sql[opening.end() :]):
+        token = m.group()
+        if token in "([{":
+            depth += 1
+        elif token in ")]}":
+            depth -= 1
+            if depth == 0:
+                return opening.end() + m.end() == len(sql)
+    return False
+
+
+def string_literal(sql: str) -> str | None:
+    """The text of a DuckDB string literal, or None if the SQL is something else.
+
+    >>> string_literal("'it''s'"), string_literal("a || 'b'")
+    ("it's", None)
+    """
+    if re.fullmatch(_LITERAL, sql, re.DOTALL):
+        return sql[1:-1].replace("''", "'")
+    return None
+
+
+def raising(message: str, duckdb_type: str) -> str:
+    """SQL that raises with the message: DuckDB's own error() is volatile, and TRY refuses volatile calls.
+
+    A cast that cannot succeed raises only when a row reaches it, so it may stand in a CASE branch.
+    """
+    return f"CAST(CAST({duckdb_string(message)} AS INTEGER) AS {duckdb_type})"
+
+
+def functions_of(fragments: Iterable[Fragment]) -> tuple[ArrowFunction, ...]:
+    """The functions of several fragments, each once."""
+    return tuple(dict.fromkeys(f for fragment in fragments for f in fragment.functions))
