@@ -79,9 +79,7 @@ TIMESTAMP = Primitive("TIMESTAMP")
 NULL = Primitive("NULL")
 """The type of an untyped NULL literal; no column has it."""
 
-PRIMITIVES = {
-    t.name: t for t in (BOOLEAN, INTEGER, BIGINT, DOUBLE, VARCHAR, BYTES, DATE, TIME, TIMESTAMP)
-}
+PRIMITIVES = {t.name: t for t in (BOOLEAN, INTEGER, BIGINT, DOUBLE, VARCHAR, BYTES, DATE, TIME, TIMESTAMP)}
 
 
 @dataclass(frozen=True, slots=True)

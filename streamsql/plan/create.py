@@ -1,0 +1,231 @@
+"""CREATE STREAM and CREATE TABLE over a topic: from the statement to a catalog entry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from streamsql import formats
+from streamsql.catalog import SideFormat, SourceInfo, TimestampColumn
+from streamsql.errors import PlanError, Span
+from streamsql.functions.java_time import check_pattern
+from streamsql.grammar import ast
+from streamsql.grammar.names import quote_name
+from streamsql.grammar.parser import parse_expression
+from streamsql.grammar.printer import to_sql
+from streamsql.plan.environment import Environment
+from streamsql.plan.properties import (
+    OF_CREATE,
+    Properties,
+    read_properties,
+    side_formats,
+    windowed_key,
+    with_wrapping,
+)
+from streamsql.plan.scope import at
+from streamsql.plan.sources import layout_of
+from streamsql.plan.type_names import resolve_type
+from streamsql.schema import RESERVED_COLUMNS, Column, Schema
+from streamsql.types import BIGINT, BYTES, TIMESTAMP, VARCHAR, Array, Map, Struct, walk
+
+HEADERS_TYPE = Array(Struct((("KEY", VARCHAR), ("VALUE", BYTES))))
+
+
+@dataclass(frozen=True, slots=True)
+class NewSource:
+    """A stream or table to be, and what the statement asks of its topic.
+
+    partitions    None: not said
+    retention_ms  None: not said
+    """
+
+    info: SourceInfo
+    partitions: int | None
+    retention_ms: int | None
+
+
+def plan_create(statement: ast.CreateSource, env: Environment) -> NewSource:
+    """raises PlanError with the span of what is wrong"""
+    properties = read_properties(statement.properties, OF_CREATE, statement.span)
+    schema = read_columns(statement.columns, statement.kind, env)
+    key_default, value_default = default_formats(env)
+    key_format, value_format = side_formats(properties, key_default, value_default, has_key=bool(schema.key))
+    topic = properties.get("KAFKA_TOPIC") or statement.name
+    draft = SourceInfo(
+        statement.kind,
+        statement.name,
+        schema,
+        topic,
+        key_format,
+        value_format,
+        is_source=statement.is_source,
+        sql=to_sql(statement),
+    )
+    draft = with_inferred_columns(draft, statement, env)
+    schema = draft.schema
+    check_columns(draft, statement.span)
+    wrap = env.config.text("ksql.persistence.wrap.single.values")
+    draft = replace(
+        draft,
+        value_format=with_wrapping(properties, value_format, len(schema.value), wrap),
+        window=windowed_key(properties, has_key=bool(schema.key)),
+    )
+    draft = replace(draft, timestamp=timestamp_column(properties, schema))
+    if draft.is_source and draft.is_table and draft.window:
+        raise at(statement.span, "a SOURCE TABLE cannot be windowed", "PLAN-SOURCE-TABLE")
+    check_formats(draft, env, statement.span)
+    return NewSource(draft, properties.number("PARTITIONS", 1), properties.number("RETENTION_MS", 0))
+
+
+def default_formats(env: Environment) -> tuple[SideFormat | None, SideFormat | None]:
+    """Key and value format of the settings, None where they name none."""
+    key = env.config.text("ksql.persistence.default.format.key")
+    value = env.config.text("ksql.persistence.default.format.value")
+    return SideFormat(key.upper()) if key else None, SideFormat(value.upper()) if value else None
+
+
+def read_columns(columns: Sequence[ast.ColumnDefinition], kind: str, env: Environment) -> Schema:
+    """The column list of a CREATE statement.
+
+    raises  PlanError for a name or a key word that cannot stand there
+    """
+    seen: set[str] = set()
+    key: list[Column] = []
+    value: list[Column] = []
+    headers: list[Column] = []
+    for column in columns:
+        name = quote_name(column.name)
+        if column.name in RESERVED_COLUMNS:
+            raise at(column.span, f"{name} is a reserved name and cannot be a column", "PLAN-RESERVED-NAME")
+        if column.name in seen:
+            raise at(column.span, f"column {name} is declared twice", "PLAN-DUPLICATE-COLUMN")
+        seen.add(column.name)
+        t = resolve_type(column.type, env.type)
+        if column.role in ("KEY", "PRIMARY KEY"):
+            right = "PRIMARY KEY" if kind == "TABLE" else "KEY"
+            if column.role != right:
+                raise at(
+                    column.span,
+                    f"column {name} of a {kind} is a {right}, not a {column.role}",
+                    "PLAN-KEY-WORD",
+                )
+            if any(isinstance(part, Map) for part in walk(t)):
+                raise at(column.span, f"key column {name} is {t}: a key cannot hold a MAP", "PLAN-KEY-TYPE")
+            key.append(Column(column.name, t))
+        elif column.role == "HEADERS":
+            if t != HEADERS_TYPE:
+                raise at(
+                    column.span, f"HEADERS column {name} must be {HEADERS_TYPE}, not {t}", "PLAN-HEADERS"
+                )
+            headers.append(Column(column.name, t, header=""))
+        elif column.role == "HEADER":
+            if t != BYTES:
+                raise at(column.span, f"HEADER column {name} must be BYTES, not {t}", "PLAN-HEADERS")
+            headers.append(Column(column.name, t, header=column.header))
+        else:
+            value.append(Column(column.name, t))
+    if headers:
+        if not env.config.flag("ksql.headers.columns.enabled"):
+            raise at(
+                columns[0].span,
+                "HEADERS columns are switched off (ksql.headers.columns.enabled)",
+                "PLAN-HEADERS",
+            )
+        if any(h.header == "" for h in headers) and len(headers) > 1:
+            raise at(
+                columns[0].span, "a HEADERS column stands alone: there can be no other one", "PLAN-HEADERS"
+            )
+        if len({h.header for h in headers}) < len(headers):
+            raise at(columns[0].span, "one header is declared for two columns", "PLAN-HEADERS")
+    return Schema(tuple(key), tuple(value), tuple(headers))
+
+
+def with_inferred_columns(draft: SourceInfo, statement: ast.CreateSource, env: Environment) -> SourceInfo:
+    """Columns that are not declared come from the registered schema, where the format has one."""
+    schema = draft.schema
+    for is_key in (True, False):
+        side = draft.key_format if is_key else draft.value_format
+        has_id = "SCHEMA_ID" in side.properties
+        declared = schema.key if is_key else schema.value
+        if declared and has_id:
+            word = "KEY" if is_key else "VALUE"
+            raise at(
+                statement.span, f"{word}_SCHEMA_ID gives the columns: none can be declared", "PLAN-SCHEMA-ID"
+            )
+        if declared or (is_key and draft.window is None and not formats.get(side.name).can_infer):
+            continue
+        inferred = formats.get(side.name).infer(layout_of(draft, is_key=is_key, schemas=env.schemas))
+        if inferred:
+            schema = replace(schema, key=inferred) if is_key else replace(schema, value=inferred)
+    return replace(draft, schema=schema)
+
+
+def check_columns(info: SourceInfo, span: Span) -> None:
+    """raises PlanError if the columns cannot make up a stream or table"""
+    schema = info.schema
+    if not schema.value and not schema.headers:
+        what = "has no columns" if not schema.key else "has only key columns"
+        raise at(
+            span, f"{info.title} {what}: it needs a value column", "PLAN-NO-COLUMNS", "(NAME VARCHAR, ..)"
+        )
+    if info.is_table and not schema.key:
+        hint = "(ID BIGINT PRIMARY KEY, ..)"
+        raise at(span, f"{info.title} needs a PRIMARY KEY", "PLAN-NO-PRIMARY-KEY", hint)
+    names = [c.name for c in schema.columns]
+    for name in names:
+        if names.count(name) > 1:
+            raise at(span, f"column {quote_name(name)} stands in key and value", "PLAN-DUPLICATE-COLUMN")
+
+
+def check_formats(info: SourceInfo, env: Environment, span: Span) -> None:
+    """raises PlanError if a format cannot hold the columns"""
+    for is_key in (True, False):
+        side = info.key_format if is_key else info.value_format
+        try:
+            formats.get(side.name).check(layout_of(info, is_key=is_key, schemas=env.schemas))
+        except PlanError as error:
+            if error.span is None:
+                error.span = span
+            raise
+
+
+def timestamp_column(properties: Properties, schema: Schema) -> TimestampColumn | None:
+    """TIMESTAMP and TIMESTAMP_FORMAT.
+
+    raises  PlanError if there is no such column, or its type and the pattern do not go together
+    """
+    name, pattern = properties.get("TIMESTAMP"), properties.get("TIMESTAMP_FORMAT")
+    if name is None:
+        if pattern is not None:
+            raise properties.error("TIMESTAMP_FORMAT", "TIMESTAMP_FORMAT needs TIMESTAMP")
+        return None
+    try:
+        parsed = parse_expression(name)
+    except PlanError:
+        parsed = ast.ColumnRef(name)
+    folded = parsed.name if isinstance(parsed, ast.ColumnRef) else name
+    column = schema.find(folded)
+    if column is None:
+        raise properties.error("TIMESTAMP", f"the TIMESTAMP column {quote_name(folded)} does not exist")
+    if column.type in (BIGINT, TIMESTAMP):
+        if pattern is not None:
+            raise properties.error(
+                "TIMESTAMP_FORMAT", f"TIMESTAMP_FORMAT is for a VARCHAR column, not {column.type}"
+            )
+    elif column.type == VARCHAR:
+        if pattern is None:
+            raise properties.error(
+                "TIMESTAMP",
+                f"column {quote_name(folded)} is VARCHAR: how to read it must be said",
+                "TIMESTAMP_FORMAT = 'yyyy-MM-dd HH:mm:ss'",
+            )
+        try:
+            check_pattern(pattern)
+        except PlanError as error:
+            error.span = properties.spans["TIMESTAMP_FORMAT"]
+            raise
+    else:
+        raise properties.error(
+            "TIMESTAMP", f"the TIMESTAMP column must be BIGINT, TIMESTAMP or VARCHAR, not {column.type}"
+        )
+    return TimestampColumn(folded, pattern)

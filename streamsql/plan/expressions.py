@@ -1,0 +1,674 @@
+"""Expressions: typed by KSQL's rules and printed as DuckDB SQL.
+
+Every expression is printed twice. `sql` is the fast form: it raises when a row fails (overflow, a bad
+cast). `safe` never raises: what can fail stands under TRY, and integer overflow wraps as it does in
+Java. A stage runs the fast form and falls back to the safe one for a batch that raises.
+
+KSQL's logic is two-valued: a comparison with a null is FALSE. In a filter that makes no difference,
+so there comparisons are printed bare; elsewhere they are wrapped in coalesce(.., false).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from streamsql.engine.kernel import ArrowFunction
+from streamsql.errors import NotSupportedError, PlanError
+from streamsql.functions.call import print_call
+from streamsql.functions.cast import cast_sql, is_castable, widen_sql
+from streamsql.functions.resolve import LambdaArgument, UnitArgument, resolve
+from streamsql.grammar import ast
+from streamsql.grammar.names import quote_name
+from streamsql.grammar.printer import to_sql
+from streamsql.plan import typing
+from streamsql.plan.environment import Environment
+from streamsql.plan.scope import Scope, at
+from streamsql.plan.type_names import resolve_type
+from streamsql.types import (
+    BIGINT,
+    BOOLEAN,
+    DATE,
+    DOUBLE,
+    INTEGER,
+    NULL,
+    TIME,
+    TIMESTAMP,
+    VARCHAR,
+    Array,
+    Decimal,
+    Map,
+    SqlType,
+    Struct,
+    as_decimal,
+    common_numeric,
+    duckdb_name,
+    duckdb_string,
+    is_numeric,
+    widens,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A typed expression, printed.
+
+    sql, safe  DuckDB SQL, in parentheses where needed; see the module
+    can_fail   whether the fast form can raise on a row
+    functions  Arrow functions that both forms call
+    node       where it came from, for names and errors
+    """
+
+    sql: str
+    safe: str
+    type: SqlType
+    node: ast.Expression
+    can_fail: bool = False
+    functions: tuple[ArrowFunction, ...] = ()
+
+    @property
+    def is_literal(self) -> bool:
+        return isinstance(
+            self.node,
+            ast.StringLiteral
+            | ast.IntegerLiteral
+            | ast.DecimalLiteral
+            | ast.DoubleLiteral
+            | ast.BooleanLiteral,
+        )
+
+
+def compile_expression(node: ast.Expression, scope: Scope, env: Environment) -> Compiled:
+    """Type and print an expression.
+
+    raises  PlanError with the span of the part that is wrong; NotSupportedError
+    """
+    return _Compiler(scope, env).compile(node)
+
+
+def compile_filter(node: ast.Expression, scope: Scope, env: Environment) -> Compiled:
+    """Type and print a condition that only needs to be TRUE or not; it must be BOOLEAN."""
+    compiled = _Compiler(scope, env).condition(node)
+    if compiled.type != BOOLEAN:
+        raise at(
+            node.span,
+            f"the {scope.clause} condition must be BOOLEAN, but {to_sql(node)} is {compiled.type}",
+            "PLAN-NOT-BOOLEAN",
+        )
+    return compiled
+
+
+def coerce(value: Compiled, target: SqlType) -> Compiled:
+    """The value as `target`, to which its type widens (see types.widens)."""
+    if value.type == target:
+        return value
+    plain, safe = widen_sql(value.sql, value.type, target), widen_sql(value.safe, value.type, target)
+    guarded = f"TRY({safe.sql})" if safe.can_fail else safe.sql
+    return replace(
+        value,
+        sql=plain.sql,
+        safe=guarded,
+        type=target,
+        can_fail=value.can_fail or plain.can_fail,
+        functions=value.functions + plain.functions,
+    )
+
+
+_TIME_PSEUDO_COLUMNS = {"ROWTIME", "WINDOWSTART", "WINDOWEND"}
+_TIMELIKE = (DATE, TIME, TIMESTAMP)
+
+
+class _Compiler:
+    def __init__(self, scope: Scope, env: Environment) -> None:
+        self._scope = scope
+        self._env = env
+
+    def compile(self, node: ast.Expression) -> Compiled:
+        match node:
+            case ast.NullLiteral():
+                return _constant("NULL", NULL, node)
+            case ast.BooleanLiteral(value=value):
+                return _constant(str(value).lower(), BOOLEAN, node)
+            case ast.StringLiteral(value=value):
+                return _constant(duckdb_string(value), VARCHAR, node)
+            case ast.IntegerLiteral(value=value):
+                t = INTEGER if -(2**31) <= value < 2**31 else BIGINT
+                return _constant(f"CAST({value} AS {t.duckdb})", t, node)
+            case ast.DoubleLiteral(value=value):
+                return _constant(f"CAST('{value!r}' AS DOUBLE)", DOUBLE, node)
+            case ast.DecimalLiteral(text=text):
+                decimal = typing.decimal_literal(text)
+                return _constant(f"CAST('{text}' AS {decimal.duckdb})", decimal, node)
+            case ast.ColumnRef():
+                return self._column(node)
+            case ast.FieldRef():
+                return self._field(node)
+            case ast.Subscript():
+                return self._subscript(node)
+            case ast.FunctionCall():
+                return self._call(node)
+            case ast.Unary():
+                return self._unary(node)
+            case ast.Binary():
+                return self._binary(node)
+            case ast.Cast():
+                return self._cast(node)
+            case ast.Case():
+                return self._case(node)
+            case ast.ArrayConstructor() | ast.MapConstructor() | ast.StructConstructor():
+                return self._constructor(node)
+            case ast.Comparison() | ast.Between() | ast.In() | ast.Like():
+                found = self.condition(node)
+                return replace(
+                    found, sql=f"coalesce({found.sql}, false)", safe=f"coalesce({found.safe}, false)"
+                )
+            case ast.Logical() | ast.Not() | ast.IsNull():
+                return self.condition(node, bare=False)
+            case ast.AtTimeZone():
+                raise NotSupportedError(
+                    "AT TIME ZONE", span=node.span, hint="use CONVERT_TZ(ts, 'UTC', zone)"
+                )
+            case ast.TimeUnit():
+                raise at(node.span, f"{node.unit} is a time unit and not a value", "PLAN-TIME-UNIT")
+            case ast.Lambda():
+                raise at(
+                    node.span,
+                    "a lambda can only be an argument of TRANSFORM, FILTER or REDUCE",
+                    "PLAN-LAMBDA",
+                )
+            case ast.ScalarSubquery() | ast.InSubquery() | ast.Exists() | ast.WindowFunction():
+                raise NotSupportedError(
+                    f"{type(node).__name__} in a query that keeps running",
+                    span=node.span,
+                    hint="subqueries and window functions work in pull queries",
+                )
+        raise AssertionError(node)
+
+    # --- conditions -----------------------------------------------------------------------------
+
+    def condition(self, node: ast.Expression, *, bare: bool = True) -> Compiled:
+        """A boolean; where `bare`, null may stand for FALSE."""
+        operand: Callable[[ast.Expression], Compiled] = self.condition if bare else self.compile
+        match node:
+            case ast.Logical(op=op, left=left, right=right):
+                sides = [self._boolean(operand(left), op), self._boolean(operand(right), op)]
+                return _combine(node, BOOLEAN, f"({{}} {op} {{}})", sides)
+            case ast.Not(operand=inner):
+                return _combine(node, BOOLEAN, "(NOT {})", [self._boolean(self.compile(inner), "NOT")])
+            case ast.IsNull(operand=inner, negated=negated):
+                return _combine(
+                    node, BOOLEAN, f"({{}} IS {'NOT ' if negated else ''}NULL)", [self.compile(inner)]
+                )
+            case ast.Comparison():
+                return self._comparison(node)
+            case ast.Between(value=value, low=low, high=high, negated=negated):
+                above = ast.Comparison(">=", value, low, span=node.span)
+                below = ast.Comparison("<=", value, high, span=node.span)
+                found = _combine(
+                    node, BOOLEAN, "({} AND {})", [self._comparison(above), self._comparison(below)]
+                )
+                return self._negated(found) if negated else found
+            case ast.In():
+                return self._in(node)
+            case ast.Like(value=value, pattern=pattern, escape=escape, negated=negated):
+                sides = [self.compile(value), self.compile(pattern)]
+                for side in sides:
+                    if side.type not in (VARCHAR, NULL):
+                        raise at(
+                            side.node.span,
+                            f"LIKE needs VARCHAR, but {to_sql(side.node)} is {side.type}",
+                            "PLAN-LIKE",
+                        )
+                suffix = "" if escape is None else f" ESCAPE {duckdb_string(escape)}"
+                found = _combine(node, BOOLEAN, f"({{}} LIKE {{}}{suffix})", sides)
+                return self._negated(found) if negated else found
+        return self.compile(node)
+
+    def _boolean(self, side: Compiled, op: str) -> Compiled:
+        if side.type not in (BOOLEAN, NULL):
+            raise at(
+                side.node.span,
+                f"{op} needs BOOLEAN, but {to_sql(side.node)} is {side.type}",
+                "PLAN-NOT-BOOLEAN",
+            )
+        return side
+
+    def _negated(self, found: Compiled) -> Compiled:
+        """NOT of a comparison: a null counts as FALSE, so its negation is TRUE."""
+        return replace(
+            found, sql=f"(NOT coalesce({found.sql}, false))", safe=f"(NOT coalesce({found.safe}, false))"
+        )
+
+    def _comparison(self, node: ast.Comparison) -> Compiled:
+        left, right = self.compile(node.left), self.compile(node.right)
+        left, right = self._pseudo_time(left, right), self._pseudo_time(right, left)
+        target = typing.comparison_type(left.type, right.type, node.op)
+        if target is None:
+            raise at(
+                node.span,
+                f"cannot compare {to_sql(node.left)} ({left.type}) to {to_sql(node.right)} ({right.type}) "
+                f"with {node.op}",
+                "PLAN-COMPARE",
+                "use IS NULL or IS NOT NULL" if NULL in (left.type, right.type) else "CAST one side",
+            )
+        sides = [coerce(side, target) if side.type != target else side for side in (left, right)]
+        return _combine(node, BOOLEAN, f"({{}} {node.op} {{}})", sides)
+
+    def _pseudo_time(self, side: Compiled, other: Compiled) -> Compiled:
+        """A text literal next to ROWTIME or a window bound is a time, in milliseconds."""
+        if not isinstance(side.node, ast.StringLiteral) or not isinstance(other.node, ast.ColumnRef):
+            return side
+        column = self._scope.named(other.node.name)
+        if column is None or not column.is_hidden or column.short not in _TIME_PSEUDO_COLUMNS:
+            return side
+        parsed = coerce(side, TIMESTAMP)
+        sql = f"epoch_ms({parsed.sql})"
+        return replace(parsed, sql=sql, safe=f"epoch_ms({parsed.safe})", type=BIGINT)
+
+    def _in(self, node: ast.In) -> Compiled:
+        value = self.compile(node.value)
+        items = [self.compile(item) for item in node.items]
+        value, *items = self._unify([value, *items], node)
+        items = [item for item in items if item.type != NULL]
+        if not items:
+            return _constant("false" if not node.negated else "true", BOOLEAN, node)
+        places = ", ".join("{}" for _ in items)
+        found = _combine(node, BOOLEAN, f"({{}} IN ({places}))", [value, *items])
+        return self._negated(found) if node.negated else found
+
+    # --- values ---------------------------------------------------------------------------------
+
+    def _column(self, node: ast.ColumnRef) -> Compiled:
+        if node.qualifier is None and node.name in self._scope.parameters:
+            sql, t = self._scope.parameters[node.name]
+            return Compiled(sql, sql, t, node)
+        column = self._scope.named(node.name) if node.qualifier is None else None
+        if column is None:
+            column = self._scope.resolve(node)
+        return Compiled(column.sql, column.sql, column.type, node)
+
+    def _field(self, node: ast.FieldRef) -> Compiled:
+        base = self.compile(node.base)
+        if not isinstance(base.type, Struct):
+            raise at(
+                node.span,
+                f"{to_sql(node.base)} is {base.type} and not a STRUCT: it has no fields",
+                "PLAN-FIELD",
+            )
+        t = base.type.field(node.field)
+        if t is None:
+            names = ", ".join(quote_name(name) for name, _ in base.type.fields)
+            raise at(
+                node.span,
+                f"{to_sql(node.base)} has no field {quote_name(node.field)}",
+                "PLAN-FIELD",
+                f"its fields are {names}",
+            )
+        return _combine(node, t, f"struct_extract({{}}, {duckdb_string(node.field)})", [base])
+
+    def _subscript(self, node: ast.Subscript) -> Compiled:
+        base, index = self.compile(node.base), self.compile(node.index)
+        match base.type:
+            case Array(element):
+                if index.type not in (INTEGER, BIGINT):
+                    raise at(
+                        node.index.span, f"an ARRAY is indexed by INTEGER, not {index.type}", "PLAN-SUBSCRIPT"
+                    )
+                return _combine(node, element, "list_extract({}, {})", [base, index])
+            case Map(key, value):
+                if not widens(index.type, key):
+                    raise at(node.index.span, f"this MAP has {key} keys, not {index.type}", "PLAN-SUBSCRIPT")
+                return _combine(node, value, "map_extract_value({}, {})", [base, coerce(index, key)])
+            case Struct():
+                hint = f"write {to_sql(node.base)}->field"
+                raise at(
+                    node.span, "a STRUCT's fields are reached with ->, not with [ ]", "PLAN-SUBSCRIPT", hint
+                )
+        raise at(
+            node.span,
+            f"{to_sql(node.base)} is {base.type}: only an ARRAY or a MAP takes [ ]",
+            "PLAN-SUBSCRIPT",
+        )
+
+    def _unary(self, node: ast.Unary) -> Compiled:
+        operand = self.compile(node.operand)
+        if not is_numeric(operand.type):
+            raise at(
+                node.span,
+                f"unary {node.op} needs a number, but {to_sql(node.operand)} is {operand.type}",
+                "PLAN-ARITHMETIC",
+            )
+        if node.op == "+":
+            return replace(operand, node=node)
+        if operand.type in (INTEGER, BIGINT):
+            zero = _constant(f"CAST(0 AS {operand.type.duckdb})", operand.type, node.operand)
+            return _integer_arithmetic(node, "-", operand.type, zero, operand)
+        return _combine(node, operand.type, "(-{})", [operand])
+
+    def _binary(self, node: ast.Binary) -> Compiled:
+        if node.op == "||":
+            return self._call(ast.FunctionCall("CONCAT", (node.left, node.right), span=node.span))
+        left, right = self.compile(node.left), self.compile(node.right)
+        if node.op == "+" and left.type == VARCHAR and right.type == VARCHAR:
+            sides = [left, right]
+            return _combine(node, VARCHAR, "(coalesce({}, 'null') || coalesce({}, 'null'))", sides)
+        if not (is_numeric(left.type) and is_numeric(right.type)):
+            hint = "NULL has no type here: CAST(NULL AS ..)" if NULL in (left.type, right.type) else None
+            raise at(
+                node.span,
+                f"{node.op} is not defined for {to_sql(node.left)} ({left.type}) and {to_sql(node.right)} ({right.type})",
+                "PLAN-ARITHMETIC",
+                hint,
+            )
+        t = common_numeric(left.type, right.type)
+        if isinstance(t, Decimal):
+            return _decimal_arithmetic(node, left, right)
+        left, right = coerce(left, t), coerce(right, t)
+        if t == DOUBLE:
+            return _combine(node, DOUBLE, _DOUBLE_OPERATORS[node.op], [left, right])
+        return _integer_arithmetic(node, node.op, t, left, right)
+
+    def _cast(self, node: ast.Cast) -> Compiled:
+        operand = self.compile(node.operand)
+        target = resolve_type(node.type, self._env.type)
+        if operand.type == NULL:
+            sql = f"CAST(NULL AS {target.duckdb})"
+            return Compiled(sql, sql, target, node)
+        if operand.type == target:
+            return replace(operand, node=node)
+        if not is_castable(operand.type, target):
+            raise at(node.span, f"a {operand.type} cannot be cast to {target}", "PLAN-CAST")
+        plain, safe = (
+            cast_sql(operand.sql, operand.type, target),
+            cast_sql(operand.safe, operand.type, target),
+        )
+        return Compiled(
+            plain.sql,
+            f"TRY({safe.sql})" if safe.can_fail else safe.sql,
+            target,
+            node,
+            operand.can_fail or plain.can_fail,
+            operand.functions + plain.functions,
+        )
+
+    def _case(self, node: ast.Case) -> Compiled:
+        if node.operand is not None:
+            raise NotSupportedError(
+                "the simple form CASE x WHEN v ..", span=node.span, hint="write CASE WHEN x = v THEN .."
+            )
+        conditions = [self.condition(when.condition) for when in node.whens]
+        for condition in conditions:
+            if condition.type != BOOLEAN:
+                raise at(
+                    condition.node.span,
+                    f"WHEN needs BOOLEAN, but {to_sql(condition.node)} is {condition.type}",
+                    "PLAN-CASE",
+                )
+        results = [self.compile(when.result) for when in node.whens]
+        if node.default is not None:
+            results.append(self.compile(node.default))
+        known = [r for r in results if r.type != NULL]
+        if not known:
+            raise at(
+                node.span,
+                "every branch of this CASE is NULL: its type is unknown",
+                "PLAN-CASE",
+                "CAST(NULL AS ..)",
+            )
+        for result in known[1:]:
+            if result.type != known[0].type:
+                raise at(
+                    result.node.span,
+                    f"the branches of a CASE must have one type: {to_sql(known[0].node)} is {known[0].type}, "
+                    f"{to_sql(result.node)} is {result.type}",
+                    "PLAN-CASE",
+                    f"CAST({to_sql(result.node)} AS {known[0].type})",
+                )
+        text = "".join(" WHEN {} THEN {}" for _ in conditions)
+        parts = [part for pair in zip(conditions, results, strict=False) for part in pair]
+        if node.default is not None:
+            text += " ELSE {}"
+            parts.append(results[-1])
+        return _combine(node, known[0].type, f"(CASE{text} END)", parts)
+
+    # --- constructors ---------------------------------------------------------------------------
+
+    def _constructor(
+        self, node: ast.ArrayConstructor | ast.MapConstructor | ast.StructConstructor
+    ) -> Compiled:
+        match node:
+            case ast.ArrayConstructor(elements=elements):
+                if not elements:
+                    raise at(node.span, "ARRAY[] needs at least one element", "PLAN-CONSTRUCTOR")
+                items = self._unify([self.compile(e) for e in elements], node)
+                t = Array(_known_type(items, node, "ARRAY"))
+                return _combine(node, t, f"CAST([{_places(items)}] AS {t.duckdb})", items)
+            case ast.MapConstructor(entries=entries):
+                if not entries:
+                    raise at(node.span, "MAP() needs at least one entry", "PLAN-CONSTRUCTOR")
+                keys = self._unify([self.compile(k) for k, _ in entries], node)
+                values = self._unify([self.compile(v) for _, v in entries], node)
+                key_type, value_type = _known_type(keys, node, "MAP"), _known_type(values, node, "MAP")
+                literals = [k.sql for k in keys if k.is_literal]
+                if len(set(literals)) < len(literals):
+                    raise at(node.span, "MAP(..) has the same key twice", "PLAN-CONSTRUCTOR")
+                m = Map(key_type, value_type)
+                text = f"CAST(map([{_places(keys)}], [{_places(values)}]) AS {m.duckdb})"
+                return _combine(node, m, text, [*keys, *values])
+            case ast.StructConstructor(fields=fields):
+                names = [name for name, _ in fields]
+                if len(set(names)) < len(names):
+                    raise at(node.span, "STRUCT(..) has the same field twice", "PLAN-CONSTRUCTOR")
+                values = [self.compile(e) for _, e in fields]
+                for value in values:
+                    if value.type == NULL:
+                        raise at(
+                            value.node.span,
+                            "the type of this NULL is unknown",
+                            "PLAN-CONSTRUCTOR",
+                            "CAST(NULL AS ..)",
+                        )
+                s = Struct(tuple((name, value.type) for name, value in zip(names, values, strict=True)))
+                packed = ", ".join(f"{duckdb_name(name)} := {{}}" for name in names)
+                return _combine(node, s, f"struct_pack({packed})", values)
+
+    def _unify(self, items: list[Compiled], node: ast.Expression) -> list[Compiled]:
+        """Give items one type: the first that is not NULL fixes the family, literals follow more freely."""
+        target: SqlType = NULL
+        for item in items:
+            found = typing.unify(target, item.type, item.node if item.is_literal else None)
+            if found is None:
+                raise at(
+                    item.node.span,
+                    f"{to_sql(item.node)} is {item.type}, where the items before it are {target}",
+                    "PLAN-COERCE",
+                    f"CAST({to_sql(item.node)} AS {target})",
+                )
+            target = found
+        return [self._converted(item, target) for item in items]
+
+    def _converted(self, item: Compiled, target: SqlType) -> Compiled:
+        if item.type in (target, NULL):
+            return item
+        if widens(item.type, target):
+            return coerce(item, target)
+        return replace(self._cast_compiled(item, target), node=item.node)
+
+    def _cast_compiled(self, item: Compiled, target: SqlType) -> Compiled:
+        plain = cast_sql(item.sql, item.type, target)
+        return replace(
+            item,
+            sql=plain.sql,
+            safe=f"TRY({plain.sql})" if plain.can_fail else plain.sql,
+            type=target,
+            can_fail=item.can_fail or plain.can_fail,
+            functions=item.functions + plain.functions,
+        )
+
+    # --- functions ------------------------------------------------------------------------------
+
+    def _call(self, node: ast.FunctionCall) -> Compiled:
+        try:
+            overloads = self._env.library.scalar(node.name)
+            bodies: list[Compiled] = []
+            compiled: list[Compiled | None] = []
+            arguments: list[SqlType | LambdaArgument | UnitArgument] = []
+            for argument in node.arguments:
+                match argument:
+                    case ast.Lambda():
+                        arguments.append(self._lambda(argument))
+                        compiled.append(None)
+                    case ast.TimeUnit():
+                        arguments.append(UnitArgument(argument.unit))
+                        compiled.append(None)
+                    case _:
+                        value = self.compile(argument)
+                        bodies.append(value)
+                        compiled.append(value)
+                        arguments.append(value.type)
+            match_ = resolve(node.name, overloads, arguments)
+        except PlanError as error:
+            if error.span is None:
+                error.span = node.span
+            raise
+        plain: list[str] = []
+        safe: list[str] = []
+        for place, (argument, value) in enumerate(zip(node.arguments, compiled, strict=True)):
+            if isinstance(argument, ast.Lambda):
+                body = self._lambda_body(argument, match_.lambda_types[place])
+                names = ", ".join(_parameter_sql(p) for p in argument.parameters)
+                plain.append(f"lambda {names}: {body.sql}")
+                safe.append(f"lambda {names}: {body.sql}")
+                bodies.append(body)
+            elif isinstance(argument, ast.TimeUnit):
+                plain.append(argument.unit)
+                safe.append(argument.unit)
+            else:
+                assert value is not None
+                plain.append(value.sql)
+                safe.append(value.safe)
+        try:
+            sql, functions, can_fail = print_call(match_, plain)
+            safe_sql, _, _ = print_call(match_, safe)
+        except PlanError as error:
+            if error.span is None:
+                error.span = node.span
+            raise
+        fails = can_fail or any(body.can_fail for a, body in _lambda_bodies(node, bodies))
+        return Compiled(
+            sql,
+            f"TRY({safe_sql})" if fails and not match_.overload.volatile else safe_sql,
+            match_.result,
+            node,
+            fails or any(body.can_fail for body in bodies),
+            tuple(dict.fromkeys((*functions, *(f for body in bodies for f in body.functions)))),
+        )
+
+    def _lambda(self, node: ast.Lambda) -> LambdaArgument:
+        for name in node.parameters:
+            if any(name in (c.short, c.name) for c in self._scope.columns):
+                raise at(
+                    node.span, f"lambda parameter {quote_name(name)} has the name of a column", "PLAN-LAMBDA"
+                )
+            if name in self._scope.parameters or node.parameters.count(name) > 1:
+                raise at(node.span, f"lambda parameter {quote_name(name)} is already in use", "PLAN-LAMBDA")
+        return LambdaArgument(len(node.parameters), lambda types: self._lambda_body(node, types).type)
+
+    def _lambda_body(self, node: ast.Lambda, types: Sequence[SqlType]) -> Compiled:
+        parameters = {name: (_parameter_sql(name), t) for name, t in zip(node.parameters, types, strict=True)}
+        return _Compiler(self._scope.with_parameters(parameters), self._env).compile(node.body)
+
+
+def _lambda_bodies(node: ast.FunctionCall, bodies: list[Compiled]) -> list[tuple[ast.Expression, Compiled]]:
+    lambdas = [a for a in node.arguments if isinstance(a, ast.Lambda)]
+    return list(zip(lambdas, bodies[len(bodies) - len(lambdas) :], strict=True))
+
+
+def _parameter_sql(name: str) -> str:
+    return duckdb_name("p~" + name)
+
+
+def _constant(sql: str, t: SqlType, node: ast.Expression) -> Compiled:
+    return Compiled(sql, sql, t, node)
+
+
+def _combine(
+    node: ast.Expression, t: SqlType, template: str, parts: Sequence[Compiled], *, can_fail: bool = False
+) -> Compiled:
+    """Fill a template's {} with the parts, in both forms."""
+    sql = template.format(*(p.sql for p in parts))
+    safe = template.format(*(p.safe for p in parts))
+    return Compiled(
+        sql,
+        f"TRY({safe})" if can_fail else safe,
+        t,
+        node,
+        can_fail or any(p.can_fail for p in parts),
+        tuple(dict.fromkeys(f for p in parts for f in p.functions)),
+    )
+
+
+def _places(items: Sequence[Compiled]) -> str:
+    return ", ".join("{}" for _ in items)
+
+
+def _known_type(items: Sequence[Compiled], node: ast.Expression, what: str) -> SqlType:
+    for item in items:
+        if item.type != NULL:
+            return item.type
+    raise at(
+        node.span, f"{what} needs at least one value that is not NULL", "PLAN-CONSTRUCTOR", "CAST(NULL AS ..)"
+    )
+
+
+# IEEE arithmetic: DuckDB raises for x / 0, Java gives infinity or NaN.
+_DOUBLE_OPERATORS = {
+    "+": "({} + {})",
+    "-": "({} - {})",
+    "*": "({} * {})",
+    "/": "fdiv({}, {})",
+    "%": "fmod({}, {})",
+}
+
+
+def _integer_arithmetic(
+    node: ast.Expression, op: str, t: SqlType, left: Compiled, right: Compiled
+) -> Compiled:
+    """Fast form: DuckDB's, which raises on overflow. Safe form: wraps as Java does, x / 0 gives NULL."""
+    duck_op = "//" if op == "/" else op
+    sql = f"({left.sql} {duck_op} {right.sql})"
+    if op in ("/", "%"):
+        safe = f"TRY({left.safe} {duck_op} {right.safe})"
+    elif t == INTEGER:
+        wide = f"(CAST({left.safe} AS BIGINT) {op} CAST({right.safe} AS BIGINT))"
+        safe = f"CAST((({wide} + 2147483648) & 4294967295) - 2147483648 AS INTEGER)"
+    else:
+        wide = f"(CAST({left.safe} AS HUGEINT) {op} CAST({right.safe} AS HUGEINT))"
+        bias = "9223372036854775808"
+        safe = (
+            f"CAST((({wide} + {bias}::HUGEINT) & 18446744073709551615::HUGEINT) - {bias}::HUGEINT AS BIGINT)"
+        )
+    functions = tuple(dict.fromkeys(left.functions + right.functions))
+    return Compiled(sql, safe, t, node, True, functions)
+
+
+def _decimal_arithmetic(node: ast.Binary, left: Compiled, right: Compiled) -> Compiled:
+    a, b = as_decimal(left.type), as_decimal(right.type)
+    result = typing.decimal_arithmetic(node.op, a, b)
+    sides = [coerce(left, a), coerce(right, b)]
+    if node.op in ("+", "-", "%"):
+        # Both sides in the result's type first: DuckDB then adds exactly and checks for overflow.
+        wide = (
+            result
+            if node.op != "%"
+            else Decimal(max(a.precision, b.precision, result.precision), result.scale)
+        )
+        template = (
+            f"CAST((CAST({{}} AS {wide.duckdb}) {node.op} CAST({{}} AS {wide.duckdb})) AS {result.duckdb})"
+        )
+        return _combine(node, result, template, sides, can_fail=True)
+    if node.op == "*":
+        return _combine(node, result, f"CAST(({{}} * {{}}) AS {result.duckdb})", sides, can_fail=True)
+    divide = typing.decimal_division(a, b, result)
+    quotient = _combine(node, result, f"{divide.name}({{}}, {{}})", sides, can_fail=True)
+    return replace(quotient, functions=(*quotient.functions, divide))

@@ -1,0 +1,291 @@
+"""Persistent queries: CREATE .. AS SELECT and INSERT INTO .. SELECT, planned down to the sink."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+
+from streamsql import formats
+from streamsql.catalog import TABLE, SideFormat, SourceInfo
+from streamsql.engine.batch import NULL_VALUE, TIME, WEIGHT, WINDOW_END, WINDOW_START
+from streamsql.engine.codec import OpenEncoder
+from streamsql.engine.graph import Graph
+from streamsql.engine.operators.aggregate import Aggregate
+from streamsql.engine.operators.materialise import Materialise
+from streamsql.engine.operators.sink import Sink
+from streamsql.engine.operators.stateless import Stateless
+from streamsql.errors import PlanError, Span
+from streamsql.formats.format import Layout
+from streamsql.grammar import ast
+from streamsql.grammar.names import quote_name
+from streamsql.grammar.printer import to_sql
+from streamsql.plan.create import check_columns, check_formats, default_formats, timestamp_column
+from streamsql.plan.environment import Environment
+from streamsql.plan.expressions import Compiled, coerce
+from streamsql.plan.properties import (
+    COMMON,
+    OF_INSERT,
+    Properties,
+    read_properties,
+    side_formats,
+    with_wrapping,
+)
+from streamsql.plan.scope import at, column_sql, physical
+from streamsql.plan.select import PlannedSelect, SelectPlanner
+from streamsql.plan.sources import open_encoder
+from streamsql.plan.stages import Output, StageBuilder
+from streamsql.schema import Column
+from streamsql.types import BIGINT, TIMESTAMP, duckdb_name, widens
+
+
+@dataclass(frozen=True, slots=True)
+class PersistentPlan:
+    """A query that can run.
+
+    sink        the stream or table it writes, as the catalog will have it
+    view        the node whose snapshot is the table's content; None for a stream
+    partitions, retention_ms  of the sink's topic, if it has to be created
+    reads       names of the sources, left-most first
+    """
+
+    graph: Graph
+    sink: SourceInfo
+    view: int | None
+    reads: tuple[str, ...]
+    partitions: int
+    retention_ms: int | None
+    is_compacted: bool
+
+
+def plan_create_as(
+    statement: ast.CreateAsSelect, env: Environment, partitions_of_topic: dict[str, int]
+) -> PersistentPlan:
+    """CREATE STREAM/TABLE name AS SELECT.
+
+    partitions_of_topic  of the topics that exist
+    raises               PlanError, NotSupportedError
+    """
+    select = SelectPlanner(env, is_persistent=True).plan(statement.query)
+    if select.kind != statement.kind:
+        raise at(
+            statement.span,
+            f"the result of this SELECT is a {select.kind}, not a {statement.kind}",
+            "PLAN-RESULT-KIND",
+            f"CREATE {select.kind} {quote_name(statement.name)} AS ..",
+        )
+    properties = read_properties(statement.properties, COMMON, statement.span)
+    left = env.catalog.source(select.sources[0])
+    key_format, value_format = _sink_formats(properties, select, left, env)
+    schema = select.schema
+    prefix = env.config.text("ksql.output.topic.name.prefix")
+    topic = properties.get("KAFKA_TOPIC") or prefix + statement.name
+    wrap = env.config.text("ksql.persistence.wrap.single.values")
+    sink = SourceInfo(
+        statement.kind,
+        statement.name,
+        schema,
+        topic,
+        key_format,
+        with_wrapping(properties, value_format, len(schema.value), wrap),
+        timestamp=timestamp_column(properties, schema),
+        window=select.window,
+        sql=to_sql(statement),
+    )
+    check_columns(sink, statement.span)
+    check_formats(sink, env, statement.span)
+    partitions = properties.number("PARTITIONS", 1) or partitions_of_topic.get(left.topic, 1)
+    if topic in partitions_of_topic:
+        asked = properties.number("PARTITIONS", 1)
+        if asked is not None and asked != partitions_of_topic[topic]:
+            raise properties.error(
+                "PARTITIONS",
+                f"topic {topic} exists with {partitions_of_topic[topic]} partitions, not {asked}",
+            )
+        partitions = partitions_of_topic[topic]
+    retention = properties.number("RETENTION_MS", 0)
+    if retention is not None and sink.is_table and not sink.window:
+        raise properties.error("RETENTION_MS", "RETENTION_MS is for streams and windowed tables")
+    if sink.window and select.retention_ms is not None:
+        retention = max(retention or 0, select.retention_ms)
+    return _with_sink(select, sink, env, partitions, retention)
+
+
+def plan_insert_select(
+    statement: ast.InsertSelect, env: Environment, partitions_of_topic: dict[str, int]
+) -> PersistentPlan:
+    """INSERT INTO stream SELECT."""
+    read_properties(statement.properties, OF_INSERT, statement.span)
+    sink = env.catalog.source(statement.target)
+    if sink.is_table:
+        raise at(
+            statement.span, f"{sink.title} is a table: INSERT INTO .. SELECT writes to streams", "PLAN-INSERT"
+        )
+    if sink.is_source:
+        raise at(statement.span, f"{sink.title} is read-only", "PLAN-READ-ONLY")
+    if sink.schema.headers:
+        raise at(statement.span, f"{sink.title} has HEADERS columns: nothing can be inserted", "PLAN-INSERT")
+    select = SelectPlanner(env, is_persistent=True).plan(statement.query)
+    if select.kind == TABLE:
+        raise at(
+            statement.span,
+            "the result of this SELECT is a TABLE: it cannot go into a stream",
+            "PLAN-RESULT-KIND",
+        )
+    select = _fit(select, sink, statement.span)
+    return _with_sink(select, sink, env, partitions_of_topic[sink.topic], None)
+
+
+def _fit(select: PlannedSelect, sink: SourceInfo, span: Span) -> PlannedSelect:
+    """The result with the sink's types; names, order and kinds must be equal."""
+
+    def mismatch() -> PlanError:
+        return at(
+            span,
+            f"the result does not fit {sink.title}",
+            "PLAN-INSERT-SCHEMA",
+            f"it has {select.schema.describe()}; {sink.title} has {sink.schema.describe()}",
+        )
+
+    ours, theirs = select.schema, sink.schema
+    if len(ours.key) != len(theirs.key) or len(ours.value) != len(theirs.value):
+        raise mismatch()
+    builder = StageBuilder(select.graph.nodes[select.node].spec.output)
+    outputs: list[Output] = []
+    for mine, other in zip(ours.key + ours.value, theirs.key + theirs.value, strict=True):
+        if mine.name != other.name or not widens(mine.type, other.type):
+            raise mismatch()
+        ref = ast.ColumnRef(mine.name)
+        sql = column_sql(mine.name)
+        outputs.append(Output(physical(mine.name), coerce(Compiled(sql, sql, mine.type, ref), other.type)))
+    if ours == theirs:
+        return select
+    builder.project(outputs)
+    node = select.graph.add(Stateless(builder.build(), f"fit to {quote_name(sink.name)}"), select.node)
+    types = {c.name: c for c in theirs.key + theirs.value}
+    columns = tuple(replace(c, column=types[c.name]) for c in select.columns)
+    return replace(select, node=node, columns=columns)
+
+
+def _sink_formats(
+    properties: Properties, select: PlannedSelect, left: SourceInfo, env: Environment
+) -> tuple[SideFormat, SideFormat]:
+    """Formats that the WITH list does not name are those of the left-most source."""
+    default_key, _ = default_formats(env)
+    has_key = bool(select.schema.key)
+    key_default: SideFormat | None = left.key_format
+    if select.null_key:
+        key_default = SideFormat("NONE")
+    elif left.key_format.name == "NONE" and has_key:
+        key_default = default_key or SideFormat("KAFKA")
+    elif left.value_format.name != "ARROW" and left.key_format.name == "ARROW":
+        key_default = default_key or SideFormat("KAFKA")
+    key, value = side_formats(properties, key_default, left.value_format, has_key=has_key)
+    if select.null_key and key.name != "NONE":
+        raise properties.error(
+            "KEY_FORMAT", f"PARTITION BY NULL gives records without a key: no {key.name} key"
+        )
+    return key, value
+
+
+def _with_sink(
+    select: PlannedSelect, sink: SourceInfo, env: Environment, partitions: int, retention_ms: int | None
+) -> PersistentPlan:
+    graph, node = select.graph, select.node
+    is_table = select.kind == TABLE
+    view: int | None = None
+    if is_table:
+        view = _view(graph, node)
+        if view is None:
+            keys = tuple(physical(name) for name in select.key)
+            bounds = (WINDOW_START, WINDOW_END) if select.window else ()
+            spec = Materialise(graph.nodes[node].spec.output, keys + bounds, emit_old=False)
+            view = node = graph.add(spec, node)
+    if sink.timestamp is not None:
+        node = _restamped(graph, node, sink)
+    schemas = env.schemas
+    value = tuple(physical(c.name) for c in select.schema.value)
+    keys = tuple(physical(name) for name in select.key)
+    key_encoder = open_encoder(sink, is_key=True, schemas=schemas) if keys else None
+    graph.add(
+        Sink(
+            sink.topic,
+            partitions,
+            graph.nodes[node].spec.output,
+            keys,
+            value,
+            key_encoder,
+            open_encoder(sink, is_key=False, schemas=schemas),
+            key_bytes=_key_bytes(sink)
+            if keys and partitions > 1 and sink.key_format.name == "ARROW"
+            else None,
+            windowed_key=select.window,
+            is_table=is_table,
+            keeps_retractions=bool(select.window and select.window.is_session),
+        ),
+        node,
+    )
+    policy_compact = is_table
+    return PersistentPlan(graph, sink, view, select.sources, partitions, retention_ms, policy_compact)
+
+
+def _view(graph: Graph, node: int) -> int | None:
+    """The node itself if its content can be read from the state below it, else None."""
+    below = node
+    while isinstance(graph.nodes[below].spec, Stateless):
+        below = graph.nodes[below].inputs[0]
+    return node if isinstance(graph.nodes[below].spec, Aggregate | Materialise) else None
+
+
+def _restamped(graph: Graph, node: int, sink: SourceInfo) -> int:
+    """A stage that stamps each row from the sink's TIMESTAMP column; a tombstone keeps its time."""
+    assert sink.timestamp is not None
+    column = sink.schema.find(sink.timestamp.name)
+    assert column is not None
+    schema = graph.nodes[node].spec.output
+    builder = StageBuilder(schema)
+    sql = column_sql(column.name)
+    functions: tuple = ()  # type: ignore[type-arg]
+    if column.type == BIGINT:
+        stamp = sql
+    elif column.type == TIMESTAMP:
+        stamp = f"epoch_ms({sql})"
+    else:
+        from streamsql.functions.java_time import timestamp_sql
+
+        printed = timestamp_sql(sql, sink.timestamp.pattern or "")
+        stamp, functions = printed.sql, printed.functions
+    ref = ast.ColumnRef(column.name)
+    gone = WEIGHT if WEIGHT in schema.names else NULL_VALUE if NULL_VALUE in schema.names else None
+    kept = None
+    if gone is not None:
+        kept = f"{duckdb_name(gone)} < 0" if gone == WEIGHT else duckdb_name(gone)
+    plain = stamp if kept is None else f"CASE WHEN {kept} THEN {duckdb_name(TIME)} ELSE {stamp} END"
+    safe = f"TRY({plain})"
+    value = Compiled(plain, safe, BIGINT, ref, True, functions)
+    own = [
+        Output(f.name, Compiled(duckdb_name(f.name), duckdb_name(f.name), _type_of(f, sink), ref))
+        for f in schema
+        if not f.name.startswith("$")
+    ]
+    builder.project(own, meta=[Output(TIME, value)])
+    has_time = f"{duckdb_name(TIME)} >= 0"
+    builder.filter(Compiled(has_time, f"coalesce({has_time}, false)", BIGINT, ref))
+    return graph.add(Stateless(builder.build(), f"time from {quote_name(column.name)}"), node)
+
+
+def _type_of(f: pa.Field, sink: SourceInfo):  # type: ignore[no-untyped-def]
+    column = next(c for c in sink.schema.columns if physical(c.name) == f.name)
+    return column.type
+
+
+def _key_bytes(sink: SourceInfo) -> OpenEncoder:
+    """How a typed key is written for partitioning: one column as KAFKA does, several as JSON."""
+    simple = len(sink.schema.key) == 1 and _is_kafka(sink.schema.key[0])
+    layout = Layout(sink.schema.key, True, len(sink.schema.key) > 1, {}, sink.topic, None)
+    name = "KAFKA" if simple else "JSON"
+    return lambda workspace: formats.get(name).encoder(layout, workspace)
+
+
+def _is_kafka(column: Column) -> bool:
+    return str(column.type) in ("INTEGER", "BIGINT", "DOUBLE", "VARCHAR", "BYTES")

@@ -1,0 +1,404 @@
+"""Pull queries: a SELECT over snapshots, from its syntax tree to one DuckDB statement.
+
+Every stream or table in FROM becomes a feed `{s0}`, `{s1}`, .. that the session fills with a snapshot: a
+table's rows, or a stream's history. Expressions keep KSQL's rules; joins, grouping, ordering and the
+rest are DuckDB's. Aggregates are computed as everywhere: partials per group, then their results.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from streamsql.catalog import SourceInfo
+from streamsql.engine.kernel import ArrowFunction
+from streamsql.errors import NotSupportedError, PlanError
+from streamsql.grammar import ast
+from streamsql.grammar.names import quote_name
+from streamsql.plan.aggregates import bind_aggregate, find_aggregates
+from streamsql.plan.environment import Environment
+from streamsql.plan.expressions import Compiled, compile_expression, compile_filter
+from streamsql.plan.items import Item, KeyColumn, expand_items, qualify
+from streamsql.plan.rewrite import columns_used, rewrite
+from streamsql.plan.scope import Scope, ScopeColumn, at, column_sql
+from streamsql.plan.sources import source_scope
+from streamsql.schema import Column
+from streamsql.types import NULL, duckdb_name
+
+
+@dataclass(frozen=True, slots=True)
+class PullSource:
+    """A snapshot the query reads: feed name, what it is, and the columns it uses (None: all)."""
+
+    feed: str
+    info: SourceInfo
+    columns: frozenset[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class PullPlan:
+    """One statement over feeds.
+
+    sql, safe_sql  plain, and with TRY around what can fail; result columns have physical names
+    keys           names of result columns that are key columns of the one table read, else ()
+    """
+
+    sql: str
+    safe_sql: str
+    columns: tuple[Column, ...]
+    keys: tuple[str, ...]
+    sources: tuple[PullSource, ...]
+    functions: tuple[ArrowFunction, ...]
+
+
+def plan_pull(query: ast.Query, env: Environment) -> PullPlan:
+    """raises PlanError with the span of what is wrong, NotSupportedError"""
+    _check_gates(query, env)
+    planner = _Planner(env)
+    found = planner.query(query, {})
+    keys: tuple[str, ...] = ()
+    if isinstance(query, ast.Select) and isinstance(query.relation, ast.SourceRef):
+        info = env.catalog.sources.get(query.relation.name)
+        if info is not None and info.is_table:
+            keys = tuple(c.name for c in found.columns if info.schema.is_key(c.name))
+    return PullPlan(
+        found.sql,
+        found.safe,
+        tuple(Column(c.name, c.type) for c in found.columns),
+        keys,
+        tuple(planner.sources),
+        tuple(planner.functions),
+    )
+
+
+def _check_gates(query: ast.Query, env: Environment) -> None:
+    if query.limit is not None and not env.config.flag("ksql.query.pull.limit.clause.enabled"):
+        raise at(
+            query.span,
+            "LIMIT in pull queries is switched off (ksql.query.pull.limit.clause.enabled)",
+            "PLAN-GATE",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Relation:
+    """Something in FROM, printed: SQL with an alias, and the columns it brings into scope."""
+
+    sql: str
+    safe: str
+    columns: tuple[ScopeColumn, ...]
+    key: tuple[KeyColumn, ...] = ()
+    is_windowed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    sql: str
+    safe: str
+    columns: tuple[Column, ...]
+
+
+@dataclass(slots=True)
+class _Planner:
+    env: Environment
+    sources: list[PullSource] = field(default_factory=list)
+    functions: dict[ArrowFunction, None] = field(default_factory=dict)
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def query(self, query: ast.Query, ctes: dict[str, _Result]) -> _Result:
+        for cte in query.ctes:
+            ctes = {**ctes, cte.name: self.query(cte.query, ctes)}
+        if isinstance(query, ast.SetOperation):
+            return self._set_operation(query, ctes)
+        assert isinstance(query, ast.Select)
+        return self._select(query, ctes)
+
+    # --- SELECT ---------------------------------------------------------------------------------
+
+    def _select(self, query: ast.Select, ctes: dict[str, _Result]) -> _Result:
+        for clause, found in (
+            ("WINDOW", query.window),
+            ("PARTITION BY", query.partition_by),
+            ("AS OF", query.as_of),
+        ):
+            if found is not None:
+                if clause == "AS OF":
+                    raise NotSupportedError("AS OF", span=query.span)
+                raise at(
+                    query.span, f"{clause} needs a query that keeps running", "PLAN-PULL", "add EMIT CHANGES"
+                )
+        relation = self._relation(query.relation, query, ctes)
+        scope = Scope(relation.columns)
+        items = expand_items(query, scope, relation.key, self.env, False, relation.is_windowed)
+        plain, safe = relation.sql, relation.safe
+        if query.where is not None:
+            self._refuse_aggregates(query.where)
+            where = self._noted(
+                compile_filter(qualify(query.where, scope), scope.in_clause("WHERE"), self.env)
+            )
+            plain += f" WHERE {where.sql}"
+            safe += f" WHERE {where.safe}"
+        order = [self._order_target(item, items, scope) for item in query.order_by]
+        having = qualify(query.having, scope) if query.having is not None else None
+        parts = ([item.expression for item in items], having, order)
+        calls = find_aggregates(tuple(itertools.chain(parts[0], [having] if having else [], order)), self.env)
+        if query.group_by is not None or calls:
+            plain, safe, scope, swap = self._grouped(query, plain, safe, scope, calls)
+            items = [replace(item, expression=swap(item.expression)) for item in items]
+            order = [swap(target) for target in order]
+            having = swap(having) if having is not None else None
+        if having is not None:
+            condition = self._noted(compile_filter(having, scope.in_clause("HAVING"), self.env))
+            plain += f" WHERE {condition.sql}"
+            safe += f" WHERE {condition.safe}"
+        return self._projected(query, items, order, plain, safe, scope)
+
+    def _refuse_aggregates(self, where: ast.Expression) -> None:
+        calls = find_aggregates((where,), self.env)
+        if calls:
+            raise at(calls[0].span, "aggregates cannot be used in WHERE", "PLAN-AGGREGATE", "use HAVING")
+
+    def _projected(
+        self,
+        query: ast.Select,
+        items: Sequence[Item],
+        order: Sequence[ast.Expression],
+        plain: str,
+        safe: str,
+        scope: Scope,
+    ) -> _Result:
+        compiled = [
+            self._noted(compile_expression(i.expression, scope.in_clause("SELECT"), self.env)) for i in items
+        ]
+        columns: list[Column] = []
+        for item, value in zip(items, compiled, strict=True):
+            if value.type == NULL:
+                raise at(
+                    item.span,
+                    f"the type of column {quote_name(item.name)} is unknown: it is NULL",
+                    "PLAN-NULL-COLUMN",
+                    "CAST(NULL AS VARCHAR), say",
+                )
+            if any(item.name == c.name for c in columns):
+                raise at(
+                    item.span,
+                    f"two columns of the result are called {quote_name(item.name)}",
+                    "PLAN-DUPLICATE-COLUMN",
+                    "give one an alias: .. AS name",
+                )
+            columns.append(Column(item.name, value.type))
+        names = [column_sql(c.name) for c in columns]
+        distinct = "DISTINCT " if query.is_distinct else ""
+
+        def text(source: str, values: Sequence[str], ordering: Sequence[str]) -> str:
+            listed = ", ".join(f"{v} AS {n}" for v, n in zip(values, names, strict=True))
+            sql = f"SELECT {distinct}{listed} {source}"
+            if ordering:
+                directions = [_direction(item) for item in query.order_by]
+                sql += " ORDER BY " + ", ".join(f"{o}{d}" for o, d in zip(ordering, directions, strict=True))
+            return sql + _limits(query)
+
+        ordering = [self._noted(compile_expression(o, scope.in_clause("ORDER BY"), self.env)) for o in order]
+        return _Result(
+            text(plain, [c.sql for c in compiled], [o.sql for o in ordering]),
+            text(safe, [c.safe for c in compiled], [o.safe for o in ordering]),
+            tuple(columns),
+        )
+
+    def _order_target(self, item: ast.OrderItem, items: Sequence[Item], scope: Scope) -> ast.Expression:
+        """ORDER BY takes a result column's name, its number, or any expression over the sources."""
+        match item.expression:
+            case ast.IntegerLiteral(value=number):
+                if not 1 <= number <= len(items):
+                    raise at(
+                        item.span, f"ORDER BY {number}: the result has {len(items)} columns", "PLAN-ORDER-BY"
+                    )
+                return items[number - 1].expression
+            case ast.ColumnRef(name=name, qualifier=None):
+                for result in items:
+                    if result.name == name:
+                        return result.expression
+        return qualify(item.expression, scope.in_clause("ORDER BY"))
+
+    def _grouped(
+        self, query: ast.Select, plain: str, safe: str, scope: Scope, calls: Sequence[ast.FunctionCall]
+    ):  # type: ignore[no-untyped-def]
+        """Aggregate in a subquery: groups and partials inside, the results of the aggregates outside."""
+        group = [qualify(e, scope.in_clause("GROUP BY")) for e in query.group_by or ()]
+        keys = [self._noted(compile_expression(e, scope.in_clause("GROUP BY"), self.env)) for e in group]
+        columns: list[ScopeColumn] = []
+        inner, safe_inner, outer = [], [], []
+        for number, (expression, key) in enumerate(zip(group, keys, strict=True)):
+            name = f"KSQL_GROUP_{number}"
+            inner.append(f"{key.sql} AS {duckdb_name(name)}")
+            safe_inner.append(f"{key.safe} AS {duckdb_name(name)}")
+            outer.append(duckdb_name(name))
+            columns.append(ScopeColumn(name, duckdb_name(name), key.type))
+        replaced: dict[ast.Expression, str] = {e: f"KSQL_GROUP_{n}" for n, e in enumerate(group)}
+        for number, call in enumerate(calls):
+            bound = bind_aggregate(call, scope, self.env, f"a{number}_")
+            for argument in bound.arguments:
+                self._noted(argument)
+            self.functions.update(dict.fromkeys(bound.call.functions))
+            name = f"KSQL_AGG_{number}"
+            for f, partial, safe_partial in zip(
+                bound.call.state, bound.partials, bound.safe_partials, strict=True
+            ):
+                inner.append(f"{partial} AS {duckdb_name(f.name)}")
+                safe_inner.append(f"{safe_partial} AS {duckdb_name(f.name)}")
+            outer.append(f"{bound.call.result} AS {duckdb_name(name)}")
+            columns.append(ScopeColumn(name, duckdb_name(name), bound.type))
+            replaced[call] = name
+        # A group's rows are taken in the order of the input, which ordered aggregates look at.
+        places = ", ".join(str(n + 1) for n in range(len(group)))
+        tail = f" GROUP BY {places}" if group else ""
+
+        def wrap(source: str, parts: Sequence[str]) -> str:
+            return (
+                f"FROM (SELECT {', '.join(outer)} FROM (SELECT {', '.join(parts)} {source}{tail}) AS g) AS g"
+            )
+
+        def swap(expression: ast.Expression) -> ast.Expression:
+            result: ast.Expression = rewrite(
+                expression,
+                lambda node: ast.ColumnRef(replaced[node], span=node.span) if node in replaced else None,
+            )
+            for ref in columns_used(result):
+                if ref.name not in set(replaced.values()):
+                    raise at(
+                        expression.span,
+                        f"column {quote_name(ref.name)} is neither grouped nor aggregated",
+                        "PLAN-NOT-GROUPED",
+                        f"GROUP BY {quote_name(ref.name)}, or use an aggregate",
+                    )
+            return result
+
+        return wrap(plain, inner), wrap(safe, safe_inner), Scope(tuple(columns)), swap
+
+    def _set_operation(self, query: ast.SetOperation, ctes: dict[str, _Result]) -> _Result:
+        left, right = self.query(query.left, ctes), self.query(query.right, ctes)
+        if [c.type for c in left.columns] != [c.type for c in right.columns]:
+            raise at(
+                query.span,
+                f"the sides of {query.op} have different columns: "
+                f"{', '.join(str(c.type) for c in left.columns)} and {', '.join(str(c.type) for c in right.columns)}",
+                "PLAN-SET-OPERATION",
+            )
+        order = []
+        for item in query.order_by:
+            match item.expression:
+                case ast.ColumnRef(name=name, qualifier=None) if any(c.name == name for c in left.columns):
+                    order.append(column_sql(name) + _direction(item))
+                case ast.IntegerLiteral(value=number) if 1 <= number <= len(left.columns):
+                    order.append(str(number) + _direction(item))
+                case _:
+                    raise at(item.span, f"ORDER BY of {query.op} takes the result's columns", "PLAN-ORDER-BY")
+        tail = (" ORDER BY " + ", ".join(order) if order else "") + _limits(query)
+        return _Result(
+            f"({left.sql}) {query.op} ({right.sql}){tail}",
+            f"({left.safe}) {query.op} ({right.safe}){tail}",
+            left.columns,
+        )
+
+    # --- FROM -----------------------------------------------------------------------------------
+
+    def _relation(self, relation: ast.Relation, query: ast.Select, ctes: dict[str, _Result]) -> _Relation:
+        found = self._from(relation, query, ctes)
+        return replace(found, sql="FROM " + found.sql, safe="FROM " + found.safe)
+
+    def _from(self, relation: ast.Relation, query: ast.Select, ctes: dict[str, _Result]) -> _Relation:
+        match relation:
+            case ast.SourceRef(name=name, alias=alias) if name in ctes:
+                return self._derived(ctes[name], alias or name)
+            case ast.SourceRef():
+                return self._source(relation, query)
+            case ast.SubqueryRef(query=inner, alias=alias):
+                return self._derived(self.query(inner, ctes), alias)
+            case ast.Join():
+                return self._join(relation, query, ctes)
+        raise AssertionError(relation)
+
+    def _source(self, relation: ast.SourceRef, query: ast.Select) -> _Relation:
+        try:
+            info = self.env.catalog.source(relation.name)
+        except PlanError as error:
+            error.span = relation.span
+            raise
+        if not info.is_table and not self.env.config.flag("ksql.query.pull.stream.enabled"):
+            raise at(
+                relation.span,
+                "pull queries on streams are switched off (ksql.query.pull.stream.enabled)",
+                "PLAN-GATE",
+            )
+        number = next(self._numbers)
+        feed, alias = f"s{number}", f"t{number}"
+        qualifier = relation.alias or relation.name
+        scope = source_scope(info, qualifier)
+        columns = tuple(replace(c, sql=f"{alias}.{c.sql}") for c in scope.columns)
+        self.sources.append(PullSource(feed, info, _used(query, info)))
+        key = tuple(KeyColumn(ast.ColumnRef(c.name), c.name) for c in info.schema.key)
+        text = f"{{{feed}}} AS {alias}"
+        return _Relation(text, text, columns, key, info.window is not None)
+
+    def _derived(self, result: _Result, alias: str | None) -> _Relation:
+        own = f"t{next(self._numbers)}"
+        columns = tuple(
+            ScopeColumn(c.name, f"{own}.{column_sql(c.name)}", c.type, alias or own, c.name)
+            for c in result.columns
+        )
+        return _Relation(f"({result.sql}) AS {own}", f"({result.safe}) AS {own}", columns)
+
+    def _join(self, join: ast.Join, query: ast.Select, ctes: dict[str, _Result]) -> _Relation:
+        if join.within is not None:
+            raise at(
+                join.within.span,
+                "WITHIN needs a query that keeps running",
+                "PLAN-PULL",
+                "compare ROWTIMEs in ON",
+            )
+        left, right = self._from(join.left, query, ctes), self._from(join.right, query, ctes)
+        qualifiers = {c.qualifier for c in left.columns}
+        twice = next((c.qualifier for c in right.columns if c.qualifier in qualifiers), None)
+        if twice is not None:
+            raise at(
+                join.right.span, f"{quote_name(twice)} stands in FROM twice", "PLAN-JOIN", "give one an alias"
+            )
+        columns = _uniquely_named(left.columns + right.columns)
+        scope = Scope(columns, "JOIN ON")
+        on = self._noted(compile_filter(qualify(join.condition, scope), scope, self.env))
+        text = f"{{}} {join.kind} JOIN {{}} ON {{}}"
+        return _Relation(
+            text.format(left.sql, right.sql, on.sql), text.format(left.safe, right.safe, on.safe), columns
+        )
+
+    def _noted(self, compiled: Compiled) -> Compiled:
+        self.functions.update(dict.fromkeys(compiled.functions))
+        return compiled
+
+
+def _uniquely_named(columns: Sequence[ScopeColumn]) -> tuple[ScopeColumn, ...]:
+    """In a join every column is called ALIAS_COLUMN."""
+    return tuple(
+        c if "_" in c.name and c.name != c.short else replace(c, name=f"{c.qualifier}_{c.short}")
+        for c in columns
+    )
+
+
+def _used(query: ast.Select, info: SourceInfo) -> frozenset[str] | None:
+    """The columns of a source that a SELECT uses; None for all."""
+    if any(isinstance(item, ast.SelectAll) for item in query.items):
+        return None
+    return frozenset(ref.name for ref in columns_used(query)) | {
+        c.name for c in info.schema.key if info.is_table
+    }
+
+
+def _direction(item: ast.OrderItem) -> str:
+    nulls = item.nulls or ("FIRST" if item.descending else "LAST")
+    return f"{' DESC' if item.descending else ''} NULLS {nulls}"
+
+
+def _limits(query: ast.Query) -> str:
+    limit = f" LIMIT {query.limit}" if query.limit is not None else ""
+    return limit + (f" OFFSET {query.offset}" if query.offset is not None else "")

@@ -1,0 +1,60 @@
+"""Walking and rewriting syntax trees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
+from typing import Any
+
+from streamsql.grammar import ast
+
+
+def walk(node: Any) -> Iterator[ast.Node]:
+    """The node and every node below it, outermost first, in the order of the text."""
+    if isinstance(node, ast.Node):
+        yield node
+        for f in fields(node):
+            yield from walk(getattr(node, f.name))
+    elif isinstance(node, tuple):
+        for item in node:
+            yield from walk(item)
+
+
+def rewrite(node: Any, change: Callable[[ast.Expression], ast.Expression | None]) -> Any:
+    """A copy in which each expression for which `change` gives another is replaced by that one.
+
+    The change is tried from the outside in; what it gives is not looked into.
+    """
+    if isinstance(node, tuple):
+        return tuple(rewrite(item, change) for item in node)
+    if not isinstance(node, ast.Node):
+        return node
+    if isinstance(node, ast.Expression):
+        changed = change(node)
+        if changed is not None:
+            return changed
+    parts = {f.name: getattr(node, f.name) for f in fields(node) if f.name != "span"}
+    new = {name: rewrite(part, change) for name, part in parts.items()}
+    if all(new[name] is part or new[name] == part for name, part in parts.items()):
+        return node
+    return replace(node, **new)
+
+
+def columns_used(node: Any) -> set[ast.ColumnRef]:
+    """Every column reference below a node that is not a lambda's parameter."""
+    found: set[ast.ColumnRef] = set()
+
+    def visit(item: Any, bound: frozenset[str]) -> None:
+        if isinstance(item, tuple):
+            for part in item:
+                visit(part, bound)
+        elif isinstance(item, ast.ColumnRef):
+            if item.qualifier is not None or item.name not in bound:
+                found.add(item)
+        elif isinstance(item, ast.Node):
+            inner = bound | set(item.parameters) if isinstance(item, ast.Lambda) else bound
+            for f in fields(item):
+                visit(getattr(item, f.name), inner)
+
+    visit(node, frozenset())
+    return found

@@ -1,0 +1,127 @@
+"""From a stream or table in FROM to a source of the graph, with only the columns that are used."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from streamsql import formats
+from streamsql.catalog import SideFormat, SourceInfo
+from streamsql.engine.batch import HEADERS, OFFSET, PARTITION, TIME, WINDOW_END, WINDOW_START
+from streamsql.engine.codec import OpenDecoder, OpenEncoder
+from streamsql.engine.operators.source import EventTime, Source
+from streamsql.formats.format import Layout, SchemaStore
+from streamsql.functions.java_time import timestamp_sql
+from streamsql.plan.scope import Scope, ScopeColumn, column_sql, physical
+from streamsql.schema import Column
+from streamsql.types import BIGINT, INTEGER, TIMESTAMP, duckdb_name, duckdb_string
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a query uses of a source.
+
+    columns  names, or None for all of them
+    """
+
+    columns: frozenset[str] | None
+    null_values: bool = False
+    throw_on_bad_time: bool = False
+
+    def uses(self, name: str) -> bool:
+        return self.columns is None or name in self.columns
+
+
+def build_source(info: SourceInfo, needs: Needs, schemas: SchemaStore) -> Source:
+    """The source operator's settings."""
+    timed = {info.timestamp.name} if info.timestamp else set()
+    key = [c for c in info.schema.key if needs.uses(c.name) or c.name in timed]
+    value = [c for c in info.schema.value if needs.uses(c.name) or c.name in timed]
+    with_headers = any(needs.uses(c.name) for c in info.schema.headers)
+    return Source(
+        topic=info.topic,
+        key=tuple(_field(c) for c in key),
+        value=tuple(_field(c) for c in value),
+        key_decoder=open_decoder(info, key, is_key=True, schemas=schemas) if key else None,
+        value_decoder=open_decoder(info, value, is_key=False, schemas=schemas) if info.schema.value else None,
+        is_table=info.is_table,
+        windowed_key=info.window,
+        keeps_null_values=needs.null_values and not info.is_table,
+        with_offset=needs.columns is not None and "ROWOFFSET" in needs.columns,
+        with_headers=with_headers,
+        event_time=_event_time(info, throws=needs.throw_on_bad_time),
+    )
+
+
+def source_scope(info: SourceInfo, qualifier: str) -> Scope:
+    """The columns of a source by their own names, with the pseudo columns."""
+    columns = [
+        ScopeColumn(c.name, column_sql(c.name), c.type, qualifier, c.name, is_key=info.schema.is_key(c.name))
+        for c in info.schema.key + info.schema.value
+    ]
+    columns += [ScopeColumn(c.name, header_sql(c), c.type, qualifier, c.name) for c in info.schema.headers]
+    return Scope((*columns, *pseudo_columns(qualifier, is_windowed=info.window is not None)))
+
+
+def pseudo_columns(qualifier: str | None, *, is_windowed: bool) -> Sequence[ScopeColumn]:
+    """ROWTIME and its kin as they read in a source's batch."""
+    found = [("ROWTIME", TIME, BIGINT), ("ROWPARTITION", PARTITION, INTEGER), ("ROWOFFSET", OFFSET, BIGINT)]
+    if is_windowed:
+        found += [("WINDOWSTART", WINDOW_START, BIGINT), ("WINDOWEND", WINDOW_END, BIGINT)]
+    return [
+        ScopeColumn(name, duckdb_name(meta), t, qualifier, name, is_hidden=True) for name, meta, t in found
+    ]
+
+
+def header_sql(column: Column) -> str:
+    """A header column: all headers, or the last one of a name."""
+    if not column.header:
+        return duckdb_name(HEADERS)
+    name = duckdb_string(column.header)
+    return f'list_extract(list_filter({duckdb_name(HEADERS)}, lambda h: h."KEY" = {name}), -1)."VALUE"'
+
+
+def open_decoder(
+    info: SourceInfo, wanted: Collection[Column], *, is_key: bool, schemas: SchemaStore
+) -> OpenDecoder:
+    """How to open the decoder of one side of a source."""
+    side = info.key_format if is_key else info.value_format
+    layout = layout_of(info, is_key=is_key, schemas=schemas)
+    names = [c.name for c in wanted]
+    return lambda workspace: formats.get(side.name).decoder(layout, names, workspace)
+
+
+def open_encoder(info: SourceInfo, *, is_key: bool, schemas: SchemaStore) -> OpenEncoder:
+    """How to open the encoder of one side of a source."""
+    side = info.key_format if is_key else info.value_format
+    layout = layout_of(info, is_key=is_key, schemas=schemas)
+    return lambda workspace: formats.get(side.name).encoder(layout, workspace)
+
+
+def layout_of(info: SourceInfo, *, is_key: bool, schemas: SchemaStore | None) -> Layout:
+    """What a format needs to know of one side of a source."""
+    side: SideFormat = info.key_format if is_key else info.value_format
+    columns = info.schema.key if is_key else info.schema.value
+    wrapped = side.is_wrapped if side.is_wrapped is not None else not is_key or len(columns) > 1
+    return Layout(columns, is_key, wrapped, side.properties, info.topic, schemas)
+
+
+def _field(column: Column) -> pa.Field:
+    return pa.field(physical(column.name), column.type.arrow)
+
+
+def _event_time(info: SourceInfo, *, throws: bool) -> EventTime | None:
+    if info.timestamp is None:
+        return None
+    column = info.schema.find(info.timestamp.name)
+    assert column is not None
+    sql = column_sql(column.name)
+    if column.type == BIGINT:
+        return EventTime(sql, throws=throws)
+    if column.type == TIMESTAMP:
+        return EventTime(f"epoch_ms({sql})", throws=throws)
+    assert info.timestamp.pattern is not None
+    printed = timestamp_sql(sql, info.timestamp.pattern)
+    return EventTime(printed.sql, printed.functions, throws)
