@@ -1,1 +1,1 @@
-"""The terminal: command line, interactive shell, rendering; speaks only to the public API."""
+"""The command line, the shell and everything that draws on a terminal."""
