@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-Column = pa.Array | pa.ChunkedArray
+# DuckDB evaluates the annotations of the functions it is given, and pyarrow's classes take no
+# parameters at run time; so the types are spelt as texts.
+Column: TypeAlias = "pa.Array[Any] | pa.ChunkedArray[Any]"
+"""What DuckDB hands to an Arrow function, of one vector (2048 rows) at most."""
+Vector: TypeAlias = "pa.Array[Any]"
+"""What an Arrow function gives back."""
 
 
 def each_distinct(
@@ -17,39 +21,42 @@ def each_distinct(
     returns: pa.DataType,
     *columns: Column,
     nulls: bool = False,
-) -> pa.Array:
+) -> Vector:
     """`run` of every row, called once per distinct combination of the columns' values.
 
     nulls    False: a row with a null gives null without a call; True: nulls are passed as None
     returns  the Arrow type of the result
     raises   whatever `run` raises
     """
-    rows = len(columns[0])
-    encoded = [_one_chunk(pc.dictionary_encode(column)) for column in columns]
-    codes = np.zeros(rows, np.int64)
-    for part in encoded:
-        # Null is code 0. The product of the dictionaries' sizes stays far below 2^63: DuckDB's vectors
-        # have 2048 rows and our functions at most five arguments.
-        indices = part.indices.cast(pa.int64()).fill_null(-1).to_numpy(zero_copy_only=False)
-        codes = codes * (len(part.dictionary) + 1) + indices + 1
+    values: list[list[Any]] = []
+    codes = np.zeros(len(columns[0]), np.int64)
+    for column in columns:
+        encoded = _encoded(column)
+        # Null is code 0. The product of the dictionaries' sizes stays below 2^63 for vectors of
+        # 2048 rows and the five arguments that the widest of our functions has.
+        indices = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+        values.append([None, *encoded.dictionary.to_pylist()])
+        codes = codes * len(values[-1]) + indices + 1
     present, inverse = np.unique(codes, return_inverse=True)
-    dictionaries = [[None, *part.dictionary.to_pylist()] for part in encoded]
     # A Python loop over distinct values, not over rows.
-    results = [_call(run, _decode(int(code), dictionaries), nulls) for code in present]
-    return pa.array(results, returns).take(pa.array(inverse.reshape(-1)))
+    results = [_call(run, _decode(code, values), nulls) for code in present.tolist()]
+    return pa.array(results, returns).take(inverse.reshape(-1))
 
 
-def _call(run: Callable[..., object], arguments: list[Any], nulls: bool) -> object:
-    return run(*arguments) if nulls or None not in arguments else None
+def _call(run: Callable[..., object], arguments: Iterable[Any], nulls: bool) -> object:
+    given = tuple(arguments)
+    return None if not nulls and None in given else run(*given)
 
 
-def _decode(code: int, dictionaries: list[list[Any]]) -> list[Any]:
+def _decode(code: int, values: list[list[Any]]) -> list[Any]:
+    """The arguments that a code stands for: a number whose digits are indices, one base per column."""
     arguments = []
-    for dictionary in reversed(dictionaries):
-        code, index = divmod(code, len(dictionary))
-        arguments.append(dictionary[index])
+    for choices in reversed(values):
+        code, index = divmod(code, len(choices))
+        arguments.append(choices[index])
     return arguments[::-1]
 
 
-def _one_chunk(column: Column) -> pa.DictionaryArray:
-    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+def _encoded(column: Column) -> Any:
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return array.dictionary_encode()

@@ -10,7 +10,7 @@ import math
 
 import pyarrow as pa
 
-from streamsql.distinct import each_distinct
+from streamsql.distinct import Column, Vector, each_distinct
 from streamsql.engine.kernel import ArrowFunction
 from streamsql.sqltext import once
 
@@ -36,7 +36,7 @@ def double_text(number: float) -> str:
     return f"{sign}{digits[0]}.{digits[1:] or '0'}E{shift - 1 + int(exponent or 0)}"
 
 
-def _double_texts(numbers: pa.ChunkedArray) -> pa.Array:
+def _double_texts(numbers: Column) -> Vector:
     return each_distinct(double_text, pa.string(), numbers)
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import pyarrow as pa
 
+from streamsql.distinct import Column, Vector
 from streamsql.engine.kernel import ArrowFunction
 from streamsql.errors import DataError
 from streamsql.types import duckdb_string
@@ -83,8 +84,8 @@ def cannot(what: str, value: str, duckdb_type: str) -> str:
     return fail(f"{duckdb_string(f'cannot {what}: ')} || '''' || {value} || ''''", duckdb_type)
 
 
-def _fail_row(messages: pa.ChunkedArray) -> pa.Array:
-    for message in messages.drop_null().to_pylist():
+def _fail_row(messages: Column) -> Vector:
+    for message in filter(None, messages.to_pylist()):
         raise DataError(message)
     return pa.nulls(len(messages), pa.string())
 
