@@ -1,0 +1,186 @@
+"""Keyed store: key columns -> value columns, and which of them changed since the last commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from streamsql.engine.state.columns import Bools, Int64s, concatenated, distinct
+from streamsql.engine.state.keys import KeyIndex, UInt64s
+from streamsql.engine.state.rows import RowStore
+from streamsql.errors import InternalError
+
+Hasher = Callable[[Sequence[pa.Array]], npt.NDArray[np.uint64]]
+
+
+class KeyedStore:
+    """An operator's durable table: rows by key, drained as changelog records.
+
+    name    names its changelog among the operator's stores
+    keys    key columns
+    values  value columns
+    hasher  must agree with the hashes that are passed in
+    time    the int64 value column (ms) that stamps changelog records; None stamps 0
+    """
+
+    def __init__(
+        self, name: str, keys: pa.Schema, values: pa.Schema, hasher: Hasher, time: str | None = None
+    ) -> None:
+        self.name = name
+        self.index = KeyIndex(keys)
+        self.values = RowStore(values)
+        self.hasher = hasher
+        self._time = time
+        self._dirty: Bools = np.zeros(0, dtype=np.bool_)
+        self._changed: list[Int64s] = []
+        self._removed: list[tuple[UInt64s, list[pa.Array], npt.NDArray[np.int64]]] = []
+
+    @property
+    def rows(self) -> int:
+        return len(self.index)
+
+    @property
+    def bytes(self) -> int:
+        return self.index.bytes + self.values.bytes + self._dirty.nbytes
+
+    def find(self, keys: Sequence[pa.Array], hashes: UInt64s | None = None) -> Int64s:
+        """The slot of each key, -1 where there is none."""
+        return self.index.find(self.hasher(keys) if hashes is None else hashes, keys)
+
+    def find_or_add(self, keys: Sequence[pa.Array], hashes: UInt64s | None = None) -> tuple[Int64s, Bools]:
+        """The slot of each key and whether the row is the first of a new key.
+
+        The caller writes the values of new keys before the next drain.
+        """
+        return self.index.find_or_add(self.hasher(keys) if hashes is None else hashes, keys)
+
+    def put(self, slots: Int64s, values: pa.RecordBatch | Sequence[pa.Array]) -> None:
+        """Write the value columns of slots that the index holds; of a repeated slot the last row stays."""
+        self.values.put(slots, values)
+        self.touch(slots)
+
+    def touch(self, slots: Int64s) -> None:
+        """Mark slots as changed: for callers that write values in place."""
+        if not len(slots):
+            return
+        largest = int(slots.max())
+        if largest >= len(self._dirty):
+            grown = np.zeros(max(64, 1 << largest.bit_length()), dtype=np.bool_)
+            grown[: len(self._dirty)] = self._dirty
+            self._dirty = grown
+        fresh = slots[~self._dirty[slots]]
+        if len(fresh):
+            self._dirty[fresh] = True
+            self._changed.append(fresh)
+
+    def remove(self, slots: Int64s) -> None:
+        """Drop rows, each slot given once; their keys drain as tombstones."""
+        if not len(slots):
+            return
+        times = np.zeros(len(slots), dtype=np.int64)
+        if self._time is not None:
+            times = self.values.fixed(self._time).values[slots]
+        self._removed.append((self.index.hashes(slots), self.index.keys.get(slots).columns, times))
+        self.index.remove(slots)
+        self.values.remove(slots)
+        if len(self._dirty):
+            self._dirty[slots[slots < len(self._dirty)]] = False
+
+    def table(self, slots: Int64s | None = None) -> pa.RecordBatch:
+        """Key and value columns of all rows, or of the given slots."""
+        keys, values = self.index.keys.table(slots), self.values.table(slots)
+        return pa.RecordBatch.from_arrays(
+            [*keys.columns, *values.columns], schema=pa.schema([*keys.schema, *values.schema])
+        )
+
+    def drain(self) -> pa.RecordBatch | None:
+        """The changed rows since the last call as changelog records, tombstones first; None if none."""
+        parts = [part for part in (self._drain_removed(), self._drain_changed()) if part is not None]
+        if not parts:
+            return None
+        return parts[0] if len(parts) == 1 else pa.concat_batches(parts)
+
+    def restore(self, records: pa.RecordBatch) -> None:
+        """Apply changelog records; later ones win.
+
+        raises  InternalError if the records have other columns than this store
+        """
+        keys, values = records.column("key"), records.column("value")
+        for side, schema in ((keys, self.index.keys.schema), (values, self.values.schema)):
+            if not pa.types.is_null(side.type) and side.type != pa.struct(list(schema)):
+                raise InternalError(
+                    f"the changelog of store {self.name} holds {side.type}, "
+                    f"the store {pa.struct(list(schema))}",
+                    code="INTERNAL-CHANGELOG",
+                )
+        if not records.num_rows:
+            return
+        slots, _ = self.find_or_add(keys.flatten())
+        self.values.use(slots)
+        rows = np.arange(len(slots))
+        last = np.empty(int(slots.max()) + 1, dtype=np.int64)
+        last[slots] = rows
+        final = last[slots] == rows
+        present = values.is_valid().to_numpy(zero_copy_only=False)
+        upserts = np.flatnonzero(final & present)
+        if len(upserts):
+            self.values.put(slots[upserts], values.take(pa.array(upserts)).flatten())
+        dropped = slots[final & ~present]
+        if len(dropped):
+            self.index.remove(dropped)
+            self.values.remove(dropped)
+
+    def _drain_changed(self) -> pa.RecordBatch | None:
+        if not self._changed:
+            return None
+        # A slot that was removed and used again is listed twice; one removed for good is not dirty.
+        slots = distinct(np.concatenate(self._changed))
+        self._changed = []
+        slots = slots[self._dirty[slots]]
+        if not len(slots):
+            return None
+        self._dirty[slots] = False
+        keys, values = self.index.keys.get(slots), self.values.get(slots)
+        times = pa.array(np.zeros(len(slots), dtype=np.int64))
+        if self._time is not None:
+            times = values.column(self._time)
+        return _records(keys.columns, values.columns, times, keys.schema, values.schema)
+
+    def _drain_removed(self) -> pa.RecordBatch | None:
+        if not self._removed:
+            return None
+        removed, self._removed = self._removed, []
+        schema = self.index.keys.schema
+        hashes = np.concatenate([part[0] for part in removed])
+        keys = [concatenated([part[1][i] for part in removed], f.type) for i, f in enumerate(schema)]
+        times = np.concatenate([part[2] for part in removed])
+        # A key that came back is an upsert, and one that went twice is said once.
+        gone = self.index.find(hashes, keys) < 0
+        if len(removed) > 1:
+            _, is_first = KeyIndex(schema).find_or_add(hashes, keys)
+            gone &= is_first
+        rows = np.flatnonzero(gone)
+        if not len(rows):
+            return None
+        chosen = pa.array(rows)
+        return _records(
+            [k.take(chosen) for k in keys], None, pa.array(times[rows]), schema, self.values.schema
+        )
+
+
+def _records(
+    keys: Sequence[pa.Array],
+    values: Sequence[pa.Array] | None,
+    times: pa.Array,
+    key_schema: pa.Schema,
+    value_schema: pa.Schema,
+) -> pa.RecordBatch:
+    key = pa.StructArray.from_arrays(list(keys), fields=list(key_schema))
+    if values is None:
+        value: pa.Array = pa.nulls(len(key), pa.struct(list(value_schema)))
+    else:
+        value = pa.StructArray.from_arrays(list(values), fields=list(value_schema))
+    return pa.RecordBatch.from_arrays([key, value, times], names=["key", "value", "timestamp"])

@@ -1,0 +1,107 @@
+"""A keyed store gives back after a restart what it held, whatever happened between drains."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamsql.engine.kernel import Workspace
+from streamsql.engine.state.hashing import KeyHasher
+from streamsql.engine.state.store import KeyedStore
+from streamsql.errors import InternalError
+
+KEYS = pa.schema([("k", pa.string())])
+VALUES = pa.schema([("v", pa.int64()), ("note", pa.string()), ("$time", pa.int64())])
+WORKSPACE = Workspace()
+
+
+def make() -> KeyedStore:
+    return KeyedStore("groups", KEYS, VALUES, KeyHasher(WORKSPACE, KEYS), time="$time")
+
+
+def put(store: KeyedStore, rows: list[tuple[str | None, int | None]], time: int = 0) -> None:
+    slots, _ = store.find_or_add([pa.array([k for k, _ in rows], pa.string())])
+    values = [v for _, v in rows]
+    notes = pa.array([None if v is None else f"note {v}" for v in values], pa.string())
+    store.put(slots, [pa.array(values, pa.int64()), notes, pa.array([time] * len(rows), pa.int64())])
+
+
+def remove(store: KeyedStore, keys: list[str | None]) -> None:
+    slots = store.find([pa.array(keys, pa.string())])
+    store.remove(np.unique(slots[slots >= 0]))
+
+
+def contents(store: KeyedStore) -> dict[str | None, int | None]:
+    rows = store.table().to_pylist()
+    assert all(row["note"] == (None if row["v"] is None else f"note {row['v']}") for row in rows)
+    return {row["k"]: row["v"] for row in rows}
+
+
+name = st.sampled_from(["a", "b", "c", "d", None])
+step = (
+    st.tuples(st.just("put"), st.lists(st.tuples(name, st.none() | st.integers(0, 9)), max_size=5))
+    | st.tuples(st.just("remove"), st.lists(name, max_size=3))
+    | st.tuples(st.just("drain"), st.just([]))
+)
+
+
+@settings(deadline=None)
+@given(steps=st.lists(step, max_size=15), cut=st.integers(0, 100))
+def test_restoring_what_was_drained_gives_the_store_back(steps, cut):
+    store, model, drained = make(), {}, []
+    for number, (what, items) in enumerate(steps):
+        if what == "put":
+            put(store, items, time=number)
+            model.update(items)
+        elif what == "remove":
+            remove(store, items)
+            for key in items:
+                model.pop(key, None)
+        elif (records := store.drain()) is not None:
+            keys = [key["k"] for key in records.column("key").to_pylist()]
+            assert len(set(keys)) == len(keys), "each key once"
+            drained.append(records)
+        assert contents(store) == model
+        assert store.rows == len(model)
+    if (records := store.drain()) is not None:
+        drained.append(records)
+    assert store.drain() is None
+    copy = make()
+    if drained:
+        # The changelog is read back in other pieces than it was written.
+        log = pa.Table.from_batches(drained).combine_chunks().to_batches()[0]
+        cut %= log.num_rows + 1
+        copy.restore(log.slice(0, cut))
+        copy.restore(log.slice(cut))
+    assert contents(copy) == model
+    assert copy.drain() is None, "what was restored is not a change"
+
+
+def test_a_record_carries_key_value_and_time():
+    store = make()
+    put(store, [("a", 1), ("b", None)], time=70)
+    assert store.drain().to_pylist() == [
+        {"key": {"k": "a"}, "value": {"v": 1, "note": "note 1", "$time": 70}, "timestamp": 70},
+        {"key": {"k": "b"}, "value": {"v": None, "note": None, "$time": 70}, "timestamp": 70},
+    ]
+    remove(store, ["a"])
+    assert store.drain().to_pylist() == [{"key": {"k": "a"}, "value": None, "timestamp": 70}]
+
+
+def test_a_drain_costs_the_changed_rows_not_the_kept_ones():
+    store = make()
+    put(store, [(str(i), i) for i in range(1000)])
+    assert store.drain().num_rows == 1000
+    put(store, [("7", 8), ("7", 9), ("new", 1)])
+    assert [row["value"]["v"] for row in store.drain().to_pylist()] == [9, 1]
+
+
+def test_a_changelog_of_other_columns_is_refused():
+    other = KeyedStore("groups", KEYS, pa.schema([("v", pa.string())]), KeyHasher(WORKSPACE, KEYS))
+    slots, _ = other.find_or_add([pa.array(["a"])])
+    other.put(slots, [pa.array(["x"])])
+    with pytest.raises(InternalError, match="store groups holds struct<v: string>"):
+        make().restore(other.drain())
