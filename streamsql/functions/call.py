@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from streamsql.engine.kernel import ArrowFunction
 from streamsql.errors import InternalError
+from streamsql.functions.cast import widen_sql
 from streamsql.functions.registry import BoundCall, Fragment, Scalar, TableFunction
 from streamsql.functions.resolve import Match
 from streamsql.functions.signature import Lambda, Unit
-from streamsql.types import NULL, SqlType, duckdb_string
+from streamsql.types import NULL, SqlType
 
 _LITERAL = r"'(?:[^']|'')*'"
 _NAME = r'(?:[A-Za-z_]\w*|"(?:[^"]|"")*")'
@@ -56,9 +57,6 @@ def widened(sql: str, source: SqlType, target: SqlType) -> Fragment:
         return Fragment(sql)
     if source == NULL:
         return Fragment(f"CAST(NULL AS {target.duckdb})")
-    # cast.py prints calls of functions of its own; importing it here keeps the two from a cycle.
-    from streamsql.functions.cast import widen_sql
-
     printed = widen_sql(sql, source, target)
     return Fragment(printed.sql, printed.functions, printed.can_fail)
 
@@ -148,27 +146,3 @@ def _is_call(sql: str) -> bool:
             if depth == 0:
                 return opening.end() + m.end() == len(sql)
     return False
-
-
-def string_literal(sql: str) -> str | None:
-    """The text of a DuckDB string literal, or None if the SQL is something else.
-
-    >>> string_literal("'it''s'"), string_literal("a || 'b'")
-    ("it's", None)
-    """
-    if re.fullmatch(_LITERAL, sql, re.DOTALL):
-        return sql[1:-1].replace("''", "'")
-    return None
-
-
-def raising(message: str, duckdb_type: str) -> str:
-    """SQL that raises with the message: DuckDB's own error() is volatile, and TRY refuses volatile calls.
-
-    A cast that cannot succeed raises only when a row reaches it, so it may stand in a CASE branch.
-    """
-    return f"CAST(CAST({duckdb_string(message)} AS INTEGER) AS {duckdb_type})"
-
-
-def functions_of(fragments: Iterable[Fragment]) -> tuple[ArrowFunction, ...]:
-    """The functions of several fragments, each once."""
-    return tuple(dict.fromkeys(f for fragment in fragments for f in fragment.functions))
