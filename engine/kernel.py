@@ -8,7 +8,7 @@ behind it changes. EXECUTE then reads the new batch with no parsing, binding or 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import duckdb
@@ -41,7 +41,7 @@ class Feed:
 
     def __init__(self, schema: pa.Schema) -> None:
         self.schema = schema
-        self.batches: Sequence[pa.RecordBatch] = ()
+        self.batches: Iterable[pa.RecordBatch] = ()
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         reader = pa.RecordBatchReader.from_batches(self.schema, self.batches)
@@ -101,14 +101,18 @@ class Workspace:
 class Kernel:
     """A prepared statement; `run` gives it batches and takes the result as one batch."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, sql: str, feeds: Mapping[str, pa.Schema]) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, sql: str, feeds: Mapping[str, pa.Schema]
+    ) -> None:
         number = next(_names)
         self._connection = connection
         self._statement = f"kernel_{number}"
         self._feeds = {name: Feed(schema) for name, schema in feeds.items()}
+        self._registered: list[str] = []
         for name, feed in self._feeds.items():
             registered = f"feed_{number}_{name}"
             connection.register(registered, feed)
+            self._registered.append(registered)
             sql = sql.replace("{" + name + "}", registered)
         connection.execute(f"PREPARE {self._statement} AS {sql}")
         self._execute = f"EXECUTE {self._statement}"
@@ -118,14 +122,24 @@ class Kernel:
 
         raises  duckdb.Error if an expression fails on a row
         """
+        return self.run_over({name: (batch,) for name, batch in batches.items()})
+
+    def run_over(self, batches: Mapping[str, Iterable[pa.RecordBatch]]) -> pa.RecordBatch:
+        """The same over any number of batches per feed, taken as DuckDB asks for them."""
         for name, feed in self._feeds.items():
-            feed.batches = (batches[name],)
+            feed.batches = batches[name]
         try:
             reader = self._connection.execute(self._execute).to_arrow_reader(_MAX_RESULT_ROWS)
             return one_batch(reader.schema, list(reader))
         finally:
             for feed in self._feeds.values():
                 feed.batches = ()
+
+    def close(self) -> None:
+        """Forget the statement and its feeds; for kernels that do not live as long as their workspace."""
+        self._connection.execute(f"DEALLOCATE {self._statement}")
+        for registered in self._registered:
+            self._connection.unregister(registered)
 
 
 def one_batch(schema: pa.Schema, batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:

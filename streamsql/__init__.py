@@ -1,1 +1,65 @@
-"""A streaming SQL database in one process."""
+"""A streaming SQL database in one process.
+
+>>> import streamsql
+>>> with streamsql.connect() as db:
+...     _ = db.execute("CREATE STREAM views (page VARCHAR, user_id BIGINT);")
+...     _ = db.execute("CREATE TABLE hits AS SELECT page, COUNT(*) AS n FROM views GROUP BY page;")
+...     _ = db.append("views", [{"page": "/", "user_id": 1}, {"page": "/", "user_id": 2}])
+...     db.execute("SELECT * FROM hits;").fetchall()
+[('/', 2)]
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from streamsql.database import Database, connect
+    from streamsql.errors import (
+        DataError,
+        ExternalError,
+        InternalError,
+        NotSupportedError,
+        ParseError,
+        PlanError,
+        StatementError,
+        StreamSQLError,
+    )
+    from streamsql.result import Changes, Result, Status
+
+__version__ = "0.1.0"
+__all__ = [
+    "Changes",
+    "DataError",
+    "Database",
+    "ExternalError",
+    "InternalError",
+    "NotSupportedError",
+    "ParseError",
+    "PlanError",
+    "Result",
+    "StatementError",
+    "Status",
+    "StreamSQLError",
+    "connect",
+]
+
+_HOME = {
+    "Database": "streamsql.database",
+    "connect": "streamsql.database",
+    "Changes": "streamsql.result",
+    "Result": "streamsql.result",
+    "Status": "streamsql.result",
+} | {name: "streamsql.errors" for name in __all__ if name.endswith("Error")}
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Load a public name on first use, so that a part can be imported alone."""
+        try:
+            home = _HOME[name]
+        except KeyError:
+            raise AttributeError(f"module 'streamsql' has no attribute {name!r}") from None
+        value = globals()[name] = getattr(import_module(home), name)
+        return value

@@ -55,6 +55,7 @@ class Result:
     columns  names and types of the rows, () for a MESSAGE
     title    a heading for people, '' if none is needed
     message  one sentence for people: what was done, or a remark on the rows
+    keys     which columns are key columns of the table that was read
 
     Iterating gives Arrow record batches; a push query gives them as they come. A result is read once.
     """
@@ -64,6 +65,7 @@ class Result:
     message: str = ""
     title: str = ""
     status: Status | None = None
+    keys: tuple[str, ...] = ()
     _changes: Iterator[Changes] = field(default_factory=lambda: iter(()))
     _close: Callable[[], None] = lambda: None
 

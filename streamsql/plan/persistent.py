@@ -216,7 +216,7 @@ def _with_sink(
             value,
             key_encoder,
             open_encoder(sink, is_key=False, schemas=schemas),
-            key_bytes=_key_bytes(sink)
+            key_bytes=key_bytes(sink)
             if keys and partitions > 1 and sink.key_format.name == "ARROW"
             else None,
             windowed_key=select.window,
@@ -279,7 +279,7 @@ def _type_of(f: pa.Field, sink: SourceInfo):  # type: ignore[no-untyped-def]
     return column.type
 
 
-def _key_bytes(sink: SourceInfo) -> OpenEncoder:
+def key_bytes(sink: SourceInfo) -> OpenEncoder:
     """How a typed key is written for partitioning: one column as KAFKA does, several as JSON."""
     simple = len(sink.schema.key) == 1 and _is_kafka(sink.schema.key[0])
     layout = Layout(sink.schema.key, True, len(sink.schema.key) > 1, {}, sink.topic, None)

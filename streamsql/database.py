@@ -1,0 +1,623 @@
+"""The database: statements in, results out. Everything else is a part of it.
+
+A statement's way: text, variables filled in, parsed, planned against the catalog; then a CREATE becomes a
+record of the command topic and a catalog entry, a persistent query a runner, a pull query one DuckDB
+statement over snapshots, a push query a task that its reader drives.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from streamsql import show
+from streamsql.catalog import Catalog, QueryInfo, SourceInfo
+from streamsql.clock import Clock, SystemClock
+from streamsql.commands import Command, Commands
+from streamsql.config import SETTINGS, Config
+from streamsql.engine.log.disk import DiskLog
+from streamsql.engine.log.log import Log, TopicConfig
+from streamsql.engine.log.memory import MemoryLog
+from streamsql.errors import InternalError, NotSupportedError, PlanError, StreamSQLError
+from streamsql.formats.registry import EmbeddedRegistry
+from streamsql.functions.library import Library
+from streamsql.grammar import ast
+from streamsql.grammar.names import quote_name
+from streamsql.grammar.parser import parse
+from streamsql.grammar.printer import to_sql
+from streamsql.grammar.variables import substitute
+from streamsql.plan.alter import plan_alter
+from streamsql.plan.create import plan_create
+from streamsql.plan.environment import Environment
+from streamsql.plan.explain import explain_persistent, explain_push
+from streamsql.plan.insert import insert_values
+from streamsql.plan.persistent import PersistentPlan, plan_create_as, plan_insert_select
+from streamsql.plan.pull import plan_pull
+from streamsql.plan.push import plan_push
+from streamsql.plan.scope import at
+from streamsql.plan.type_names import resolve_type
+from streamsql.processing_log import STREAM_INFO, ProcessingLog
+from streamsql.push import push_result
+from streamsql.queries import Progress, Queries
+from streamsql.result import Changes, Result, message, rows
+from streamsql.schema import Column
+from streamsql.snapshots import Snapshots
+from streamsql.types import VARCHAR
+from streamsql.writer import TopicWriter
+
+
+class Database:
+    """One open database. Statements may come from any thread; they are executed one at a time.
+
+    autostart  False keeps persistent queries from running by themselves: tests step them by hand
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        *,
+        settings: Mapping[str, str] | None = None,
+        udfs: Iterable[Callable[..., Any]] = (),
+        clock: Clock | None = None,
+        schemas: EmbeddedRegistry | None = None,
+        progress: Progress | None = None,
+        autostart: bool = True,
+    ) -> None:
+        self.log = log
+        self.clock = clock or SystemClock()
+        self.library = Library()
+        for function in udfs:
+            self.library.add_user(function)
+        self.schemas = schemas or EmbeddedRegistry(None)
+        self.variables: dict[str, str] = {}
+        self._config = Config({})
+        for name, value in (settings or {}).items():
+            self._config = self._config.with_value(name, value)
+        self.catalog = Catalog(sources={STREAM_INFO.name: STREAM_INFO})
+        self._lock = threading.RLock()
+        self._commands = Commands(log)
+        self._processing_log = ProcessingLog(log, self.clock)
+        self.queries = Queries(log, self._processing_log, autostart=autostart)
+        self._snapshots = Snapshots(log, self.queries, self.schemas)
+        self._writers: dict[str, TopicWriter] = {}
+        self._closed = False
+        try:
+            self._replay(progress)
+        except BaseException:
+            self.close()
+            raise
+
+    # --- what users call ------------------------------------------------------------------------
+
+    def execute(self, sql: str) -> Result:
+        """Run one or more statements and give the last one's result.
+
+        raises  StreamSQLError; what earlier statements did stays done
+        """
+        result = message("")
+        for result in self.run(sql):
+            pass
+        return result
+
+    def run(self, sql: str) -> Iterator[Result]:
+        """Run statements one after another, each when the next result is asked for.
+
+        The whole text is parsed first: a syntax error anywhere means that nothing is executed.
+        """
+        source = sql
+        try:
+            if self._config.flag("ksql.variable.substitution.enable"):
+                source = self._substituted(sql)
+            statements = parse(source)
+            for statement in statements:
+                with self._lock:
+                    result = self._statement(statement, source)
+                yield result
+        except StreamSQLError as error:
+            raise error.at(source)
+
+    def append(self, name: str, data: Any, *, timestamps: Any = None) -> int:
+        """Append rows to a stream or table and give their number.
+
+        data        a pyarrow Table or RecordBatch, a pandas or polars DataFrame, or a list of dicts
+        timestamps  ms per row; None: the wall clock
+        raises      PlanError for an unknown stream, DataError if the rows do not fit
+        """
+        with self._lock:
+            info = self.catalog.sources.get(name) or self.catalog.source(name.upper())
+            table = _as_table(data, info)
+            times = None if timestamps is None else pa.array(timestamps, pa.int64())
+            writer = self._writer(info)
+            done = 0
+            for batch in table.combine_chunks().to_batches():
+                part = None if times is None else times.slice(done, batch.num_rows)
+                done += writer.write(batch, part)
+            return done
+
+    def topic_writer(self, topic: str) -> TopicWriter:
+        """A writer for a topic, in the format of the first stream or table declared on it; close it."""
+        sources = self.catalog.on_topic(topic)
+        return TopicWriter(self.log, topic, sources[0] if sources else None, self.schemas, self.clock)
+
+    def wait_idle(self, timeout: float | None = None, progress: Progress | None = None) -> bool:
+        """Wait until the persistent queries have processed and committed all there is.
+
+        timeout  seconds
+        gives    False if time ran out
+        raises   the error of a query that has failed
+        """
+        return self.queries.wait_idle(self.catalog, timeout, progress)
+
+    def completions(self) -> dict[str, list[str]]:
+        """Names for a shell: kind -> names as SQL writes them."""
+        sources = self.catalog.sources.values()
+        return {
+            "source": [quote_name(s.name) for s in sources],
+            "column": sorted({quote_name(c.name) for s in sources for c in s.schema.columns}),
+            "topic": [t for t in self.log.topics() if not t.startswith("_")],
+            "query": list(self.catalog.queries),
+            "function": self.library.names(),
+            "type": list(self.catalog.types),
+            "property": [setting.name for setting in SETTINGS],
+            "variable": list(self.variables),
+        }
+
+    def close(self) -> None:
+        """Stop the queries, commit, and let the directory go. A second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        self.queries.close()
+        for writer in self._writers.values():
+            writer.close()
+        self.log.close()
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def environment(self) -> Environment:
+        """What planning looks at, as it is now."""
+        return Environment(self.catalog, self.library, self._config, self.schemas)
+
+    # --- statements -----------------------------------------------------------------------------
+
+    def _statement(self, statement: ast.Statement, source: str) -> Result:
+        text = source[statement.span.start : statement.span.end]
+        try:
+            return self._dispatch(statement)
+        except StreamSQLError as error:
+            raise error.at(source, statement.span)
+        except RecursionError as error:
+            raise PlanError(
+                "this statement is nested too deeply", code="PLAN-TOO-DEEP", span=statement.span
+            ) from error
+        except AssertionError as error:
+            raise InternalError(f"planning failed on: {text[:200]}") from error
+
+    def _dispatch(self, statement: ast.Statement) -> Result:
+        match statement:
+            case ast.CreateSource():
+                return self._create(statement)
+            case ast.CreateAsSelect() | ast.InsertSelect():
+                return self._create_query(statement)
+            case ast.InsertValues():
+                return self._insert(statement)
+            case ast.QueryStatement(query=query) if query.emit is not None:
+                return push_result(plan_push(query, self.environment), self.log, self._config)
+            case ast.QueryStatement(query=query):
+                plan = plan_pull(query, self.environment)
+                batch = self._snapshots.answer(plan, self.catalog)
+                return Result("ROWS", plan.columns, keys=plan.keys, _changes=iter([Changes(batch)]))
+            case ast.DropSource():
+                return self._drop(statement)
+            case ast.AlterSource():
+                return self._alter(statement)
+            case ast.CreateType() | ast.DropType():
+                return self._type(statement)
+            case ast.QueryControl():
+                return self._control(statement)
+            case ast.SetProperty(name=name, value=value):
+                self._config = self._config.with_value(name, value)
+                return message(f"{name} = {value}")
+            case ast.UnsetProperty(name=name):
+                self._config = self._config.without(name)
+                return message(f"{name} has its default again")
+            case ast.Define(name=name, value=value):
+                self.variables[name.upper()] = value
+                return message(f"{name} is defined")
+            case ast.Undefine(name=name):
+                self.variables.pop(name.upper(), None)
+                return message(f"{name} is not defined any more")
+            case ast.Show() | ast.Describe() | ast.Explain() | ast.PrintTopic():
+                return self._introspect(statement)
+            case ast.RunScript(path=path):
+                return self._run_script(path)
+        raise NotSupportedError(f"the statement {to_sql(statement)}", span=statement.span)
+
+    def _create(self, statement: ast.CreateSource) -> Result:
+        existing = self._existing(
+            statement.name, statement.kind, statement.if_not_exists, statement.or_replace
+        )
+        if existing is not None:
+            return existing
+        new = plan_create(statement, self.environment)
+        info = new.info
+        if self.log.has_topic(info.topic):
+            actual = self.log.topic_config(info.topic).partitions
+            if new.partitions is not None and new.partitions != actual:
+                raise PlanError(
+                    f"topic {info.topic} exists with {actual} partitions, not {new.partitions}",
+                    code="PLAN-PARTITIONS",
+                )
+        else:
+            cleanup = "compact" if info.is_table else "delete"
+            self.log.create_topic(
+                info.topic,
+                TopicConfig(partitions=new.partitions or 1, cleanup=cleanup, retention_ms=new.retention_ms),
+            )
+        self._record(to_sql(statement), None)
+        self.catalog.sources[info.name] = info
+        self._forget_writer(info.topic)
+        return message(f"{info.title} created")
+
+    def _create_query(self, statement: ast.CreateAsSelect | ast.InsertSelect) -> Result:
+        if isinstance(statement, ast.CreateAsSelect):
+            existing = self._existing(
+                statement.name, statement.kind, statement.if_not_exists, statement.or_replace
+            )
+            if existing is not None:
+                return existing
+        plan = self._plan_query(statement)
+        query_id = self._query_id(statement)
+        self.queries.create_topic_for(plan)
+        self._record(to_sql(statement), query_id)
+        self._register(statement, plan, query_id, self._config)
+        return message(f"query {query_id} started")
+
+    def _plan_query(self, statement: ast.CreateAsSelect | ast.InsertSelect) -> PersistentPlan:
+        partitions = {topic: self.log.topic_config(topic).partitions for topic in self.log.topics()}
+        if isinstance(statement, ast.CreateAsSelect):
+            return plan_create_as(statement, self.environment, partitions)
+        return plan_insert_select(statement, self.environment, partitions)
+
+    def _query_id(self, statement: ast.CreateAsSelect | ast.InsertSelect) -> str:
+        number = self._commands.next_number()
+        if isinstance(statement, ast.CreateAsSelect):
+            return f"C{statement.kind[0]}AS_{statement.name}_{number}"
+        custom = next((p.value for p in statement.properties if p.name.upper() == "QUERY_ID"), None)
+        if not isinstance(custom, ast.StringLiteral):
+            return f"INSERTQUERY_{number}"
+        query_id = custom.value.upper()
+        if not query_id.replace("_", "").isalnum() or query_id.startswith(
+            ("INSERTQUERY_", "CTAS_", "CSAS_", "CST_")
+        ):
+            raise at(
+                custom.span,
+                f"{custom.value} cannot be a query's id",
+                "PLAN-QUERY-ID",
+                "letters, digits and _",
+            )
+        if query_id in self.catalog.queries:
+            raise at(custom.span, f"there is a query {query_id} already", "PLAN-QUERY-ID")
+        return query_id
+
+    def _register(
+        self,
+        statement: ast.CreateAsSelect | ast.InsertSelect,
+        plan: PersistentPlan,
+        query_id: str,
+        config: Config,
+    ) -> None:
+        query = QueryInfo(query_id, to_sql(statement), plan.reads, plan.sink.name, config.values)
+        self.queries.open(query, plan, config)
+        self.catalog.queries[query_id] = query
+        if isinstance(statement, ast.CreateAsSelect):
+            self.catalog.sources[plan.sink.name] = plan.sink
+            self.catalog.rename_query(plan.sink.name, query_id)
+
+    def _existing(self, name: str, kind: str, if_not_exists: bool, or_replace: bool) -> Result | None:
+        found = self.catalog.sources.get(name)
+        if found is None:
+            return None
+        if if_not_exists:
+            return message(f"{found.title} exists already: nothing was done")
+        if or_replace:
+            raise NotSupportedError(f"replacing {found.title}", hint="DROP it and create it again")
+        self.catalog.check_free(name)
+        return None
+
+    def _insert(self, statement: ast.InsertValues) -> Result:
+        env = self.environment
+        if not self._config.flag("ksql.insert.into.values.enabled"):
+            raise at(statement.span, "INSERT INTO .. VALUES is switched off", "PLAN-INSERT")
+        insert = insert_values(statement, env)
+        row_time = insert.timestamp_ms if insert.timestamp_ms is not None else self.clock.now_ms()
+        self._writer(insert.info).write(insert.row, pa.array([row_time], pa.int64()))
+        return message(f"1 row inserted into {insert.info.title}")
+
+    def _drop(self, statement: ast.DropSource) -> Result:
+        name = statement.name
+        if name not in self.catalog.sources and statement.if_exists:
+            return message(f"there is no {statement.kind.lower()} {quote_name(name)}: nothing was done")
+        info = self.catalog.source(name)
+        if info.kind != statement.kind:
+            raise PlanError(
+                f"{info.title} is not a {statement.kind}",
+                code="PLAN-KIND",
+                hint=f"DROP {info.kind} {quote_name(name)}",
+            )
+        if info == STREAM_INFO:
+            raise PlanError("the processing log cannot be dropped", code="PLAN-READ-ONLY")
+        users = self.catalog.readers(name) + [q for q in self.catalog.writers(name) if q != info.query_id]
+        if users:
+            raise PlanError(
+                f"{info.title} is in use by {', '.join(users)}",
+                code="PLAN-IN-USE",
+                hint=f"TERMINATE {users[0]}; first",
+            )
+        if statement.delete_topic:
+            if info.is_source:
+                raise PlanError(f"{info.title} is read-only: its topic stays", code="PLAN-READ-ONLY")
+            others = [s.title for s in self.catalog.on_topic(info.topic) if s.name != name]
+            if others:
+                raise PlanError(f"topic {info.topic} is also used by {', '.join(others)}", code="PLAN-IN-USE")
+        self._record(to_sql(statement), None)
+        self._apply_drop(info)
+        if statement.delete_topic and self.log.has_topic(info.topic):
+            self.log.delete_topic(info.topic)
+        return message(
+            f"{info.title} dropped" + (f", topic {info.topic} deleted" if statement.delete_topic else "")
+        )
+
+    def _apply_drop(self, info: SourceInfo) -> None:
+        if info.query_id in self.queries.runners:
+            assert info.query_id is not None
+            self.queries.end(info.query_id)
+        self.catalog.queries.pop(info.query_id or "", None)
+        del self.catalog.sources[info.name]
+        self._forget_writer(info.topic)
+
+    def _alter(self, statement: ast.AlterSource) -> Result:
+        info = plan_alter(statement, self.environment)
+        self._record(to_sql(statement), None)
+        self.catalog.sources[info.name] = info
+        self._forget_writer(info.topic)
+        return message(f"{info.title} altered")
+
+    def _type(self, statement: ast.CreateType | ast.DropType) -> Result:
+        name = statement.name
+        if isinstance(statement, ast.DropType):
+            if name not in self.catalog.types:
+                if statement.if_exists:
+                    return message(f"there is no type {quote_name(name)}: nothing was done")
+                raise PlanError(
+                    f"there is no type {quote_name(name)}", code="PLAN-UNKNOWN-TYPE", hint="SHOW TYPES;"
+                )
+            self._record(to_sql(statement), None)
+            del self.catalog.types[name]
+            return message(f"type {quote_name(name)} dropped")
+        if name in self.catalog.types:
+            if statement.if_not_exists:
+                return message(f"type {quote_name(name)} exists already: nothing was done")
+            raise PlanError(
+                f"type {quote_name(name)} already exists", code="PLAN-EXISTS", hint="DROP TYPE it first"
+            )
+        resolved = resolve_type(statement.type, self.catalog.type)
+        self._record(to_sql(statement), None)
+        self.catalog.types[name] = resolved
+        return message(f"type {quote_name(name)} created")
+
+    def _control(self, statement: ast.QueryControl) -> Result:
+        if statement.query_id is None:
+            chosen = list(self.queries.runners)
+        else:
+            chosen = [self.queries.get(statement.query_id).name]
+        self._record(to_sql(statement), None)
+        for query_id in chosen:
+            self._apply_control(statement.action, query_id)
+        done = {"TERMINATE": "terminated", "PAUSE": "paused", "RESUME": "resumed"}[statement.action]
+        return message(f"{', '.join(chosen) or 'no query'} {done}")
+
+    def _apply_control(self, action: str, query_id: str) -> None:
+        match action:
+            case "TERMINATE":
+                self.queries.end(query_id)
+                del self.catalog.queries[query_id]
+            case "PAUSE":
+                self.queries.runners[query_id].pause()
+            case "RESUME":
+                self.queries.runners[query_id].resume()
+
+    def _run_script(self, path: str) -> Result:
+        try:
+            text = Path(path).read_text("utf-8")
+        except OSError as error:
+            raise PlanError(f"{path} cannot be read: {error.strerror}", code="PLAN-SCRIPT") from error
+        return self.execute(text)
+
+    # --- introspection --------------------------------------------------------------------------
+
+    def _introspect(self, statement: ast.Show | ast.Describe | ast.Explain | ast.PrintTopic) -> Result:
+        match statement:
+            case ast.Show():
+                return self._show(statement)
+            case ast.Describe(kind="FUNCTION", name=name):
+                return show.describe_function(self.library, name)
+            case ast.Describe(kind="SOURCE", name=name, is_extended=is_extended):
+                info = self.catalog.source(name)
+                if is_extended:
+                    return show.describe_extended(info, self.catalog, self.log, self.queries)
+                return show.describe(info)
+            case ast.Describe(kind="STREAMS" | "TABLES" as kind):
+                wanted = [s for s in self.catalog.sources.values() if s.kind == kind.removesuffix("S")]
+                found = [(s.name, *row) for s in wanted for row in show.describe(s).fetchall()]
+                return rows([Column(n, VARCHAR) for n in ("NAME", "COLUMN", "TYPE", "ROLE")], found)
+            case ast.Explain():
+                return self._explain(statement)
+            case ast.PrintTopic():
+                printed = show.print_topic(
+                    self.log,
+                    self.catalog,
+                    statement.topic,
+                    from_beginning=statement.from_beginning,
+                    interval=statement.interval,
+                    limit=statement.limit,
+                )
+                return Result("ROWS", show.PRINTED, _changes=printed)
+        raise NotSupportedError(f"the statement {to_sql(statement)}", span=statement.span)
+
+    def _show(self, statement: ast.Show) -> Result:
+        match statement.what:
+            case "STREAMS" | "TABLES":
+                return show.show_sources(self.catalog, statement.what.removesuffix("S"))
+            case "TOPICS":
+                return show.show_topics(self.log, is_all=statement.is_all)
+            case "QUERIES":
+                return show.show_queries(self.catalog, self.queries)
+            case "FUNCTIONS":
+                return show.show_functions(self.library)
+            case "PROPERTIES":
+                return show.show_properties(self._config)
+            case "TYPES":
+                return show.show_types(self.catalog)
+            case "VARIABLES":
+                return rows(
+                    [Column("NAME", VARCHAR), Column("VALUE", VARCHAR)], sorted(self.variables.items())
+                )
+        raise NotSupportedError(f"SHOW {statement.what}", span=statement.span)
+
+    def _explain(self, statement: ast.Explain) -> Result:
+        inner = statement.statement
+        if statement.query_id is not None:
+            runner = self.queries.get(statement.query_id)
+            return explain_persistent(self.queries.plans[runner.name], runner.state)
+        match inner:
+            case ast.CreateAsSelect() | ast.InsertSelect():
+                return explain_persistent(self._plan_query(inner), None)
+            case ast.QueryStatement(query=query) if query.emit is not None:
+                return explain_push(plan_push(query, self.environment))
+            case ast.QueryStatement(query=query):
+                plan = plan_pull(query, self.environment)
+                lines = [("result", ", ".join(f"{c.name} {c.type}" for c in plan.columns))]
+                lines += [(f"snapshot {s.feed}", s.info.title) for s in plan.sources]
+                return rows([Column("WHAT", VARCHAR), Column("VALUE", VARCHAR)], [*lines, ("sql", plan.sql)])
+        raise PlanError(
+            "EXPLAIN takes a SELECT, a CREATE .. AS SELECT, an INSERT .. SELECT or a query's id",
+            code="PLAN-EXPLAIN",
+        )
+
+    # --- helpers --------------------------------------------------------------------------------
+
+    def _substituted(self, sql: str) -> str:
+        """The text with variables filled in; DEFINEs in the text itself count for what follows them."""
+        return substitute(sql, self.variables) if "${" in sql else sql
+
+    def _record(self, sql: str, query_id: str | None) -> None:
+        self._commands.append(Command(sql, query_id, self._config.values), self.clock.now_ms())
+
+    def _writer(self, info: SourceInfo) -> TopicWriter:
+        if info.is_source:
+            raise PlanError(f"{info.title} is read-only", code="PLAN-READ-ONLY")
+        if info.window is not None:
+            raise PlanError(f"{info.title} is windowed: nothing can be inserted", code="PLAN-INSERT")
+        if info.name not in self._writers:
+            self._writers[info.name] = TopicWriter(self.log, info.topic, info, self.schemas, self.clock)
+        return self._writers[info.name]
+
+    def _forget_writer(self, topic: str) -> None:
+        for name in [n for n, w in self._writers.items() if w.topic == topic]:
+            self._writers.pop(name).close()
+
+    def _replay(self, progress: Progress | None) -> None:
+        """Bring the catalog back to what the command topic says, then let the queries run."""
+        config = self._config
+        commands = list(self._commands.replay())
+        for number, command in enumerate(commands):
+            if progress is not None:
+                progress("opening", number, len(commands))
+            (statement,) = parse(command.statement + ";")
+            self._config = Config({**config.values, **command.settings})
+            self._redo(statement, command)
+        self._config = config
+
+    def _redo(self, statement: ast.Statement, command: Command) -> None:
+        match statement:
+            case ast.CreateSource():
+                self.catalog.sources[statement.name] = plan_create(statement, self.environment).info
+            case ast.CreateAsSelect() | ast.InsertSelect():
+                assert command.query_id is not None
+                plan = self._plan_query(statement)
+                self.queries.create_topic_for(plan)
+                self._register(statement, plan, command.query_id, self._config)
+            case ast.DropSource():
+                self._apply_drop(self.catalog.source(statement.name))
+            case ast.AlterSource():
+                self.catalog.sources[statement.name] = plan_alter(statement, self.environment)
+            case ast.CreateType():
+                self.catalog.types[statement.name] = resolve_type(statement.type, self.catalog.type)
+            case ast.DropType():
+                self.catalog.types.pop(statement.name, None)
+            case ast.QueryControl():
+                chosen = (
+                    list(self.queries.runners) if statement.query_id is None else [statement.query_id.upper()]
+                )
+                for query_id in chosen:
+                    self._apply_control(statement.action, query_id)
+            case _:
+                raise InternalError(
+                    f"the command topic holds a statement that is no command: {command.statement}"
+                )
+
+
+def connect(
+    path: str | Path | None = None,
+    *,
+    settings: Mapping[str, str] | None = None,
+    udfs: Iterable[Callable[..., Any]] = (),
+    progress: Progress | None = None,
+) -> Database:
+    """Open the database in a directory, made if it is not there; None: one that lives in memory.
+
+    settings  as SET takes them
+    udfs      functions made with streamsql.udf, streamsql.udaf, streamsql.udtf
+    progress  called while state is restored: what, how much is done, how much there is
+    raises    ExternalError if another process holds the directory, or it cannot be used
+    """
+    if path is None:
+        return Database(MemoryLog(), settings=settings, udfs=udfs, progress=progress)
+    root = Path(path)
+    log = DiskLog(root)
+    try:
+        return Database(
+            log,
+            settings=settings,
+            udfs=udfs,
+            progress=progress,
+            schemas=EmbeddedRegistry(root / "schemas.jsonl"),
+        )
+    except BaseException:
+        log.close()
+        raise
+
+
+def _as_table(data: Any, info: SourceInfo) -> pa.Table:
+    if isinstance(data, pa.Table):
+        return data
+    if isinstance(data, pa.RecordBatch):
+        return pa.Table.from_batches([data])
+    if isinstance(data, Mapping):
+        data = [data]
+    if isinstance(data, Sequence) and all(isinstance(row, Mapping) for row in data):
+        types = {c.name: c.type.arrow for c in info.schema.columns}
+        names = list(dict.fromkeys(name for row in data for name in row))
+        fields = {n: types.get(n, types.get(n.upper())) for n in names}
+        return pa.table({n: pa.array([row.get(n) for row in data], fields[n]) for n in names})
+    return pa.table(data)

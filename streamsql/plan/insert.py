@@ -1,0 +1,142 @@
+"""INSERT INTO .. VALUES: from the statement to one typed row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+
+from streamsql.catalog import SourceInfo
+from streamsql.engine.kernel import Workspace
+from streamsql.errors import PlanError
+from streamsql.grammar import ast
+from streamsql.grammar.names import quote_name
+from streamsql.grammar.printer import to_sql
+from streamsql.plan.environment import Environment
+from streamsql.plan.expressions import Compiled, coerce, compile_expression
+from streamsql.plan.rewrite import columns_used
+from streamsql.plan.scope import Scope, at, suggestion
+from streamsql.schema import Column
+from streamsql.types import BIGINT, NULL, widens
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """row: one record batch row, one column per column given; timestamp_ms: ROWTIME if it was given."""
+
+    info: SourceInfo
+    row: pa.RecordBatch
+    timestamp_ms: int | None
+
+
+def insert_values(statement: ast.InsertValues, env: Environment) -> Insert:
+    """Type and evaluate the values.
+
+    raises  PlanError for unknown columns, a wrong count, a value that does not fit
+    """
+    info = env.catalog.source(statement.target)
+    if info.is_source:
+        raise at(statement.span, f"{info.title} is read-only", "PLAN-READ-ONLY")
+    if info.window is not None:
+        raise at(statement.span, f"{info.title} is windowed: nothing can be inserted", "PLAN-INSERT")
+    if info.schema.headers:
+        raise at(statement.span, f"{info.title} has HEADERS columns: nothing can be inserted", "PLAN-INSERT")
+    columns = _columns(statement, info)
+    if len(columns) != len(statement.values):
+        raise at(
+            statement.span,
+            f"{len(columns)} columns and {len(statement.values)} values",
+            "PLAN-INSERT-COUNT",
+            "the columns are " + ", ".join(quote_name(c.name) for c in columns),
+        )
+    if info.is_table:
+        given = {c.name for c in columns}
+        missing = [c.name for c in info.schema.key if c.name not in given]
+        if missing:
+            raise at(
+                statement.span,
+                f"the key column {quote_name(missing[0])} of {info.title} is missing",
+                "PLAN-INSERT-KEY",
+            )
+    compiled = [_value(value, column, env) for value, column in zip(statement.values, columns, strict=True)]
+    row = _evaluate(compiled, columns)
+    names = [c.name for c in columns]
+    timestamp = None
+    if "ROWTIME" in names:
+        timestamp = row.column(names.index("ROWTIME"))[0].as_py()
+        row = row.drop_columns(["ROWTIME"])
+    if info.is_table and len(info.schema.key) == 1:
+        key = info.schema.key[0].name
+        if row.column(key).null_count:
+            raise at(
+                statement.span,
+                f"the key column {quote_name(key)} of {info.title} cannot be NULL",
+                "PLAN-INSERT-KEY",
+            )
+    return Insert(info, row, timestamp)
+
+
+def _columns(statement: ast.InsertValues, info: SourceInfo) -> list[Column]:
+    if statement.columns is None:
+        return list(info.schema.key + info.schema.value)
+    found: list[Column] = []
+    for name in statement.columns:
+        column = Column("ROWTIME", BIGINT) if name == "ROWTIME" else info.schema.find(name)
+        if column is None:
+            names = [c.name for c in info.schema.columns]
+            raise at(
+                statement.span,
+                f"{info.title} has no column {quote_name(name)} to insert into",
+                "PLAN-UNKNOWN-COLUMN",
+                suggestion(name, names, "columns"),
+            )
+        if any(column.name == c.name for c in found):
+            raise at(statement.span, f"column {quote_name(name)} is given twice", "PLAN-DUPLICATE-COLUMN")
+        found.append(column)
+    return found
+
+
+def _value(value: ast.Expression, column: Column, env: Environment) -> Compiled:
+    used = columns_used(value)
+    if used:
+        ref = next(iter(used))
+        raise at(
+            ref.span,
+            f"VALUES cannot use a column: {to_sql(ref)}",
+            "PLAN-INSERT",
+            "text stands in 'single quotes'",
+        )
+    compiled = compile_expression(value, Scope((), "VALUES"), env)
+    if compiled.type == NULL:
+        sql = f"CAST(NULL AS {column.type.duckdb})"
+        return Compiled(sql, sql, column.type, value)
+    if not widens(compiled.type, column.type):
+        raise at(
+            value.span,
+            f"column {quote_name(column.name)} is {column.type}, and {to_sql(value)} is {compiled.type}",
+            "PLAN-INSERT-TYPE",
+            f"CAST({to_sql(value)} AS {column.type})",
+        )
+    return coerce(compiled, column.type)
+
+
+def _evaluate(values: list[Compiled], columns: list[Column]) -> pa.RecordBatch:
+    workspace = Workspace()
+    try:
+        for value in values:
+            for function in value.functions:
+                workspace.register(function)
+        sql = ", ".join(f"{v.sql} AS c{i}" for i, v in enumerate(values))
+        reader = workspace.connection.execute(f"SELECT {sql}").to_arrow_reader(1)
+        (batch,) = list(reader)
+    except duckdb.Error as error:
+        reason = str(error).splitlines()[0]
+        raise PlanError(f"a value cannot be computed: {reason}", code="PLAN-INSERT-VALUE") from error
+    finally:
+        workspace.close()
+    arrays = [
+        array if array.type == c.type.arrow else array.cast(c.type.arrow)
+        for array, c in zip(batch.columns, columns, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(arrays, names=[c.name for c in columns])

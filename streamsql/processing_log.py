@@ -1,0 +1,74 @@
+"""The processing log: what went wrong with single records, as a stream one can query."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from streamsql.catalog import STREAM, SideFormat, SourceInfo
+from streamsql.clock import Clock
+from streamsql.engine.log.log import Log, TopicConfig
+from streamsql.engine.problems import Problem
+from streamsql.schema import Column, Schema
+from streamsql.types import BIGINT, INTEGER, VARCHAR
+
+TOPIC = "_streamsql-processing-log"
+_RETENTION_MS = 7 * 24 * 3600 * 1000
+
+STREAM_INFO = SourceInfo(
+    STREAM,
+    "KSQL_PROCESSING_LOG",
+    Schema(
+        value=(
+            Column("QUERY", VARCHAR),
+            Column("KIND", VARCHAR),
+            Column("REASON", VARCHAR),
+            Column("TOPIC", VARCHAR),
+            Column("TOPIC_PARTITION", INTEGER),
+            Column("TOPIC_OFFSET", BIGINT),
+            Column("RECORD_TIME", BIGINT),
+            Column("TEXT", VARCHAR),
+        )
+    ),
+    TOPIC,
+    SideFormat("ARROW"),
+    SideFormat("ARROW"),
+    is_source=True,
+)
+
+
+class ProcessingLog:
+    """Writes problems to the topic of the stream above."""
+
+    def __init__(self, log: Log, clock: Clock) -> None:
+        self._log = log
+        self._clock = clock
+        if not log.has_topic(TOPIC):
+            log.create_topic(TOPIC, TopicConfig(retention_ms=_RETENTION_MS))
+
+    def write(self, query_id: str, problems: Sequence[Problem]) -> None:
+        """Append entries; each record's time is the wall clock's."""
+        if not problems:
+            return
+        columns = [
+            [query_id] * len(problems),
+            [p.kind for p in problems],
+            [p.reason for p in problems],
+            [p.topic for p in problems],
+            [p.partition for p in problems],
+            [p.offset for p in problems],
+            [p.time_ms for p in problems],
+            [p.text for p in problems],
+        ]
+        fields = [pa.field(c.name, c.type.arrow) for c in STREAM_INFO.schema.value]
+        arrays = [pa.array(values, f.type) for values, f in zip(columns, fields, strict=True)]
+        now = self._clock.now_ms()
+        batch = pa.record_batch(
+            {
+                "key": pa.nulls(len(problems), pa.null()),
+                "value": pa.StructArray.from_arrays(arrays, fields=fields),
+                "timestamp": pa.array([now] * len(problems), pa.int64()),
+            }
+        )
+        self._log.append(TOPIC, 0, batch)

@@ -1,0 +1,151 @@
+"""Running persistent queries: their topics, runners, and what they have to catch up with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+import pyarrow as pa
+
+from streamsql.catalog import Catalog, QueryInfo
+from streamsql.config import Config
+from streamsql.engine.log.log import Log, TopicConfig, TopicPartition
+from streamsql.engine.runner import Runner, RunnerSettings, changelog_topic
+from streamsql.errors import PlanError
+from streamsql.plan.persistent import PersistentPlan
+from streamsql.plan.scope import suggestion
+from streamsql.processing_log import ProcessingLog
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is going on, how many records are done and how many there are."""
+
+
+class Queries:
+    """The persistent queries of a database by id.
+
+    autostart  False: queries are planned and opened, but nothing runs (tests step their tasks by hand)
+    """
+
+    def __init__(self, log: Log, processing_log: ProcessingLog, *, autostart: bool = True) -> None:
+        self._log = log
+        self._processing_log = processing_log
+        self._autostart = autostart
+        self.runners: dict[str, Runner] = {}
+        self.plans: dict[str, PersistentPlan] = {}
+
+    def create_topic_for(self, plan: PersistentPlan) -> None:
+        """Make the sink's topic if it is not there."""
+        topic = plan.sink.topic
+        if self._log.has_topic(topic):
+            return
+        cleanup = "delete"
+        if plan.is_compacted:
+            cleanup = "compact,delete" if plan.sink.window else "compact"
+        config = TopicConfig(
+            partitions=plan.partitions,
+            cleanup=cleanup,
+            retention_ms=plan.retention_ms if plan.sink.window else None,
+        )
+        self._log.create_topic(topic, config)
+
+    def open(self, query: QueryInfo, plan: PersistentPlan, config: Config) -> None:
+        """Open a query's state and, with autostart, let it run."""
+        settings = RunnerSettings(config.number("commit.interval.ms"), config.number("max.batch.rows"))
+        runner = Runner(
+            query.id,
+            plan.graph,
+            self._log,
+            settings,
+            lambda problems: self._processing_log.write(query.id, problems),
+            from_latest=config.text("auto.offset.reset") == "latest",
+        )
+        self.runners[query.id] = runner
+        self.plans[query.id] = plan
+        if self._autostart:
+            runner.start()
+
+    def get(self, query_id: str) -> Runner:
+        """The runner of a query, whatever the case of its id.
+
+        raises  PlanError PLAN-UNKNOWN-QUERY
+        """
+        found = self.runners.get(query_id) or self.runners.get(query_id.upper())
+        if found is None:
+            raise PlanError(
+                f"there is no query {query_id}",
+                code="PLAN-UNKNOWN-QUERY",
+                hint=suggestion(query_id, self.runners, "queries"),
+            )
+        return found
+
+    def end(self, query_id: str) -> None:
+        """Stop a query for good and drop its state; its sink stays."""
+        runner = self.runners.pop(query_id)
+        self.plans.pop(query_id)
+        stores = [changelog_topic(query_id, name) for name, _ in runner.task.stores()]
+        runner.stop()
+        for topic in stores:
+            self._log.delete_topic(topic)
+        self._log.forget(query_id)
+
+    def view(self, query_id: str) -> pa.RecordBatch | None:
+        """The committed rows of the table a query keeps."""
+        plan = self.plans[query_id]
+        if plan.view is None:
+            return None
+        with self.runners[query_id].still() as task:
+            return task.snapshot(plan.view)
+
+    def catch_up(self, source: str, catalog: Catalog) -> None:
+        """Wait until what is in the log now has reached a stream or table, through every query before it.
+
+        raises  the error of a query that has failed on the way
+        """
+        self._catch_up(source, catalog, set())
+
+    def _catch_up(self, source: str, catalog: Catalog, seen: set[str]) -> None:
+        if source in seen:
+            return
+        seen.add(source)
+        for query_id in catalog.writers(source):
+            query = catalog.queries[query_id]
+            for read in query.reads:
+                self._catch_up(read, catalog, seen)
+            runner = self.runners[query_id]
+            runner.wait_for(self._ends(runner))
+
+    def wait_idle(self, catalog: Catalog, timeout: float | None, progress: Progress | None) -> bool:
+        """Wait until every running query has processed what is in the log; False after `timeout` seconds."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        lag = self.lag()
+        total = max(lag, 1)
+        # A query may write what another one reads: idle is when a whole round finds nothing to wait for.
+        while True:
+            busy = False
+            for runner in list(self.runners.values()):
+                if runner.state not in ("RUNNING", "ERROR"):
+                    continue
+                while not runner.wait_for(ends := self._ends(runner), 0.1):
+                    busy = True
+                    if runner.state not in ("RUNNING", "ERROR"):
+                        break
+                    if progress is not None:
+                        total = max(total, lag := self.lag())
+                        progress("catching up", total - lag, total)
+                    if deadline is not None and time.monotonic() > deadline:
+                        return False
+                busy = busy or self._ends(runner) != ends
+            if not busy:
+                return True
+
+    def lag(self) -> int:
+        """Records that wait to be processed, over all queries."""
+        return sum(runner.lag() for runner in self.runners.values() if runner.state == "RUNNING")
+
+    def close(self) -> None:
+        for runner in self.runners.values():
+            runner.stop()
+        self.runners.clear()
+
+    def _ends(self, runner: Runner) -> Mapping[TopicPartition, int]:
+        return {place: self._log.end_offset(*place) for place in runner.positions}

@@ -1,0 +1,253 @@
+"""SHOW, DESCRIBE, EXPLAIN and PRINT: what the database says about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+
+from streamsql.catalog import Catalog, SourceInfo
+from streamsql.config import Config
+from streamsql.engine.log.log import Log
+from streamsql.engine.log.reader import TopicReader
+from streamsql.errors import PlanError
+from streamsql.functions.library import Library
+from streamsql.grammar.names import quote_name
+from streamsql.queries import Queries
+from streamsql.result import Changes, Result, rows
+from streamsql.schema import Column
+from streamsql.types import BIGINT, BOOLEAN, INTEGER, VARCHAR
+
+
+def _text(*names: str) -> list[Column]:
+    return [Column(name, VARCHAR) for name in names]
+
+
+def show_sources(catalog: Catalog, kind: str) -> Result:
+    """SHOW STREAMS, SHOW TABLES."""
+    columns = [*_text("NAME", "TOPIC", "KEY_FORMAT", "VALUE_FORMAT"), Column("WINDOWED", BOOLEAN)]
+    listed = [
+        (s.name, s.topic, s.key_format.name, s.value_format.name, s.window is not None)
+        for s in sorted(catalog.sources.values(), key=lambda s: s.name)
+        if s.kind == kind
+    ]
+    return rows(columns, listed)
+
+
+def show_topics(log: Log, *, is_all: bool) -> Result:
+    """SHOW TOPICS: internal ones, whose names begin with an underscore, only with ALL."""
+    columns = [
+        Column("TOPIC", VARCHAR),
+        Column("PARTITIONS", INTEGER),
+        Column("RECORDS", BIGINT),
+        Column("CLEANUP", VARCHAR),
+    ]
+    listed = []
+    for name in log.topics():
+        if name.startswith("_") and not is_all:
+            continue
+        config = log.topic_config(name)
+        records = sum(log.end_offset(name, p) - log.start_offset(name, p) for p in range(config.partitions))
+        listed.append((name, config.partitions, records, config.cleanup))
+    return rows(columns, listed)
+
+
+def show_queries(catalog: Catalog, queries: Queries) -> Result:
+    """SHOW QUERIES."""
+    columns = [*_text("ID", "STATUS", "WRITES"), Column("LAG", BIGINT), Column("SQL", VARCHAR)]
+    listed = []
+    for query in catalog.queries.values():
+        runner = queries.runners[query.id]
+        listed.append((query.id, runner.state, query.writes or "", runner.lag(), query.sql))
+    return rows(columns, listed)
+
+
+def show_functions(library: Library) -> Result:
+    """SHOW FUNCTIONS."""
+    found = [(row.name, "SCALAR", row.category, row.says) for row in library.scalars.rows()]
+    found += [(row.name, "TABLE", row.category, row.says) for row in library.tables.rows()]
+    found += [(row.name, "AGGREGATE", row.category, row.says) for row in library.aggregates.rows()]
+    seen: dict[str, tuple[str, str, str, str]] = {}
+    for entry in sorted(found):
+        seen.setdefault(entry[0], entry)
+    return rows(_text("NAME", "KIND", "CATEGORY", "SAYS"), list(seen.values()))
+
+
+def describe_function(library: Library, name: str) -> Result:
+    """DESCRIBE FUNCTION: a row per overload."""
+    for kind, registry in (
+        ("SCALAR", library.scalars),
+        ("TABLE", library.tables),
+        ("AGGREGATE", library.aggregates),
+    ):
+        if name in registry:
+            found = [
+                (f"{row.name}{row.signature}", row.says, row.example, row.gives)
+                for row in registry.overloads(name)
+            ]
+            return rows(
+                _text("SIGNATURE", "SAYS", "EXAMPLE", "GIVES"), found, title=f"{kind} function {name}"
+            )
+    library.scalar(name)
+    raise AssertionError(name)
+
+
+def show_properties(config: Config) -> Result:
+    """SHOW PROPERTIES."""
+    return rows(_text("PROPERTY", "VALUE", "DEFAULT", "SAYS"), list(config.rows()))
+
+
+def show_types(catalog: Catalog) -> Result:
+    """SHOW TYPES."""
+    return rows(_text("NAME", "TYPE"), [(name, str(t)) for name, t in sorted(catalog.types.items())])
+
+
+def describe(info: SourceInfo) -> Result:
+    """DESCRIBE name: its columns."""
+    key_word = "PRIMARY KEY" if info.is_table else "KEY"
+    listed = []
+    for column in info.schema.columns:
+        role = key_word if info.schema.is_key(column.name) else ""
+        if column.header is not None:
+            role = f"HEADER('{column.header}')" if column.header else "HEADERS"
+        listed.append((column.name, str(column.type), role))
+    if info.window:
+        listed[len(info.schema.key) : len(info.schema.key)] = [
+            ("WINDOWSTART", "BIGINT", "WINDOW"),
+            ("WINDOWEND", "BIGINT", "WINDOW"),
+        ]
+    return rows(_text("COLUMN", "TYPE", "ROLE"), listed, title=info.title)
+
+
+def describe_extended(info: SourceInfo, catalog: Catalog, log: Log, queries: Queries) -> Result:
+    """DESCRIBE EXTENDED name: everything known, as (what, value) rows."""
+    found: list[tuple[str, str]] = [
+        (f"column {r[0]}", " ".join(filter(None, r[1:]))) for r in describe(info).fetchall()
+    ]
+    config = log.topic_config(info.topic)
+    found += [
+        ("kind", info.kind),
+        ("topic", f"{info.topic} ({config.partitions} partitions, cleanup {config.cleanup})"),
+        ("key format", info.key_format.name),
+        ("value format", info.value_format.name),
+        ("event time", info.timestamp.name if info.timestamp else "the record's timestamp"),
+    ]
+    if info.window:
+        size = f" of {info.window.size_ms} ms" if info.window.size_ms else ""
+        found.append(("window", info.window.kind + size))
+    for partition in range(config.partitions):
+        begin, end = log.start_offset(info.topic, partition), log.end_offset(info.topic, partition)
+        found.append((f"offsets of partition {partition}", f"{begin} to {end}"))
+    found += [("read by", ", ".join(catalog.readers(info.name)) or "no query")]
+    for query_id in catalog.writers(info.name):
+        found += _query_facts(query_id, queries)
+    found.append(("statement", info.sql))
+    return rows(_text("WHAT", "VALUE"), found, title=info.title)
+
+
+def _query_facts(query_id: str, queries: Queries) -> Iterator[tuple[str, str]]:
+    runner = queries.runners[query_id]
+    counters = runner.task.problems.counters
+    yield "written by", f"{query_id} ({runner.state})"
+    if runner.error is not None:
+        yield "error", runner.error.message
+    yield "lag", f"{runner.lag()} records"
+    yield (
+        "rows since start",
+        f"{counters.read} read, {counters.emitted} written, {counters.skipped} skipped, {counters.late} late, "
+        f"{counters.failed_expressions} failed expressions",
+    )
+    for name, store in runner.task.stores():
+        yield f"state {name}", f"{store.rows} rows, {store.bytes} bytes"
+    if runner.last_commit_ms is not None:
+        yield (
+            "last commit",
+            datetime.fromtimestamp(runner.last_commit_ms / 1000, UTC).isoformat(timespec="milliseconds"),
+        )
+
+
+def print_topic(
+    log: Log, catalog: Catalog, topic: str, *, from_beginning: bool, interval: int | None, limit: int | None
+) -> Iterator[Changes]:
+    """PRINT: the records that are in the topic, as text.
+
+    interval  only every n-th record
+    """
+    if not log.has_topic(topic):
+        near = [t for t in log.topics() if t.upper() == topic.upper()]
+        raise PlanError(
+            f"there is no topic {topic}",
+            code="PLAN-UNKNOWN-TOPIC",
+            hint=f"there is {near[0]}: topic names keep their case" if near else "SHOW TOPICS; lists them",
+        )
+    partitions = range(log.topic_config(topic).partitions)
+    start = {
+        (topic, p): log.start_offset(topic, p) if from_beginning else log.end_offset(topic, p)
+        for p in partitions
+    }
+    reader = TopicReader(log, topic, start)
+    sources = catalog.on_topic(topic)
+    seen = shown = 0
+    while (batch := reader.poll(1024)) is not None:
+        kept: list[tuple[Any, ...]] = []
+        # PRINT is for people: one record at a time is what they read.
+        for record in batch.to_pylist():
+            seen += 1
+            if interval and (seen - 1) % interval:
+                continue
+            if limit is not None and shown >= limit:
+                break
+            shown += 1
+            kept.append(
+                (
+                    datetime.fromtimestamp(record["timestamp"] / 1000, UTC).isoformat(
+                        timespec="milliseconds"
+                    ),
+                    record["$partition"],
+                    record["$offset"],
+                    _payload(record["key"], sources, True),
+                    _payload(record["value"], sources, False),
+                )
+            )
+        yield Changes(next(iter(rows(PRINTED, kept))))
+        if limit is not None and shown >= limit:
+            return
+
+
+PRINTED = (
+    Column("ROWTIME", VARCHAR),
+    Column("PARTITION", INTEGER),
+    Column("OFFSET", BIGINT),
+    Column("KEY", VARCHAR),
+    Column("VALUE", VARCHAR),
+)
+
+
+def _payload(payload: Any, sources: Sequence[SourceInfo], is_key: bool) -> str | None:
+    if payload is None:
+        return None
+    if isinstance(payload, dict):
+        return ", ".join(f"{quote_name(name)}: {value}" for name, value in payload.items())
+    side = (sources[0].key_format if is_key else sources[0].value_format).name if sources else ""
+    try:
+        text: str = payload.decode("utf-8")
+    except UnicodeDecodeError:
+        text = ""
+    if side == "KAFKA" and sources:
+        columns = sources[0].schema.key if is_key else sources[0].schema.value
+        if len(columns) == 1 and columns[0].type != VARCHAR:
+            return str(_number(payload, str(columns[0].type)))
+    if text and (text.isprintable() or not set(text) - {"\n", "\t"}):
+        return text
+    return "0x" + payload.hex()
+
+
+def _number(payload: bytes, t: str) -> Any:
+    kinds = {"INTEGER": ">i4", "BIGINT": ">i8", "DOUBLE": ">f8"}
+    import numpy as np
+
+    kind = kinds.get(t)
+    if kind is None or len(payload) != np.dtype(kind).itemsize:
+        return "0x" + payload.hex()
+    return np.frombuffer(payload, dtype=kind)[0].item()
