@@ -1,0 +1,296 @@
+"""Files into a topic: lines as they are, or rows with columns. gzip is read as it is."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import sys
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, cast
+
+import pyarrow as pa
+
+from streamsql.connect.columns import read_csv, read_parquet
+from streamsql.connect.lines import Places, read_lines, without_blank
+from streamsql.engine.kernel import Workspace
+from streamsql.engine.log.log import TopicConfig
+from streamsql.errors import DataError, ExternalError, PlanError, StreamSQLError
+from streamsql.formats.format import Layout
+
+if TYPE_CHECKING:
+    from streamsql.catalog import SourceInfo
+    from streamsql.database import Database
+    from streamsql.writer import TopicWriter
+
+FORMATS = ("lines", "jsonl", "csv", "parquet")
+STDIN = "-"
+_GZIP_MAGIC = b"\x1f\x8b"
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReport:
+    """What was loaded: rows, bytes of the files (before decompression), seconds."""
+
+    rows: int
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a load is. total_bytes is None where it is not known (standard input)."""
+
+    file: str
+    rows: int
+    bytes: int
+    total_bytes: int | None
+
+
+def load(
+    db: Database,
+    topic: str,
+    paths: Sequence[str | Path],
+    format: str,
+    *,
+    batch_rows: int = 262_144,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> LoadReport:
+    """Append the records of files to a topic, which is made (1 partition) if there is none.
+
+    lines, jsonl  one record per line, stored as it is. On a topic of typed columns a line of JSON is
+                  read into them, a plain line goes into its only column. jsonl leaves out blank lines
+    csv, parquet  one record per row, in the format of the stream or table over the topic, or as typed
+                  columns if there is none
+    paths         '-' is standard input
+
+    Records get the time at which they are loaded. What comes before an error stays loaded; the hint
+    says how much that is.
+    raises  ExternalError for a file that cannot be read, DataError for contents that cannot,
+            PlanError for an unknown format or a topic of the database's own
+    """
+    if format not in FORMATS:
+        raise PlanError(
+            f"'{format}' is no format of files", code="LOAD-FORMAT", hint=f"use one of {', '.join(FORMATS)}"
+        )
+    if topic.startswith("_streamsql"):
+        raise PlanError(f"topic {topic} is the database's own", code="LOAD-TOPIC")
+    started = time.perf_counter()
+    total = _total_bytes(paths)
+    if not db.log.has_topic(topic):
+        db.log.create_topic(topic, TopicConfig())
+    loading = _Loading(db, topic, format, batch_rows)
+    done_bytes = 0
+    try:
+        for path in paths:
+            with _opened(path) as (file, raw, name):
+                for _ in loading.file(file, raw, name):
+                    if on_progress is not None:
+                        on_progress(Progress(name, loading.rows, done_bytes + _position(raw), total))
+                done_bytes += _position(raw)
+    except StreamSQLError as error:
+        kept = f"{loading.rows:,} records before it were loaded" if loading.rows else "nothing was loaded"
+        error.hint = f"{error.hint}; {kept}" if error.hint else kept
+        raise
+    finally:
+        loading.close()
+    return LoadReport(loading.rows, done_bytes, time.perf_counter() - started)
+
+
+class _Loading:
+    """One load into one topic: what is declared there, and how rows get in."""
+
+    def __init__(self, db: Database, topic: str, format: str, batch_rows: int) -> None:
+        self.rows = 0
+        self._format = format
+        self._batch_rows = batch_rows
+        declared = db.catalog.on_topic(topic)
+        self._info: SourceInfo | None = declared[0] if declared else None
+        self._writer: TopicWriter = db.topic_writer(topic)
+        self._decoder: _JsonLines | None = None
+
+    def file(self, file: IO[bytes], raw: IO[bytes], name: str) -> Iterator[None]:
+        """Append the records of one file; gives control back after each batch."""
+        with _explained(name):
+            if self._format in ("lines", "jsonl"):
+                yield from self._lines(file, name)
+            else:
+                yield from self._columns(file, name)
+
+    def close(self) -> None:
+        if self._decoder is not None:
+            self._decoder.close()
+        self._writer.close()
+
+    def _lines(self, file: IO[bytes], name: str) -> Iterator[None]:
+        is_typed = self._info is not None and self._info.value_format.name == "ARROW"
+        first_line = 1
+        for lines in read_lines(file, name):
+            if self._format == "jsonl":
+                kept, places = without_blank(lines)
+                if first_line == 1 and len(kept):
+                    kept = _without_bom(kept)
+            else:
+                kept, places = lines, None
+            for at in range(0, len(kept), self._batch_rows):
+                part = kept.slice(at, self._batch_rows)
+                if not is_typed:
+                    self._writer.write_text(part)
+                elif self._format == "jsonl":
+                    assert places is not None
+                    self._writer.write(self._json().rows(part, name, first_line + places[at:]))
+                else:
+                    self._writer.write(self._one_column(part, name, first_line + at))
+                self.rows += len(part)
+                yield
+            first_line += len(lines)
+
+    def _columns(self, file: IO[bytes], name: str) -> Iterator[None]:
+        wanted = None
+        if self._info is not None:
+            wanted = {c.name: c.type for c in (*self._info.schema.key, *self._info.schema.value)}
+        if self._format == "csv":
+            batches = read_csv(file, name, wanted)
+        else:
+            source = pa.PythonFile(cast(io.IOBase, _seekable(file)), mode="r")
+            batches = read_parquet(source, name, self._batch_rows, is_declared=wanted is not None)
+        for batch in batches:
+            for at in range(0, batch.num_rows, self._batch_rows):
+                part = batch.slice(at, self._batch_rows)
+                self._writer.write(part)
+                self.rows += part.num_rows
+                yield
+
+    def _json(self) -> _JsonLines:
+        if self._decoder is None:
+            assert self._info is not None
+            self._decoder = _JsonLines(self._info)
+        return self._decoder
+
+    def _one_column(self, lines: pa.BinaryArray, name: str, first_line: int) -> pa.RecordBatch:
+        """Plain lines as the only column of a stream of typed columns."""
+        assert self._info is not None
+        columns = self._info.schema.value
+        if len(columns) != 1 or not (
+            pa.types.is_string(columns[0].type.arrow) or pa.types.is_binary(columns[0].type.arrow)
+        ):
+            raise DataError(
+                f"{self._info.title} has {len(columns)} value columns, and plain lines make one text column",
+                code="LOAD-LINES",
+                hint="use --format jsonl or csv, or a stream with VALUE_FORMAT = 'KAFKA' and one VARCHAR",
+            )
+        column = columns[0]
+        try:
+            array = lines.cast(column.type.arrow)
+        except pa.ArrowInvalid as error:
+            end = first_line + len(lines) - 1
+            raise DataError(
+                f"{name}: a line between {first_line:,} and {end:,} is not UTF-8 text", code="LOAD-UTF8"
+            ) from error
+        return pa.RecordBatch.from_arrays([array], names=[column.name])
+
+
+class _JsonLines:
+    """Lines of JSON into the typed columns of a stream, by the rules of format JSON."""
+
+    def __init__(self, info: SourceInfo) -> None:
+        from streamsql.formats import get
+
+        self._columns = (*info.schema.key, *info.schema.value)
+        self._workspace = Workspace()
+        layout = Layout(self._columns, is_key=False, is_wrapped=True, topic=info.topic)
+        self._decoder = get("JSON").decoder(layout, [c.name for c in self._columns], self._workspace)
+
+    def rows(self, lines: pa.BinaryArray, name: str, numbers: Places) -> pa.RecordBatch:
+        """raises  DataError LOAD-JSON with the file and the line"""
+        decoded = self._decoder.decode(lines)
+        if len(decoded.bad):
+            line = int(numbers[decoded.bad[0]])
+            raise DataError(f"{name}, line {line:,}: {decoded.reasons[0]}", code="LOAD-JSON")
+        return pa.RecordBatch.from_arrays(list(decoded.columns), names=[c.name for c in self._columns])
+
+    def close(self) -> None:
+        self._workspace.close()
+
+
+def _without_bom(lines: pa.BinaryArray) -> pa.BinaryArray:
+    """The lines without a byte order mark before the first."""
+    first = lines[0].as_py()
+    if not first.startswith(_BOM):
+        return lines
+    rest = pa.concat_arrays([pa.array([first[len(_BOM) :]], pa.binary()), lines.slice(1)])
+    return rest
+
+
+def _total_bytes(paths: Sequence[str | Path]) -> int | None:
+    """Bytes of all files, before decompression; raises ExternalError before anything is loaded."""
+    total = 0
+    is_known = True
+    for path in paths:
+        if str(path) == STDIN:
+            is_known = False
+            continue
+        file = Path(path)
+        if file.is_dir():
+            raise ExternalError(f"{path} is a directory", code="LOAD-FILE", hint="name the files in it")
+        try:
+            with open(file, "rb"):
+                total += file.stat().st_size
+        except OSError as error:
+            raise _unreadable(str(path), error) from error
+    return total if is_known else None
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[tuple[IO[bytes], IO[bytes], str]]:
+    """(contents, file behind them whose position is the progress, name for messages)."""
+    is_stdin = str(path) == STDIN
+    name = "standard input" if is_stdin else str(path)
+    try:
+        raw = sys.stdin.buffer if is_stdin else open(path, "rb")  # noqa: SIM115
+    except OSError as error:
+        raise _unreadable(name, error) from error
+    try:
+        buffered = raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(cast(io.RawIOBase, raw))
+        if buffered.peek(2)[:2] == _GZIP_MAGIC:
+            with gzip.GzipFile(fileobj=buffered) as contents:
+                yield cast(IO[bytes], contents), buffered, name
+        else:
+            yield buffered, buffered, name
+    finally:
+        if not is_stdin:
+            raw.close()
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """What goes wrong while a file is read, in words."""
+    try:
+        yield
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{name} is a damaged gzip file: {error}", code="LOAD-GZIP") from error
+    except OSError as error:
+        raise _unreadable(name, error) from error
+
+
+def _unreadable(name: str, error: OSError) -> ExternalError:
+    return ExternalError(f"{name} cannot be read: {error.strerror or error}", code="LOAD-FILE")
+
+
+def _position(raw: IO[bytes]) -> int:
+    try:
+        return raw.tell()
+    except OSError:
+        return 0  # A pipe does not say.
+
+
+def _seekable(file: IO[bytes]) -> IO[bytes]:
+    """Parquet begins at its end: what cannot be searched is read whole."""
+    if isinstance(file, gzip.GzipFile) or not file.seekable():
+        return io.BytesIO(file.read())
+    return file
