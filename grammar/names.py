@@ -1,4 +1,4 @@
-"""Identifiers: which words are reserved, and how a name is written so that it reads back the same."""
+"""Words: which are reserved, which are units or types, and how a name is written so that it reads back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,24 @@ RESERVED = frozenset(
     VIEW WHEN WHERE WINDOW WITH WITHIN YEARS""".split()
 )
 
-_PLAIN = re.compile(r"[A-Z_][A-Z0-9_@]*|[0-9][A-Z0-9_@]+")
+# Not reserved, but an unquoted one could be read as the beginning of something else.
+_AMBIGUOUS = frozenset({"ARRAY", "COLUMN", "MAP", "OF", "STRUCT", "TABLES"})
+
+# Digits first is a name (1ST, 2_A), except where it is a number (12, 1E5).
+_PLAIN = re.compile(r"[A-Z_][A-Z0-9_@]*|(?![0-9]+(?:E[0-9]+)?$)[0-9][A-Z0-9_@]+")
+
+UNITS = {
+    word: unit
+    for unit in ("MILLISECOND", "SECOND", "MINUTE", "HOUR", "DAY", "MONTH", "YEAR")
+    for word in (unit, unit + "S")
+}
+"""Time unit as written, in upper case -> as the tree holds it."""
+
+UNIT_FUNCTIONS = frozenset({"DATEADD", "DATESUB", "TIMEADD", "TIMESUB", "TIMESTAMPADD", "TIMESTAMPSUB"})
+"""Functions in whose calls a bare DAY is a unit and no column."""
+
+TYPE_SYNONYMS = {"INT": "INTEGER", "STRING": "VARCHAR"}
+"""Type as written, in upper case -> its name in the tree."""
 
 
 def quote_name(name: str, *, always: bool = False) -> str:
@@ -22,6 +39,6 @@ def quote_name(name: str, *, always: bool = False) -> str:
     >>> quote_name("PAGE"), quote_name("page"), quote_name("FROM"), quote_name("PAGE", always=True)
     ('PAGE', '`page`', '`FROM`', '`PAGE`')
     """
-    if not always and _PLAIN.fullmatch(name) and not name.isdigit() and name not in RESERVED:
+    if not always and _PLAIN.fullmatch(name) and name not in RESERVED and name not in _AMBIGUOUS:
         return name
     return "`" + name.replace("`", "``") + "`"
