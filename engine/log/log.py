@@ -11,7 +11,7 @@ of batches, the offsets a writer has consumed and its metadata visible together,
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -152,6 +152,10 @@ class Log(ABC):
     @abstractmethod
     def end_offset(self, topic: str, partition: int) -> int:
         """The offset after the last committed record."""
+
+    @abstractmethod
+    def end_offsets(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """The end offsets of many partitions at one moment: of a commit, all is below them or nothing."""
 
     @abstractmethod
     def offset_for_time(self, topic: str, partition: int, timestamp_ms: int) -> int:

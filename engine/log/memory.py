@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -132,6 +132,10 @@ class MemoryLog(Log):
     def end_offset(self, topic: str, partition: int) -> int:
         with self._open():
             return self._partition(topic, partition).end
+
+    def end_offsets(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        with self._open():
+            return {TopicPartition(*place): self._partition(*place).end for place in places}
 
     def offset_for_time(self, topic: str, partition: int, timestamp_ms: int) -> int:
         with self._open():

@@ -1,0 +1,185 @@
+"""A frame: the unit that is written to, checked in and read from a segment file.
+
+All numbers little-endian; a frame begins at a multiple of 8 bytes and is a multiple of 8 bytes long.
+
+    at  bytes
+     0  4   magic "sQLf"
+     4  1   version, 1
+     5  1   kind: 1 records, 2 schema
+     6  2   flags: 1 part of a transaction
+     8  4   CRC-32 of the header without these four bytes, begun at the partition's seed
+    12  4   CRC-32 of the payload
+    16  8   payload bytes
+    24  4   schema: number of the schema, counted from 0 in each segment
+    28  4   rows
+    32  4   span: offsets covered, base .. base + span; equal to rows until compaction takes rows out
+    36  4   producer epoch
+    40  8   base offset
+    48  8   smallest timestamp, ms
+    56  8   largest timestamp, ms
+    64  8   producer id; 0 is nobody
+    72  8   sequence of the producer's transaction
+    80  8   settled: when this frame was written, everything before this offset was on disk and committed
+    88  ..  payload: an Arrow IPC message, a schema or a record batch of the schema with that number
+
+A schema is written once per segment, before its first use: a frame of one row is 400 bytes with it
+elsewhere and 700 with it inside. The seed comes from the topic's id and the partition, so that frames
+of another partition, or stored as the value of a record, are never taken for frames of this one.
+
+`settled` is what tells a torn write from damage after a crash: a bad frame that a later frame calls
+settled was once good, and is damage; any other may never have been acknowledged, and is cut off.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from streamsql.errors import ExternalError
+
+MAGIC = b"sQLf"
+VERSION = 1
+RECORDS, SCHEMA = 1, 2
+TRANSACTIONAL = 1
+ALIGNMENT = 8
+
+_LAYOUT = struct.Struct("<4sBBHIIQIIIIqqqqqq")
+HEADER_BYTES = _LAYOUT.size
+_CHUNK = 1024 * 1024
+
+
+class Header(NamedTuple):
+    """What a frame says of itself; units as in the table above."""
+
+    kind: int
+    flags: int
+    payload_crc: int
+    payload_bytes: int
+    schema: int
+    rows: int
+    span: int
+    epoch: int
+    base_offset: int
+    min_time: int
+    max_time: int
+    producer: int
+    sequence: int
+    settled: int
+
+    @property
+    def next_offset(self) -> int:
+        """The offset after the last one this frame covers."""
+        return self.base_offset + self.span
+
+    @property
+    def frame_bytes(self) -> int:
+        """Header and payload."""
+        return HEADER_BYTES + self.payload_bytes
+
+
+def encode(header: Header, seed: int) -> bytes:
+    """The 88 bytes of a header."""
+    fields = (header.payload_crc, *header[3:])
+    blank = _LAYOUT.pack(MAGIC, VERSION, header.kind, header.flags, 0, *fields)
+    return blank[:8] + _header_crc(blank, seed).to_bytes(4, "little") + blank[12:]
+
+
+def decode(data: memoryview, position: int, end: int, seed: int) -> Header | None:
+    """The header at `position`, or None if no good frame that ends by `end` begins there.
+
+    The payload is not looked at. ExternalError LOG-NEWER-FORMAT for a good header of a later version.
+    """
+    if position + HEADER_BYTES > end or data[position : position + 4] != MAGIC:
+        return None
+    raw = data[position : position + HEADER_BYTES]
+    _, version, kind, flags, crc, payload_crc, *rest = _LAYOUT.unpack(raw)
+    if crc != _header_crc(raw, seed):
+        return None
+    if version != VERSION:
+        raise ExternalError(
+            f"the log was written in format {version}; this version of streamsql reads format {VERSION}",
+            code="LOG-NEWER-FORMAT",
+            hint="use a newer version of streamsql",
+        )
+    header = Header(kind, flags, payload_crc, *rest)
+    return header if position + header.frame_bytes <= end else None
+
+
+def is_payload_good(data: memoryview, position: int, header: Header) -> bool:
+    """Whether the payload of the frame at `position` has the bytes it was written with."""
+    start = position + HEADER_BYTES
+    return zlib.crc32(data[start : start + header.payload_bytes]) == header.payload_crc
+
+
+def next_frame(data: memoryview, position: int, end: int, seed: int, offset: int) -> int | None:
+    """Position of the first good frame at or after `position` that does not begin before `offset`."""
+    # Searched as bytes in pieces, as a memoryview cannot be searched; a piece overlaps the next by 3.
+    for begin in range(position, end, _CHUNK):
+        piece = bytes(data[begin : min(end, begin + _CHUNK + len(MAGIC) - 1)])
+        place = piece.find(MAGIC)
+        while place >= 0:
+            if (begin + place) % ALIGNMENT == 0:
+                header = decode(data, begin + place, end, seed)
+                if header is not None and header.base_offset >= offset:
+                    return begin + place
+            place = piece.find(MAGIC, place + 1)
+    return None
+
+
+class Found(NamedTuple):
+    """A good header at a position, or a stretch without one.
+
+    start, end  bytes; `end` is where the next frame begins
+    offset      the offset due at `start`
+    header      None for damage
+    """
+
+    start: int
+    end: int
+    offset: int
+    header: Header | None
+
+
+def walk(data: memoryview, position: int, end: int, seed: int, offset: int) -> Iterator[Found]:
+    """Frames and damage from `position` to `end`, one after the other without holes in between.
+
+    offset  the offset due at `position`; a frame that does not begin at the offset due comes after
+            damage, even if nothing but the frames between is missing
+    """
+    while position < end:
+        header = decode(data, position, end, seed)
+        if header is not None and header.base_offset == offset:
+            yield Found(position, position + header.frame_bytes, offset, header)
+            position += header.frame_bytes
+            offset = header.next_offset
+            continue
+        place = next_frame(data, position, end, seed, offset)
+        yield Found(position, end if place is None else place, offset, None)
+        if place is None:
+            return
+        # The frame found begins at its own offset, so the next round gives it.
+        header = decode(data, place, end, seed)
+        assert header is not None
+        position, offset = place, header.base_offset
+
+
+def record_payload(batch: pa.RecordBatch) -> pa.Buffer:
+    """A batch as an Arrow IPC message without its schema."""
+    return batch.serialize()
+
+
+def schema_payload(schema: pa.Schema) -> pa.Buffer:
+    """A schema as an Arrow IPC message."""
+    return schema.serialize()
+
+
+def payload_crc(payload: pa.Buffer) -> int:
+    return zlib.crc32(payload)
+
+
+def _header_crc(raw: bytes | memoryview, seed: int) -> int:
+    return zlib.crc32(raw[12:], zlib.crc32(raw[:8], seed))

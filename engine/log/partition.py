@@ -1,0 +1,313 @@
+"""One partition on disk: an ordered list of segments, one writer at a time, any number of readers.
+
+Three marks say how far the partition has got, each at or behind the one before:
+
+    written   what is in the file
+    settled   ... and no part of a transaction that is still open
+    visible   ... and on the disk, if the flush policy is "always": what readers see
+
+A transaction never spans segments, so it can be taken back by cutting one file.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from bisect import bisect_right
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+
+from streamsql.engine.log.files import Handles, explained, external
+from streamsql.engine.log.log import TopicConfig, TopicPartition
+from streamsql.engine.log.recovery import Recovery
+from streamsql.engine.log.refusals import check_range, closed
+from streamsql.engine.log.segment import Encoded, Origin, Segment
+from streamsql.engine.log.sync import GroupSync, Mark
+from streamsql.errors import DataError, ExternalError, StreamSQLError
+
+_logger = logging.getLogger(__name__)
+
+# After a crash, opening walks over what came after the last saved index: at most about this much.
+_SAVE_INDEX_FRAMES = 50_000
+_SAVE_INDEX_BYTES = 128 * 1024 * 1024
+
+
+class Partition:
+    """See above. `lock` is held by whoever writes; commits hold those of several partitions.
+
+    key         the topic's id, and the partition
+    publishing  held while `visible` moves, so that a commit can move it in several partitions at once
+    must_sync   an append waits for the disk, and readers for the append
+    """
+
+    def __init__(
+        self,
+        place: TopicPartition,
+        key: tuple[str, int],
+        directory: Path,
+        seed: int,
+        config: TopicConfig,
+        handles: Handles,
+        recovery: Recovery,
+        publishing: threading.Lock,
+        must_sync: bool,
+    ) -> None:
+        self.place = place
+        self.key = key
+        self.config = config
+        self.lock = threading.Lock()
+        self._directory = directory
+        self._seed = seed
+        self._where = recovery.where
+        self._handles = handles
+        self._publishing = publishing
+        self._must_sync = must_sync
+        recovery.finish(directory, seed, handles)
+        self._segments: tuple[Segment, ...] = tuple(recovery.segments)
+        index = recovery.index
+        start = Mark(index.end_offset, index.base_offset, index.end) if index else Mark(0, 0, 0)
+        self._sync = GroupSync(lambda: self._segments[-1].sync(), start)
+        self._settled = start
+        self._visible = start
+        self._saved = start
+        self._unsaved_frames = 0
+        self._ticket = 0
+        self._is_torn = False
+        self._refusal: Callable[[], StreamSQLError] | None = None
+
+    # -- reading
+
+    @property
+    def start_offset(self) -> int:
+        """The smallest offset that can be read."""
+        return self._segments[0].base_offset if self._segments else 0
+
+    @property
+    def written_offset(self) -> int:
+        """The offset after the last record in the file, of an open transaction too."""
+        return self._sync.written.offset
+
+    @property
+    def end_offset(self) -> int:
+        """The offset after the last visible record."""
+        return self._visible.offset
+
+    def read(self, offset: int, max_rows: int) -> list[pa.RecordBatch]:
+        """As `Log.read`."""
+        visible, segments = self._visible, self._segments
+        check_range(*self.place, offset, self.start_offset, visible.offset)
+        batches: list[pa.RecordBatch] = []
+        place = bisect_right(segments, offset, key=lambda segment: segment.base_offset) - 1
+        while max_rows > 0 and offset < visible.offset:
+            segment = segments[place]
+            end, end_offset = self._end_of(segments, place, visible)
+            try:
+                found = segment.read(offset, max_rows, end, end_offset)
+            except DataError:
+                if batches:
+                    return batches
+                raise
+            except ExternalError as problem:
+                if self._refusal is not None:
+                    raise self._refusal() from problem
+                raise
+            batches += found
+            rows = sum(batch.num_rows for batch in found)
+            offset += rows
+            max_rows -= rows
+            if max_rows > 0 and offset < end_offset:
+                break  # damage comes next; the next call reports it
+            place += 1
+        return batches
+
+    def offset_for_time(self, timestamp_ms: int) -> int:
+        """As `Log.offset_for_time`."""
+        visible, segments = self._visible, self._segments
+        for place, segment in enumerate(segments):
+            if segment.base_offset >= visible.offset:
+                break
+            found = segment.offset_for_time(timestamp_ms, *self._end_of(segments, place, visible))
+            if found is not None:
+                return found
+        return visible.offset
+
+    @staticmethod
+    def _end_of(segments: tuple[Segment, ...], place: int, visible: Mark) -> tuple[int, int]:
+        """Position and offset up to which a segment may be read."""
+        segment = segments[place]
+        if segment.base_offset == visible.segment:
+            return visible.position, visible.offset
+        return segment.index.end, segments[place + 1].base_offset
+
+    # -- appending
+
+    def append(self, batch: Encoded) -> int:
+        """Add a batch; gives its base offset when it is visible. ExternalError if nothing was added."""
+        with self.lock:
+            self.ready(batch.payload.size, batch.max_time)
+            try:
+                offset = self.write(batch, Origin())
+            except OSError as cause:
+                self.roll_back()
+                raise external(cause, "append to", self._directory) from cause
+            ticket = self._ticket
+            self._settled = self._sync.written
+        if self._must_sync:
+            self.wait(ticket)
+        with self._publishing:
+            self._publish()
+        if self._is_index_due():
+            with self.lock:
+                self._save_index()
+        return offset
+
+    def wait(self, ticket: int) -> None:
+        """Wait until what the ticket stands for is on the disk; ExternalError if it is lost."""
+        try:
+            self._sync.wait(ticket)
+        except OSError as cause:
+            with self.lock:
+                self.roll_back()
+            raise external(cause, "append to", self._directory) from cause
+
+    def flush(self) -> None:
+        """Bring everything written to the disk. OSError."""
+        if self._segments and self._refusal is None:
+            self._sync.wait()
+
+    # -- writing, `lock` held: `ready`, any number of `write`, then `settle` or `roll_back`
+
+    def ready(self, size: int, max_time: int) -> None:
+        """Prepare for frames of `size` bytes with timestamps up to `max_time`, ms.
+
+        raises  ExternalError if there is no room for a new segment, or an earlier failure has not been
+                made good: it is tried again here
+        """
+        if self._refusal is not None:
+            raise self._refusal()
+        if self._is_torn or self._sync.fault is not None:
+            self._make_good()
+        if not self._segments or self._is_full(size, max_time):
+            with explained("begin a new segment of", self._directory):
+                self._roll()
+
+    def write(self, batch: Encoded, origin: Origin) -> int:
+        """Add a frame; gives its base offset. OSError leaves it to `roll_back` to clean up."""
+        segment = self._segments[-1]
+        offset = segment.index.end_offset
+        self._is_torn = True
+        segment.append(batch, offset, min(self._settled, self._sync.durable).offset, origin)
+        self._is_torn = False
+        mark = Mark(segment.index.end_offset, segment.base_offset, segment.index.end)
+        self._ticket = self._sync.wrote(mark)
+        self._unsaved_frames += 1
+        return offset
+
+    def sync(self) -> None:
+        """Bring the frames of a transaction to the disk. OSError."""
+        self._sync.wait(self._ticket)
+
+    def settle(self) -> None:
+        """The transaction is committed: show it. `publishing` is held too."""
+        self._settled = self._sync.written
+        self._publish()
+
+    def roll_back(self) -> None:
+        """Take back what is not settled, or lost. If the disk refuses, `ready` tries again."""
+        self._is_torn = True
+        try:
+            self._make_good()
+        except ExternalError as problem:
+            # The caller reports why it came here, and nothing can be written before it is made good.
+            _logger.warning("%s: %s", self._where, problem.message)
+
+    # -- the end
+
+    def close(self) -> None:
+        """Sync, save the index, and refuse writers from now on. ExternalError."""
+        with self.lock:
+            try:
+                if self._refusal is None and self._segments:
+                    self._leave_tidy()
+            finally:
+                self.refuse(closed)
+
+    def refuse(self, problem: Callable[[], StreamSQLError]) -> None:
+        """Take no more records, and say why. `lock` is held."""
+        self._refusal = problem
+        for segment in self._segments:
+            segment.close()
+
+    # -- inside
+
+    def _leave_tidy(self) -> None:
+        if self._is_torn or self._sync.fault is not None:
+            self._make_good()
+        with explained("close", self._directory):
+            self._sync.wait()
+            if self._saved != self._sync.written:
+                self._segments[-1].save_index()
+
+    def _publish(self) -> None:
+        reached = min(self._settled, self._sync.durable) if self._must_sync else self._settled
+        self._visible = max(self._visible, reached)
+
+    def _is_full(self, size: int, max_time: int) -> bool:
+        index = self._segments[-1].index
+        if index.first_time is None:
+            return False
+        if index.end + size > self.config.segment_bytes:
+            return True
+        limit = self.config.segment_ms
+        return limit is not None and max_time - index.first_time >= limit
+
+    def _roll(self) -> None:
+        """Close the last segment and begin the next; everything so far is synced and settled. OSError."""
+        offset = self._sync.written.offset
+        if self._segments:
+            last = self._segments[-1]
+            self._sync.wait()
+            last.save_index()
+            last.close()
+        begun = Segment.create(self._directory, offset, self._where, self._seed, self._handles)
+        mark = Mark(offset, offset, 0)
+        self._segments = (*self._segments, begun)
+        self._sync.move(mark)
+        self._settled = self._saved = mark
+        self._unsaved_frames = 0
+
+    def _make_good(self) -> None:
+        """Cut the file back to what is settled, and on the disk if a sync failed. ExternalError."""
+        good = self._settled
+        if self._sync.fault is not None:
+            good = min(good, self._sync.durable)
+        if good < self._visible:
+            raise ExternalError(
+                f"{self._where} takes no more records: the disk failed on some that were given out",
+                code="LOG-DISK-FAILED",
+                hint="check the disk, then open the data directory again",
+            ) from self._sync.fault
+        with explained("take back an append to", self._directory):
+            self._segments[-1].truncate(good.position, good.offset)
+        self._settled = good
+        self._sync.rewind(good)
+        self._is_torn = False
+
+    def _is_index_due(self) -> bool:
+        if self._unsaved_frames >= _SAVE_INDEX_FRAMES:
+            return True
+        return self._visible.position - self._saved.position >= _SAVE_INDEX_BYTES
+
+    def _save_index(self) -> None:
+        """Save the index up to what is settled and on the disk. A failure is logged: it can be lost."""
+        mark = min(self._settled, self._sync.durable)
+        segment = self._segments[-1]
+        if self._refusal is not None or mark.segment != segment.base_offset:
+            return
+        self._saved, self._unsaved_frames = mark, 0
+        try:
+            segment.save_index(segment.index.up_to(mark.position, mark.offset))
+        except OSError as problem:
+            _logger.warning("%s: cannot save the index: %s", self._where, problem)

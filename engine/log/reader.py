@@ -1,0 +1,272 @@
+"""Reading a topic as one stream of micro-batches, its partitions merged by time.
+
+The order of a partition is never changed. Between partitions, rows are ordered by the largest timestamp
+their partition had reached, and at equal times by partition: a late record comes where its neighbours
+are. A partition that has more to read holds the others back until its next record is known; one that
+has been read to its end does not. So a backlog is read in the same order however it is cut, and live
+records are read as they come.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from streamsql.engine.log import records
+from streamsql.engine.log.log import Log, TopicPartition
+from streamsql.errors import InternalError
+
+PARTITION = "$partition"
+OFFSET = "$offset"
+
+# A batch of this many rows is given as it is; smaller ones are joined, which copies them.
+_LARGE_BATCH_ROWS = 16_384
+# A micro-batch stays well below the 2 GiB that the offsets of one Arrow array can count.
+_BATCH_BYTES = 512 * 1024 * 1024
+
+Int64Array = np.ndarray[tuple[int], np.dtype[np.int64]]
+_BEFORE_ALL = np.iinfo(np.int64).min
+
+
+@dataclass(slots=True)
+class _Source:
+    """One partition: what was read of it and not yet given.
+
+    next_read   offset to read next
+    next_given  offset to give next
+    reached     largest timestamp given so far, ms
+    """
+
+    partition: int
+    next_read: int
+    next_given: int
+    reached: int = _BEFORE_ALL
+    buffered: deque[pa.RecordBatch] = field(default_factory=deque)
+    rows: int = 0
+
+    def fill(self, log: Log, topic: str, rows: int) -> None:
+        """Read on until `rows` are buffered, or there is no more."""
+        while self.rows < rows:
+            batches = log.read(topic, self.partition, self.next_read, rows - self.rows)
+            if not batches:
+                return
+            for batch in batches:
+                self.buffered.append(batch)
+                self.rows += batch.num_rows
+            self.next_read = int(batches[-1].column("offset")[-1].as_py()) + 1
+
+    def first_time(self) -> int:
+        """The time the first buffered row is ordered by."""
+        return max(self.reached, int(self.buffered[0].column("timestamp")[0].as_py()))
+
+    def fitting(self, schema: pa.Schema, max_bytes: int) -> tuple[list[pa.RecordBatch], pa.Schema]:
+        """The buffered batches, as far as one schema and `max_bytes` can hold them, and that schema."""
+        taken: list[pa.RecordBatch] = []
+        for batch in self.buffered:
+            wider = _common(schema, batch.schema)
+            if wider is None or max_bytes <= 0:
+                break
+            schema = wider
+            size = batch.nbytes
+            if size > max_bytes:
+                batch = batch.slice(0, max(1, batch.num_rows * max_bytes // size))
+                size = max_bytes
+            taken.append(batch)
+            max_bytes -= size
+        return taken, schema
+
+    def drop(self, rows: int) -> None:
+        """Forget the first rows: they are given."""
+        self.rows -= rows
+        while rows:
+            batch = self.buffered.popleft()
+            if batch.num_rows > rows:
+                self.buffered.appendleft(batch.slice(rows))
+                batch = batch.slice(0, rows)
+            rows -= batch.num_rows
+            self.next_given = int(batch.column("offset")[-1].as_py()) + 1
+            self.reached = max(self.reached, records.time_range(batch)[1])
+
+
+class TopicReader:
+    """A position in every partition it was given, and the way onwards. For one thread.
+
+    log, topic  what to read
+    positions   offset to begin at, for every partition that is to be read; other topics are left out
+    """
+
+    def __init__(self, log: Log, topic: str, positions: Mapping[TopicPartition, int]) -> None:
+        self._log = log
+        self._topic = topic
+        own = {place[1]: offset for place, offset in positions.items() if place[0] == topic}
+        self._sources = {number: _Source(number, offset, offset) for number, offset in sorted(own.items())}
+
+    @property
+    def positions(self) -> dict[TopicPartition, int]:
+        """Next offset of every partition: all before has been given. This is what to commit."""
+        return {TopicPartition(self._topic, part): own.next_given for part, own in self._sources.items()}
+
+    def lag(self) -> int:
+        """Offsets between the positions and the ends of the partitions."""
+        ends = self._log.end_offsets(self.positions)
+        return sum(ends[place] - offset for place, offset in self.positions.items())
+
+    def poll(self, max_rows: int) -> pa.RecordBatch | None:
+        """The next micro-batch, at most `max_rows` rows; None if there is nothing new.
+
+        Columns key, value, timestamp, headers (if a record has them), `$partition` int32 and `$offset`
+        int64. A batch ends where the schema of keys or values changes: only a column without any value
+        (type null), and headers, may come and go inside one.
+
+        raises  DataError for damage, or a position that is out of range
+        """
+        if max_rows < 1:
+            raise InternalError(f"a poll wants one row at least, not {max_rows}")
+        sources = list(self._sources.values())
+        share = max_rows if len(sources) == 1 else 2 * max_rows // len(sources) + 1
+        for source in sources:
+            source.fill(self._log, self._topic, share)
+        waiting = [source for source in sources if source.rows]
+        if not waiting:
+            return None
+        leader = min(waiting, key=_Source.first_time)
+        schema = leader.buffered[0].schema
+        if len(waiting) == 1:
+            return self._give(leader, schema, max_rows)
+        return self._merge(waiting, schema, max_rows)
+
+    def _give(self, source: _Source, schema: pa.Schema, max_rows: int) -> pa.RecordBatch:
+        """The next rows of one partition."""
+        batches, schema = source.fitting(schema, _BATCH_BYTES)
+        if batches[0].num_rows >= _LARGE_BATCH_ROWS:
+            del batches[1:]
+        rows = min(max_rows, sum(batch.num_rows for batch in batches))
+        given = _joined(schema, [(source.partition, batches, rows)])
+        source.drop(rows)
+        return given
+
+    def _merge(self, waiting: list[_Source], schema: pa.Schema, max_rows: int) -> pa.RecordBatch:
+        """The next rows of several partitions; `schema` is that of the very first row."""
+        ends = self._log.end_offsets(self.positions)
+        taken: list[list[pa.RecordBatch]] = []
+        for source in waiting:
+            batches, schema = source.fitting(schema, _BATCH_BYTES // len(waiting))
+            taken.append(batches)
+        times = [_running_times(source, batches) for source, batches in zip(waiting, taken, strict=True)]
+        bounds = np.cumsum([0, *map(len, times)])
+        # Rows stand by partition, and the sort is stable: equal times stay in order of partition.
+        order = np.argsort(np.concatenate(times), kind="stable")
+        rank = np.empty_like(order)
+        rank[order] = np.arange(len(order))
+        known = min(max_rows, len(order))
+        for place, source in enumerate(waiting):
+            is_open = ends[TopicPartition(self._topic, source.partition)] > source.next_read
+            if len(times[place]) == source.rows and not is_open:
+                continue  # all of it is here: it holds nobody back
+            if len(times[place]):
+                known = min(known, int(rank[bounds[place + 1] - 1]) + 1)
+            else:
+                known = min(known, _rows_before(source.first_time(), place, times))
+        chosen = order[:known]
+        owners = np.searchsorted(bounds, chosen, side="right") - 1
+        counts = np.bincount(owners, minlength=len(waiting))
+        parts = [
+            (source.partition, batches, count)
+            for source, batches, count in zip(waiting, taken, counts.tolist(), strict=True)
+        ]
+        skipped = bounds[:-1] - (np.cumsum(counts) - counts)
+        given = _joined(schema, parts)
+        rows = chosen - skipped[owners]
+        if not np.array_equal(rows, np.arange(known)):
+            given = given.take(rows)
+        for source, count in zip(waiting, counts.tolist(), strict=True):
+            source.drop(count)
+        return given
+
+
+def earliest(log: Log, topic: str) -> dict[TopicPartition, int]:
+    """Positions before every record of a topic."""
+    return {place: log.start_offset(*place) for place in _places(log, topic)}
+
+
+def latest(log: Log, topic: str) -> dict[TopicPartition, int]:
+    """Positions after every record of a topic, at one moment."""
+    return log.end_offsets(_places(log, topic))
+
+
+def at_time(log: Log, topic: str, timestamp_ms: int) -> dict[TopicPartition, int]:
+    """Positions of the first record of each partition at or after a time."""
+    return {place: log.offset_for_time(*place, timestamp_ms) for place in _places(log, topic)}
+
+
+def _places(log: Log, topic: str) -> list[TopicPartition]:
+    return [TopicPartition(topic, number) for number in range(log.topic_config(topic).partitions)]
+
+
+def _running_times(source: _Source, batches: list[pa.RecordBatch]) -> Int64Array:
+    """int64[rows]: for every row the largest timestamp its partition had reached with it, ms."""
+    if not batches:
+        return np.zeros(0, dtype=np.int64)
+    times = np.concatenate([records.timestamps(batch) for batch in batches])
+    running: Int64Array = np.maximum(np.maximum.accumulate(times), source.reached)
+    return running
+
+
+def _rows_before(time: int, place: int, times: list[Int64Array]) -> int:
+    """How many rows come before a row of this time in the partition at `place`."""
+    return sum(
+        int(np.searchsorted(column, time, side="right" if other < place else "left"))
+        for other, column in enumerate(times)
+    )
+
+
+def _common(one: pa.Schema, other: pa.Schema) -> pa.Schema | None:
+    """A schema both fit into, or None. Only `key`, `value` and whether there are headers can differ."""
+    if one is other or one.equals(other):
+        return one
+    for name in ("key", "value"):
+        mine, theirs = one.field(name).type, other.field(name).type
+        if pa.types.is_null(mine) and not pa.types.is_null(theirs):
+            one = one.set(one.get_field_index(name), other.field(name))
+        elif not mine.equals(theirs) and not pa.types.is_null(theirs):
+            return None
+    if "headers" in other.names and "headers" not in one.names:
+        one = one.append(other.field("headers"))
+    return one
+
+
+def _joined(schema: pa.Schema, parts: list[tuple[int, list[pa.RecordBatch], int]]) -> pa.RecordBatch:
+    """The first `rows` rows of each (partition, batches, rows), one after the other, in one batch."""
+    fields = [pa.field(name, schema.field(name).type) for name in schema.names if name != "offset"]
+    given = pa.schema([*fields, pa.field(PARTITION, pa.int32()), pa.field(OFFSET, pa.int64())])
+    batches: list[pa.RecordBatch] = []
+    for partition, buffered, rows in parts:
+        for batch in buffered:
+            if rows <= 0:
+                break
+            batch = batch.slice(0, rows)
+            rows -= batch.num_rows
+            columns = [_column(batch, field) for field in fields]
+            numbers = pa.array(np.full(batch.num_rows, partition, dtype=np.int32))
+            columns += [numbers, batch.column("offset")]
+            batches.append(pa.RecordBatch.from_arrays(columns, schema=given))
+    if len(batches) == 1:
+        return batches[0]
+    return pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
+
+
+def _column(batch: pa.RecordBatch, field: pa.Field[Any]) -> pa.Array[Any]:
+    """A column of the batch, or what stands for it where the batch has none, or no value in it."""
+    if field.name not in batch.schema.names:
+        nothing: list[list[Any]] = [[]] * batch.num_rows
+        empty: pa.Array[Any] = pa.array(nothing, type=records.HEADERS)
+        return empty
+    column: pa.Array[Any] = batch.column(field.name)
+    if pa.types.is_null(column.type) and not pa.types.is_null(field.type):
+        column = pa.nulls(batch.num_rows, field.type)
+    return column

@@ -1,0 +1,331 @@
+"""One file of a partition: frames are added at its end, and read from anywhere.
+
+Reading maps the file into memory and gives batches that point into the map, so nothing is copied; what
+was added since the file was last mapped is read the ordinary way while it is small. A map holds no
+file handle and lives as long as a batch that points into it. The file must not be shortened by other
+programs while it is in use.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from streamsql.engine.log import frame, index, records
+from streamsql.engine.log.files import Handles, explained, sync, sync_directory, write_at, write_whole
+from streamsql.engine.log.frame import HEADER_BYTES, Found, Header
+from streamsql.engine.log.index import Index
+from streamsql.errors import DataError
+
+_COPIED_BYTES = 256 * 1024
+
+
+class Encoded(NamedTuple):
+    """A batch made ready to be written."""
+
+    schema: pa.Schema
+    payload: pa.Buffer
+    payload_crc: int
+    rows: int
+    min_time: int
+    max_time: int
+
+    @classmethod
+    def of(cls, batch: pa.RecordBatch) -> Encoded:
+        """The costly part of writing a batch of at least one row; needs no lock."""
+        payload = frame.record_payload(batch)
+        crc = frame.payload_crc(payload)
+        return cls(batch.schema, payload, crc, batch.num_rows, *records.time_range(batch))
+
+
+class Origin(NamedTuple):
+    """Who wrote a frame: a producer's transaction, or nobody in particular."""
+
+    producer: int = 0
+    sequence: int = 0
+    is_transactional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Schema:
+    stored: pa.Schema
+    given: pa.Schema  # with the column `offset` in front
+
+
+class Segment:
+    """Frames of the offsets from `base_offset` on.
+
+    where   "topic T partition P", for messages
+    seed    where the CRCs of headers begin
+    known   the index, if it is known already; else it is read, or made, when first needed
+    """
+
+    def __init__(
+        self, path: Path, where: str, seed: int, handles: Handles, known: Index | None = None
+    ) -> None:
+        self.path = path
+        self.base_offset = int(path.stem)
+        self._where = where
+        self._seed = seed
+        self._handles = handles
+        self._index: Index | None = None
+        self._lock = threading.Lock()
+        self._mapped: pa.Buffer | None = None
+        self._schemas: dict[int, _Schema] = {}
+        self._numbers: dict[bytes, int] = {}
+        self._latest: tuple[pa.Schema, int] | None = None
+
+    @classmethod
+    def create(cls, directory: Path, base_offset: int, where: str, seed: int, handles: Handles) -> Segment:
+        """A new, empty file, durable as such. OSError if it cannot be made."""
+        segment = cls(directory / f"{base_offset:020d}.log", where, seed, handles)
+        segment.set_index(Index(base_offset))
+        # An earlier attempt that failed half-way may have left the file behind, empty.
+        handle = os.open(segment.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            if os.fstat(handle).st_size:
+                raise FileExistsError(errno.EEXIST, "it has records already", str(segment.path))
+        finally:
+            os.close(handle)
+        sync_directory(directory)
+        return segment
+
+    def set_index(self, index: Index) -> None:
+        """Use this index; without it, the file's is read, or made again, when it is first needed."""
+        self._index = index
+
+    @property
+    def index(self) -> Index:
+        """Where the frames are; for a segment that is no longer written, its file is read on first use."""
+        if self._index is None:
+            with self._lock:
+                if self._index is None:
+                    self._index = self.stored_index() or self._scanned()
+        return self._index
+
+    # -- writing; the partition sees to it that one thread at a time does
+
+    def append(self, batch: Encoded, offset: int, settled: int, origin: Origin) -> None:
+        """Write one frame at the end. On OSError the file may have grown, and must be truncated."""
+        number, is_new = self._schema_number(batch.schema)
+        flags = frame.TRANSACTIONAL if origin.is_transactional else 0
+        who = (origin.producer, origin.sequence, settled)
+        rows = batch.rows
+        headers: list[Header] = []
+        parts: list[bytes | memoryview] = []
+        if is_new:
+            payload = frame.schema_payload(batch.schema)
+            crc = frame.payload_crc(payload)
+            headers.append(
+                Header(frame.SCHEMA, flags, crc, payload.size, number, 0, 0, 0, offset, 0, 0, *who)
+            )
+            parts += [frame.encode(headers[-1], self._seed), memoryview(payload)]
+        headers.append(
+            Header(
+                *(frame.RECORDS, flags, batch.payload_crc, batch.payload.size, number, rows, rows, 0, offset),
+                *(batch.min_time, batch.max_time, *who),
+            )
+        )
+        parts += [frame.encode(headers[-1], self._seed), memoryview(batch.payload)]
+        with self._handles.use(self.path) as handle:
+            write_at(handle, parts, self.index.end)
+        for header in headers:
+            self.index.add(self.index.end, header)
+        self._latest = (batch.schema, number)
+        if is_new:
+            self._numbers[batch.schema.serialize().to_pybytes()] = number
+
+    def truncate(self, end: int, end_offset: int) -> None:
+        """Take back, durably, all frames from position `end` on. OSError if the disk refuses."""
+        self.index.truncate(end, end_offset)
+        kept = self.index.schemas
+        self._numbers = {key: number for key, number in self._numbers.items() if number in kept}
+        self._schemas = {number: schema for number, schema in self._schemas.items() if number in kept}
+        self._latest = None
+        self._mapped = None
+        with self._handles.use(self.path) as handle:
+            os.ftruncate(handle, end)
+            sync(handle)
+
+    def sync(self) -> None:
+        """Wait until all that was written is on the disk. OSError if that failed."""
+        with self._handles.use(self.path) as handle:
+            sync(handle)
+
+    def save_index(self, saved: Index | None = None) -> None:
+        """Write the index file: what it names must be on the disk and committed. OSError."""
+        data = (saved or self.index).to_bytes(self._seed)
+        write_whole(index.path_of(self.path), data, durable=False)
+
+    def stored_index(self) -> Index | None:
+        """What the index file says, or None if there is none, or it was not written to its end."""
+        try:
+            data = index.path_of(self.path).read_bytes()
+        except FileNotFoundError:
+            return None
+        return Index.from_bytes(data, self._seed, self.base_offset)
+
+    def close(self) -> None:
+        """Let go of the file handle; reading goes on."""
+        self._handles.drop(self.path)
+
+    # -- reading; any thread, without a lock
+
+    def read(self, offset: int, max_rows: int, end: int, end_offset: int) -> list[pa.RecordBatch]:
+        """Batches from `offset` on; DataError if damage comes before the first.
+
+        end, end_offset  position and offset to stop at; `offset` is below
+        """
+        position, due = self.index.before(offset)
+        data, shift, frames = self._frames(position, due, end)
+        batches: list[pa.RecordBatch] = []
+        for found in frames:
+            if max_rows <= 0 or found.offset > offset:
+                break
+            header = found.header
+            if header is None or header.next_offset <= offset:
+                continue
+            try:
+                batch = self._batch(data, found, header, shift)
+            except DataError:
+                if batches:
+                    return batches
+                raise
+            batch = batch.slice(offset - header.base_offset, max_rows)
+            batches.append(batch)
+            max_rows -= batch.num_rows
+            offset += batch.num_rows
+        if not batches and offset < end_offset:
+            raise self._damaged(offset, position)
+        return batches
+
+    def offset_for_time(self, timestamp_ms: int, end: int, end_offset: int) -> int | None:
+        """First offset below `end_offset` with this timestamp or a later one; None if there is none."""
+        begin = self.index.from_time(timestamp_ms, end_offset)
+        if begin is None:
+            return None
+        position, due = begin
+        data, shift, frames = self._frames(position, due, end)
+        for found in frames:
+            header = found.header
+            if header is None:
+                raise self._damaged(found.offset, found.start + shift)
+            if header.kind == frame.RECORDS and header.max_time >= timestamp_ms:
+                times = records.timestamps(self._batch(data, found, header, shift))
+                return header.base_offset + int(np.argmax(times >= timestamp_ms))
+        return None
+
+    def headers(self, position: int, due: int) -> list[tuple[Found, bool]]:
+        """All frames and damage of the file from `position` on, and whether each payload is good."""
+        size = self.file_bytes()
+        if position >= size:
+            return []
+        data, shift = self._window(position, size)
+        view = memoryview(data)
+        return [
+            (
+                found._replace(start=found.start + shift, end=found.end + shift),
+                found.header is not None and frame.is_payload_good(view, found.start, found.header),
+            )
+            for found in frame.walk(view, position - shift, data.size, self._seed, due)
+        ]
+
+    def file_bytes(self) -> int:
+        """Length of the file."""
+        with explained("look at", self.path):
+            return self.path.stat().st_size
+
+    def _scanned(self) -> Index:
+        """The index of a segment that is no longer written, made again: its payloads stay unread."""
+        made = Index(self.base_offset)
+        size = self.file_bytes()
+        if size:
+            data, _ = self._window(0, size)
+            for found in frame.walk(memoryview(data), 0, size, self._seed, self.base_offset):
+                if found.header is not None:
+                    made.add(found.start, found.header)
+        return made
+
+    def _frames(self, position: int, due: int, end: int) -> tuple[pa.Buffer, int, Iterator[Found]]:
+        """The frames in [position, end), in a buffer, the position it begins at; they count in the buffer."""
+        data, shift = self._window(position, end)
+        stop = min(end - shift, data.size)
+        return data, shift, frame.walk(memoryview(data), position - shift, stop, self._seed, due)
+
+    def _window(self, start: int, end: int) -> tuple[pa.Buffer, int]:
+        """Bytes that cover [start, end) as far as the file goes, and the position they begin at."""
+        mapped = self._mapped
+        if mapped is not None and end <= mapped.size:
+            return mapped, 0
+        with explained("read", self.path):
+            if end - start <= _COPIED_BYTES:
+                handle = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    return pa.py_buffer(os.pread(handle, end - start, start)), start
+                finally:
+                    os.close(handle)
+            with pa.memory_map(str(self.path)) as file:
+                mapped = file.read_buffer(file.size())
+        self._mapped = mapped
+        return mapped, 0
+
+    def _batch(self, data: pa.Buffer, found: Found, header: Header, shift: int) -> pa.RecordBatch:
+        """The records of a frame, with their offsets; DataError if they are not as they were written."""
+        if not frame.is_payload_good(memoryview(data), found.start, header):
+            raise self._damaged(header.base_offset, found.start + shift)
+        schema = self._schema(header.schema, header.base_offset)
+        payload = data.slice(found.start + HEADER_BYTES, header.payload_bytes)
+        batch = pa.ipc.read_record_batch(payload, schema.stored)
+        offsets = pa.array(np.arange(header.base_offset, header.next_offset, dtype=np.int64))
+        return pa.RecordBatch.from_arrays([offsets, *batch.columns], schema=schema.given)
+
+    def _schema(self, number: int, offset: int) -> _Schema:
+        """The schema of that number; `offset` is where it is needed, for the message."""
+        schema = self._schemas.get(number)
+        if schema is None:
+            position = self.index.schemas.get(number)
+            if position is None:
+                raise self._damaged(offset, 0)
+            header = self._header(position)
+            if header is None or header.kind != frame.SCHEMA or header.schema != number:
+                raise self._damaged(offset, position)
+            data, shift = self._window(position, position + header.frame_bytes)
+            if not frame.is_payload_good(memoryview(data), position - shift, header):
+                raise self._damaged(offset, position)
+            payload = data.slice(position - shift + HEADER_BYTES, header.payload_bytes)
+            stored = pa.ipc.read_schema(payload)
+            schema = _Schema(stored, stored.insert(0, pa.field("offset", pa.int64())))
+            self._schemas[number] = schema
+        return schema
+
+    def _header(self, position: int) -> Header | None:
+        """The header at a position; the end of the frame is only held against the end of the file."""
+        data, shift = self._window(position, position + HEADER_BYTES)
+        end = self.file_bytes() - shift
+        return frame.decode(memoryview(data), position - shift, end, self._seed)
+
+    def _schema_number(self, schema: pa.Schema) -> tuple[int, bool]:
+        """The number of a schema in this segment, and whether it has yet to be written."""
+        latest = self._latest
+        if latest is not None and (schema is latest[0] or schema.equals(latest[0], check_metadata=True)):
+            return latest[1], False
+        number = self._numbers.get(schema.serialize().to_pybytes())
+        if number is not None:
+            return number, False
+        return max(self.index.schemas, default=-1) + 1, True
+
+    def _damaged(self, offset: int, position: int) -> DataError:
+        return DataError(
+            f"{self._where}: the records from offset {offset} on are damaged: "
+            f"file {self.path}, near byte {position}",
+            code="LOG-CORRUPT",
+            hint="restore the file from a copy; what lies before, and what lies after it, can be read",
+        )

@@ -1,0 +1,30 @@
+"""Logs to test with: each of the two kinds, and directories for the one on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from streamsql.engine.log.disk import DiskLog
+from streamsql.engine.log.log import Log
+from streamsql.engine.log.memory import MemoryLog
+
+KINDS: dict[str, Callable[[Path], Log]] = {
+    "memory": lambda path: MemoryLog(),
+    "disk": DiskLog,
+    "disk, flushed now and then": lambda path: DiskLog(path, flush="interval", flush_interval_ms=5),
+}
+
+
+@pytest.fixture(params=KINDS)
+def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Log]:
+    with KINDS[request.param](tmp_path / "data") as opened:
+        yield opened
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A directory for a log on disk."""
+    return tmp_path / "data"
