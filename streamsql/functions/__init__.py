@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from streamsql.functions.arrays import ARRAYS
+from streamsql.functions.binary import BINARY, ENCODINGS
+from streamsql.functions.lambdas import LAMBDAS
+from streamsql.functions.maps import MAPS
+from streamsql.functions.masks import MASKS
 from streamsql.functions.nulls import NULLS
 from streamsql.functions.numeric import NUMERIC
 from streamsql.functions.registry import Scalar, TableFunction
+from streamsql.functions.strings import STRINGS
 
 
 def _in(category: str, rows: Iterable[Scalar]) -> tuple[Scalar, ...]:
@@ -16,7 +22,12 @@ def _in(category: str, rows: Iterable[Scalar]) -> tuple[Scalar, ...]:
 
 SCALARS: tuple[Scalar, ...] = (
     *_in("Numeric", NUMERIC),
+    *_in("Text", (*STRINGS, *MASKS, *ENCODINGS)),
+    *_in("Numbers from bytes", BINARY),
     *_in("Null handling", NULLS),
+    *_in("Arrays", ARRAYS),
+    *_in("Maps", MAPS),
+    *_in("Lambdas", LAMBDAS),
 )
 
 TABLE_FUNCTIONS: tuple[TableFunction, ...] = ()

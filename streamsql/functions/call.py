@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from streamsql.engine.kernel import ArrowFunction
 from streamsql.errors import InternalError
@@ -146,3 +148,25 @@ def _is_call(sql: str) -> bool:
             if depth == 0:
                 return opening.end() + m.end() == len(sql)
     return False
+
+
+def literal_integer(sql: str) -> int | None:
+    """The number of an integer literal, or None if the SQL is anything else.
+
+    >>> literal_integer("7"), literal_integer("CAST(-7 AS INTEGER)"), literal_integer('"A"')
+    (7, -7, None)
+    """
+    match = re.fullmatch(r"(?:CAST\()?(-?\d+)(?: AS (?:INTEGER|BIGINT)\))?", sql)
+    return int(match[1]) if match else None
+
+
+def with_arity(run: Callable[..., Any], count: int) -> Callable[..., Any]:
+    """A function of any number of columns as one of `count`: DuckDB counts the parameters it can see."""
+
+    def call(*columns: Any) -> Any:
+        return run(*columns)
+
+    kind = inspect.Parameter.POSITIONAL_ONLY
+    parameters = [inspect.Parameter(f"column{i}", kind) for i in range(count)]
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return call

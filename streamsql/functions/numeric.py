@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from streamsql.distinct import Column
 from streamsql.engine.kernel import ArrowFunction
 from streamsql.errors import PlanError
+from streamsql.functions.call import literal_integer
 from streamsql.functions.registry import BoundCall, Fragment, Scalar
 from streamsql.sqltext import FAIL, cannot
 from streamsql.types import Decimal, SqlType
@@ -134,8 +135,9 @@ def _decimal_digits(literal: Callable[[BoundCall, int], str], mode: str) -> Call
 
     def printed(call: BoundCall) -> Fragment:
         digits = call.arguments["digits"]
-        if digits.lstrip("-").isdigit():
-            return Fragment(literal(call, int(digits)))
+        known = literal_integer(digits)
+        if known is not None:
+            return Fragment(literal(call, known))
         t = _decimal(call)
         function = ArrowFunction(
             f"round_{mode}_{t.precision}_{t.scale}",
