@@ -344,7 +344,7 @@ class SubqueryRef(Relation):
 
 @dataclass(frozen=True, slots=True)
 class Duration(Node):
-    """`n unit`, as written but with the unit singular and upper case: DAY, HOUR, MINUTE, SECOND, MILLISECOND."""
+    """`n unit`: as written, but the unit singular and upper case: DAY, HOUR, MINUTE, SECOND, MILLISECOND."""
 
     amount: int
     unit: str

@@ -45,7 +45,7 @@ class Machine:
         ]
 
     def accepts(self, stack: Sequence[int], terminal: str) -> bool:
-        """Whether the terminal can come next; simulates the reductions before it without touching the stack."""
+        """Whether the terminal can come next, found out by trying the reductions it needs on the side."""
         return self._after(stack, terminal) is not None
 
     def _after(self, stack: Sequence[int], terminal: str) -> tuple[int, list[int]] | None:
@@ -167,5 +167,5 @@ def _too_deep(span: Span) -> ParseError:
         f"this is nested deeper than {DEEPEST} levels",
         code="PARSE-TOO-DEEP",
         span=span,
-        hint="a long chain of = and OR can be written as x IN (a, b, ..); else split the expression over two queries",
+        hint="write a long chain of = and OR as x IN (a, b, ..); else split it over two queries",
     )

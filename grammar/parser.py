@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from streamsql.errors import ParseError, StreamSQLError
+from streamsql.errors import ParseError
 from streamsql.grammar import ast
 from streamsql.grammar.build import ACTIONS
 from streamsql.grammar.lexer import END, SEMICOLON, Token, tokenize

@@ -139,14 +139,16 @@ def build(grammar: str) -> dict[str, Any]:
 
 def _pack_rule(rule: LarkRule) -> list[Any]:
     """A production with its plan: dropped tokens are left out, `_rules` and repetitions spliced."""
+    from lark.grammar import Terminal
+
     plan: list[int] = []
     absent = iter(rule.options.empty_indices or [False] * len(rule.expansion))
     for place, symbol in enumerate(rule.expansion):
         while next(absent):
             plan.append(_ABSENT)
-        if symbol.is_term and symbol.filter_out:
+        if isinstance(symbol, Terminal) and symbol.filter_out:
             continue
-        spliced = not symbol.is_term and symbol.name.startswith("_")
+        spliced = not isinstance(symbol, Terminal) and symbol.name.startswith("_")
         plan.append(-2 - place if spliced else place)
     plan += [_ABSENT for missing in absent if missing]
     origin = str(rule.origin.name)
