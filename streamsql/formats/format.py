@@ -22,7 +22,7 @@ class SchemaStore(Protocol):
     """Where schemas are registered: the embedded registry or a Schema Registry's HTTP client."""
 
     def register(self, subject: str, schema: str, kind: str) -> int:
-        """Register a schema (kind AVRO, PROTOBUF or JSON) and give its id; the same text gives the same id."""
+        """Register a schema (kind AVRO, PROTOBUF or JSON), give its id; the same text has the same id."""
 
     def latest(self, subject: str) -> tuple[int, str, str] | None:
         """(id, text, kind) of the subject's newest schema, or None."""

@@ -1,0 +1,90 @@
+"""Arrow arrays seen as numpy: what the formats need below pyarrow's compute functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+Vector: TypeAlias = "pa.Array[Any]"
+Bytes = npt.NDArray[np.uint8]
+Ints = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+
+def parts(payloads: Vector) -> tuple[Ints, Bytes]:
+    """Offsets and bytes behind a string[n] or binary[n]: int64[n + 1], uint8[..]; nulls are empty or not.
+
+    Row i is `data[offsets[i]:offsets[i + 1]]`; nothing is copied but the offsets.
+    """
+    offset_buffer, data_buffer = payloads.buffers()[1:]
+    if offset_buffer is None:
+        return np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.uint8)
+    offsets = np.frombuffer(offset_buffer, dtype=np.int32)
+    offsets = offsets[payloads.offset : payloads.offset + len(payloads) + 1]
+    data = np.zeros(0, dtype=np.uint8) if data_buffer is None else np.frombuffer(data_buffer, dtype=np.uint8)
+    return offsets.astype(np.int64), data
+
+
+def mask_of(flags: Vector) -> Mask:
+    """A boolean[n] without nulls as numpy."""
+    found: Mask = flags.to_numpy(zero_copy_only=False)
+    return found
+
+
+def valid_mask(array: Vector) -> Mask:
+    """True where the array has a value."""
+    return mask_of(array.is_valid()) if array.null_count else np.ones(len(array), dtype=np.bool_)
+
+
+def null_where(array: Vector, rows: Mask) -> Vector:
+    """The array with nulls in the masked rows as well."""
+    return pc.if_else(pa.array(~rows), array, pa.scalar(None, array.type)) if rows.any() else array
+
+
+def replace_at(array: Vector, rows: Ints, values: Sequence[Any]) -> Vector:
+    """The array with Python `values` put in at the rising `rows`, in the array's own type."""
+    if not len(rows):
+        return array
+    replacement = pa.array(values, array.type)
+    positions = np.arange(len(array), dtype=np.int64)
+    positions[rows] = len(array) + np.arange(len(rows), dtype=np.int64)
+    return pa.concat_arrays([array, replacement]).take(pa.array(positions))
+
+
+def first_bytes(texts: Vector) -> Bytes:
+    """The first byte of each value, 0 for an empty or null one; uint8[n]."""
+    offsets, data = parts(texts)
+    starts, lengths = offsets[:-1], np.diff(offsets)
+    found = np.zeros(len(texts), dtype=np.uint8)
+    some = (lengths > 0) & valid_mask(texts)
+    found[some] = data[starts[some]]
+    return found
+
+
+def as_text(payloads: Vector) -> tuple[pa.StringArray, Mask]:
+    """binary[n] as string[n] and where the bytes are not UTF-8 (null there)."""
+    try:
+        return payloads.cast(pa.string()), np.zeros(len(payloads), dtype=np.bool_)
+    except pa.ArrowInvalid:
+        # Somewhere is a byte that is no UTF-8: rare enough to find it row by row.
+        broken = np.array([not _is_utf8(p) for p in payloads.to_pylist()], dtype=np.bool_)
+        return null_where(payloads, broken).cast(pa.string()), broken
+
+
+def _is_utf8(payload: bytes | None) -> bool:
+    try:
+        (payload or b"").decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def one_array(chunks: Iterable[Vector], kind: pa.DataType) -> Vector:
+    """Several arrays of one type in one piece."""
+    found = list(chunks)
+    return pa.concat_arrays(found) if found else pa.array([], kind)

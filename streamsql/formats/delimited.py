@@ -1,0 +1,295 @@
+"""DELIMITED: one CSV record per payload.
+
+    UTF-8; delimiter ',' or DELIMITER (one character, SPACE, TAB); quote '"', doubled inside quotes;
+    no header, no line end; an empty field, quoted or not, is null, and null is written as nothing.
+
+Reading: as many fields as columns, nothing is trimmed; only the first record of the payload counts;
+blank lines before it are skipped. BOOLEAN is true for the text true in any case and false for every
+other text. BYTES are base64, TIME ms of day, DATE days, TIMESTAMP ms.
+
+Writing: a field is quoted if it holds the delimiter, a quote, CR or LF, begins with a character up
+to '#', ends with one up to ' ', or is the record's first and begins with neither an ASCII letter nor
+a digit. This is how Apache Commons CSV, which wrote the topics out there, quotes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from streamsql.engine.codec import Decoded, Decoder, Encoder
+from streamsql.engine.kernel import Workspace
+from streamsql.errors import PlanError
+from streamsql.formats.arrays import Ints, Vector, as_text, mask_of, null_where, parts, valid_mask
+from streamsql.formats.checks import cannot_hold, refuse_properties, require_columns
+from streamsql.formats.format import Format, Layout
+from streamsql.formats.texts import read_texts
+from streamsql.java_text import DOUBLE_TEXT, double_text_sql
+from streamsql.schema import Column
+from streamsql.types import (
+    BIGINT,
+    BOOLEAN,
+    BYTES,
+    DATE,
+    DOUBLE,
+    INTEGER,
+    TIME,
+    TIMESTAMP,
+    Array,
+    Map,
+    SqlType,
+    Struct,
+    duckdb_string,
+)
+
+_NAMED_DELIMITERS = {"SPACE": " ", "TAB": "\t"}
+
+
+def delimiter_of(layout: Layout) -> str:
+    """The delimiter that the layout's properties give.
+
+    raises  PlanError if it is empty, a bare blank or tab, or longer than one character
+    """
+    given = layout.properties.get("DELIMITER", ",")
+    named = _NAMED_DELIMITERS.get(given.upper())
+    if named is not None:
+        return named
+    place = f"{'KEY' if layout.is_key else 'VALUE'}_DELIMITER"
+    if given.strip() == "":
+        raise PlanError(
+            f"{place} is blank", code="PLAN-DELIMITER", hint="write 'SPACE' for a blank and 'TAB' for a tab"
+        )
+    if len(given) > 1:
+        raise PlanError(
+            f"{place} is '{given}', and a delimiter is one character, SPACE or TAB", code="PLAN-DELIMITER"
+        )
+    if given in '"\r\n':
+        raise PlanError(f"{place} cannot be a quote or a line end", code="PLAN-DELIMITER")
+    return given
+
+
+class DelimitedDecoder:
+    """Reads whole batches; records with quotes or line ends take a scanner, one by one."""
+
+    def __init__(self, columns: Sequence[Column], wanted: Sequence[str], delimiter: str) -> None:
+        self._count = len(columns)
+        places = {c.name: (i, c) for i, c in enumerate(columns)}
+        self._wanted = [places[name] for name in wanted]
+        self._delimiter = delimiter
+
+    def decode(self, payloads: Vector) -> Decoded:
+        texts, broken = as_text(payloads)
+        reasons = dict.fromkeys(np.flatnonzero(broken).tolist(), "the bytes are not UTF-8")
+        rows, fields = self._split(texts, reasons)
+        columns: list[Vector] = []
+        for (_, column), values in zip(self._wanted, fields, strict=True):
+            read, wrong = read_texts(_empty_is_null(values), column.type)
+            for place, reason in wrong.items():
+                reasons.setdefault(int(rows[place]), f"$.{column.name}: {reason}")
+            columns.append(read)
+        back = _places(rows, len(texts), reasons)
+        if back is not None:
+            columns = [c.take(back) for c in columns]
+        bad = sorted(reasons)
+        return Decoded(tuple(columns), bad, [reasons[row] for row in bad])
+
+    def _split(self, texts: pa.StringArray, reasons: dict[int, str]) -> tuple[Ints, list[Vector]]:
+        """The rows that have the right number of fields, and those fields of the wanted columns."""
+        scanned = _needs_scanner(texts)
+        plain = np.flatnonzero(valid_mask(texts) & ~scanned)
+        plain, fields = self._split_plain(texts, plain, reasons)
+        if not scanned.any():
+            return plain, fields
+        rows: list[int] = []
+        records: list[list[str]] = []
+        # A quote or a line end can only be read from the left, character by character.
+        for row in np.flatnonzero(scanned).tolist():
+            try:
+                record = first_record(texts[row].as_py(), self._delimiter)
+            except ValueError as error:
+                reasons[row] = str(error)
+                continue
+            if len(record) == self._count:
+                rows.append(row)
+                records.append(record)
+            else:
+                reasons[row] = self._miscounted(len(record))
+        for slot, (place, _) in enumerate(self._wanted):
+            more = pa.array([record[place] for record in records], pa.string())
+            fields[slot] = pa.concat_arrays([fields[slot], more])
+        return np.concatenate([plain, np.array(rows, dtype=np.int64)]), fields
+
+    def _split_plain(
+        self, texts: pa.StringArray, rows: Ints, reasons: dict[int, str]
+    ) -> tuple[Ints, list[Vector]]:
+        chosen = texts if len(rows) == len(texts) else texts.take(pa.array(rows))
+        lists = pc.split_pattern(chosen, self._delimiter)
+        counts = pc.list_value_length(lists).to_numpy(zero_copy_only=False)
+        # An empty payload holds no record at all, and no list of one empty field.
+        blank = np.diff(parts(chosen)[0]) == 0
+        right = (counts == self._count) & ~blank
+        if not right.all():
+            for place in np.flatnonzero(~right).tolist():
+                reasons[int(rows[place])] = self._miscounted(0 if blank[place] else int(counts[place]))
+            rows, lists = rows[right], lists.filter(pa.array(right))
+        flat = lists.flatten()
+        steps = np.arange(len(rows), dtype=np.int64) * self._count
+        return rows, [flat.take(pa.array(steps + place)) for place, _ in self._wanted]
+
+    def _miscounted(self, found: int) -> str:
+        if not found:
+            return "the payload is empty"
+        return f"{found} {'field' if found == 1 else 'fields'}, the schema has {self._count}"
+
+
+def _needs_scanner(texts: pa.StringArray) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    offsets, data = parts(texts)
+    used = data[offsets[0] : offsets[-1]]
+    if not ((used == ord('"')) | (used == ord("\n")) | (used == ord("\r"))).any():
+        return np.zeros(len(texts), dtype=np.bool_)
+    return mask_of(pc.match_substring_regex(texts, '["\r\n]').fill_null(False))
+
+
+def _empty_is_null(values: pa.StringArray) -> pa.StringArray:
+    offsets, _ = parts(values)
+    return null_where(values, np.diff(offsets) == 0)
+
+
+def _places(rows: Ints, n: int, reasons: dict[int, str]) -> Vector | None:
+    """Where each of the n rows stands among `rows`, null if nowhere or bad; None if all stand in place."""
+    if not reasons and len(rows) == n and (n == 0 or bool((rows == np.arange(n)).all())):
+        return None
+    places = np.zeros(n, dtype=np.int64)
+    places[rows] = np.arange(len(rows))
+    nowhere = np.ones(n, dtype=np.bool_)
+    nowhere[rows] = False
+    nowhere[list(reasons)] = True
+    return pa.array(places, mask=nowhere)
+
+
+_BLANK_LINES = re.compile(r"(?:\r\n|\r|\n)*")
+_CLOSING = re.compile(r'[^"]*(?:""[^"]*)*"')
+
+
+def first_record(text: str, delimiter: str) -> list[str]:
+    """The fields of the first CSV record of a text.
+
+    A quote opens a quoted field only as the field's first character; blanks may follow the closing one.
+    raises  ValueError if the text is empty, a quote is not closed, or something follows a closing one
+
+    >>> first_record('1,"a ""b"", c",\\r\\n2', ",")
+    ['1', 'a "b", c', '']
+    """
+    start = _BLANK_LINES.match(text)
+    at = start.end() if start else 0
+    if at == len(text):
+        raise ValueError("the payload is empty")
+    plain_field = re.compile(f"[^{re.escape(delimiter)}\r\n]*")
+    after_quote = re.compile(r"[^\S\r\n" + (delimiter if delimiter.isspace() else "") + "]*")
+    if delimiter.isspace():
+        after_quote = re.compile("")
+    fields: list[str] = []
+    while True:
+        if text.startswith('"', at):
+            quoted = _CLOSING.match(text, at + 1)
+            if quoted is None:
+                raise ValueError(f"the quote of field {len(fields) + 1} is not closed")
+            fields.append(quoted.group()[:-1].replace('""', '"'))
+            blank = after_quote.match(text, quoted.end())
+            at = blank.end() if blank else quoted.end()
+            if at < len(text) and text[at] not in (delimiter, "\r", "\n"):
+                raise ValueError(f"field {len(fields)} goes on after its closing quote")
+        else:
+            plain = plain_field.match(text, at)
+            fields.append(plain.group() if plain else "")
+            at += len(fields[-1])
+        if at == len(text) or text[at] != delimiter:
+            return fields
+        at += 1
+
+
+def text_sql(value: str, kind: SqlType) -> str:
+    """DuckDB SQL that prints a value of the type as a field, not quoted yet."""
+    if kind == DOUBLE:
+        return double_text_sql(value)
+    if kind == BYTES:
+        return f"base64({value})"
+    if kind == DATE:
+        return f"CAST(date_diff('day', DATE '1970-01-01', {value}) AS VARCHAR)"
+    if kind == TIME:
+        return f"CAST(date_diff('millisecond', TIME '00:00:00', {value}) AS VARCHAR)"
+    if kind == TIMESTAMP:
+        return f"CAST(epoch_ms({value}) AS VARCHAR)"
+    return f"CAST({value} AS VARCHAR)"
+
+
+def _field_sql(value: str, kind: SqlType, delimiter: str, *, is_first: bool) -> str:
+    """SQL of a written field: quoted where it must be, empty for null."""
+    text = text_sql(value, kind)
+    if kind == BOOLEAN and delimiter.lower() not in "truefals":
+        return f"coalesce({text}, '')"
+    inside = f'["\\r\\n{_in_class(delimiter)}]'
+    alternatives = ["^[\\x00-#]", "[\\x00- ]$", inside]
+    if is_first:
+        alternatives[0] = "^[^0-9A-Za-z]"
+    if kind in (INTEGER, BIGINT, DATE, TIME, TIMESTAMP) and not is_first and not delimiter.isdigit():
+        if delimiter != "-":
+            return f"coalesce({text}, '')"
+    pattern = duckdb_string("|".join(alternatives))
+    quoted = "'\"' || replace(t, '\"', '\"\"') || '\"'"
+    # An empty text that begins a record is quoted, or the record might be a blank line.
+    empty = "WHEN t = '' THEN '\"\"' " if is_first else ""
+    choice = f"CASE WHEN t IS NULL THEN '' {empty}WHEN regexp_matches(t, {pattern}) THEN {quoted} ELSE t END"
+    return f"list_transform([{text}], lambda t: {choice})[1]"
+
+
+def _in_class(delimiter: str) -> str:
+    return "\\" + delimiter if delimiter in "\\]^-[" else delimiter
+
+
+class DelimitedEncoder:
+    def __init__(self, columns: Sequence[Column], delimiter: str, workspace: Workspace) -> None:
+        self._columns = columns
+        self._names = [f"c{i}" for i in range(len(columns))]
+        fields = [
+            _field_sql(name, column.type, delimiter, is_first=i == 0)
+            for i, (name, column) in enumerate(zip(self._names, columns, strict=True))
+        ]
+        between = f" || {duckdb_string(delimiter)} || "
+        schema = pa.schema([(n, c.type.arrow) for n, c in zip(self._names, columns, strict=True)])
+        self._kernel = workspace.kernel(
+            f"SELECT {between.join(fields)} AS payload FROM {{rows}}", {"rows": schema}, (DOUBLE_TEXT,)
+        )
+
+    def encode(self, columns: Sequence[Vector], absent: pa.BooleanArray | None = None) -> Vector:
+        rows = pa.RecordBatch.from_arrays(list(columns), names=self._names)
+        payloads = self._kernel.run(rows=rows).column(0).cast(pa.binary())
+        return payloads if absent is None else null_where(payloads, mask_of(absent.fill_null(False)))
+
+
+class DelimitedFormat(Format):
+    name = "DELIMITED"
+    can_unwrap = True
+    properties = frozenset({"DELIMITER"})
+
+    def check(self, layout: Layout) -> None:
+        refuse_properties(self.name, self.properties, layout)
+        delimiter_of(layout)
+        if not layout.is_key:
+            require_columns(self.name, layout)
+        for column in layout.columns:
+            if isinstance(column.type, (Array, Map, Struct)):
+                raise cannot_hold(self.name, column)
+
+    def decoder(self, layout: Layout, wanted: Sequence[str], workspace: Workspace) -> Decoder:
+        return DelimitedDecoder(layout.columns, wanted, delimiter_of(layout))
+
+    def encoder(self, layout: Layout, workspace: Workspace) -> Encoder:
+        return DelimitedEncoder(layout.columns, delimiter_of(layout), workspace)
+
+
+DELIMITED = DelimitedFormat()

@@ -1,0 +1,107 @@
+"""One value as text, read by the rules that the text formats share; exact, one at a time.
+
+Integers are digits with a sign and nothing else. DOUBLE takes what Java's parser takes in decimal
+notation. A DECIMAL must fit its type without rounding. TIME counts ms of the day, DATE days and
+TIMESTAMP ms since the epoch. Every function raises ValueError with what is wrong.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import decimal
+import re
+
+from streamsql.types import BIGINT, DATE, INTEGER, TIME, TIMESTAMP, Decimal, SqlType
+
+_INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
+_DOUBLE = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[fFdD]?", re.ASCII)
+_NAMED_DOUBLES = {"NaN", "+NaN", "-NaN", "Infinity", "+Infinity", "-Infinity"}
+_EXACT = decimal.Context(prec=decimal.MAX_PREC, Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX)
+_MS_PER_DAY = 86_400_000
+_MAX_TIMESTAMP_MS = (2**63 - 1) // 1000
+
+_RANGES: dict[SqlType, tuple[int, int]] = {
+    INTEGER: (-(2**31), 2**31 - 1),
+    BIGINT: (-(2**63), 2**63 - 1),
+    DATE: (-(2**31), 2**31 - 1),
+    TIME: (0, _MS_PER_DAY - 1),
+    TIMESTAMP: (-_MAX_TIMESTAMP_MS, _MAX_TIMESTAMP_MS),
+}
+
+
+def integer(text: str, kind: SqlType) -> int:
+    """A whole number within the type's range; for TIME, DATE and TIMESTAMP the count that stands for it."""
+    if not _INTEGER.fullmatch(text):
+        raise ValueError(f"{shown(text)} is not {article(kind)}")
+    # A text longer than any 64-bit number is refused before int() would spend time on it.
+    number = int(text) if len(text) < 64 else 2**64
+    return in_range(number, kind)
+
+
+def in_range(number: int, kind: SqlType) -> int:
+    lowest, highest = _RANGES[kind]
+    if not lowest <= number <= highest:
+        raise ValueError(f"{shown(str(number))} is outside the range of {kind}")
+    return number
+
+
+def double(text: str) -> float:
+    if _DOUBLE.fullmatch(text):
+        return float(text.rstrip("fFdD"))
+    if text in _NAMED_DOUBLES:
+        return float(text)
+    raise ValueError(f"{shown(text)} is not a DOUBLE")
+
+
+def exact_decimal(text: str, kind: Decimal) -> decimal.Decimal:
+    """The number with the type's scale.
+
+    raises  ValueError if it is none, has more digits before the point, or would lose digits after it
+    """
+    try:
+        number = _EXACT.create_decimal(text.strip("_"))
+    except decimal.InvalidOperation:
+        number = decimal.Decimal("NaN")
+    if not number.is_finite() or "_" in text:
+        raise ValueError(f"{shown(text)} is not {article(kind)}")
+    return fit(number, kind)
+
+
+def fit(number: decimal.Decimal, kind: Decimal) -> decimal.Decimal:
+    """A finite number with the type's scale, see `exact_decimal`."""
+    refused = f"{shown(str(number))} does not fit {kind} without rounding"
+    # The size is checked first: quantize of 1E+999999 would write all its zeros.
+    if (
+        number
+        and not -(kind.scale + number_digits(number)) <= number.adjusted() < kind.precision - kind.scale
+    ):
+        raise ValueError(refused)
+    try:
+        fitted = number.quantize(decimal.Decimal(1).scaleb(-kind.scale), context=_EXACT)
+    except decimal.InvalidOperation:
+        raise ValueError(refused) from None
+    if fitted != number:
+        raise ValueError(refused)
+    return fitted
+
+
+def number_digits(number: decimal.Decimal) -> int:
+    return len(number.as_tuple().digits)
+
+
+def base64_bytes(text: str) -> bytes:
+    """Base64 with or without its padding."""
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError(f"{shown(text)} is not base64") from None
+
+
+def article(kind: SqlType) -> str:
+    return f"an {kind}" if str(kind)[0] in "AEIO" else f"a {kind}"
+
+
+def shown(text: str) -> str:
+    """A text as messages quote it: cut when long."""
+    return f"'{text}'" if len(text) <= 60 else f"'{text[:57]}...'"
