@@ -17,10 +17,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from streamsql.clock import Clock
+from streamsql.connect.declare import declaration, name_of
 from streamsql.errors import PlanError
-from streamsql.grammar.names import quote_name
 from streamsql.schema import Column
-from streamsql.types import BIGINT, DOUBLE, INTEGER, VARCHAR, Decimal, duckdb_string
+from streamsql.types import BIGINT, DOUBLE, INTEGER, VARCHAR, Decimal
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -144,32 +144,26 @@ def paced(
             wait(tick_ms / 1000)
 
 
-def create_statement(template: Template, topic: str, name: str | None = None) -> str:
+def create_statement(
+    template: Template, topic: str, name: str | None = None, *, has_key: bool = False
+) -> str:
     """The statement that declares a stream over a topic with this data.
+
+    has_key  a template that has a key makes a table: declared before the rows are written, so that
+             the records have keys
 
     >>> create_statement(TEMPLATES["users"], "users")
     "CREATE STREAM USERS (USER_ID BIGINT, COUNTRY VARCHAR, PLAN VARCHAR) WITH (KAFKA_TOPIC = 'users');"
     """
-    columns = [f"{quote_name(c.name)} {c.type}" for c in template.columns]
-    return declaration(name or name_of(topic), columns, topic, template.time_column)
-
-
-def declaration(name: str, columns: Sequence[str], topic: str, time_column: str | None = None) -> str:
-    """CREATE STREAM of a name over a topic that holds typed columns."""
-    properties = [f"KAFKA_TOPIC = {duckdb_string(topic)}"]
-    if time_column is not None:
-        properties.append(f"TIMESTAMP = {duckdb_string(time_column)}")
-    return f"CREATE STREAM {quote_name(name)} ({', '.join(columns)}) WITH ({', '.join(properties)});"
-
-
-def name_of(topic: str) -> str:
-    """A name for a stream over a topic that needs no quotes.
-
-    >>> name_of("page-views"), name_of("2024")
-    ('PAGE_VIEWS', 'S_2024')
-    """
-    name = "".join(c if c.isascii() and c.isalnum() else "_" for c in topic).upper()
-    return name if quote_name(name) == name else "S_" + name
+    key = template.key if has_key else None
+    columns = [(c.name, f"{c.type} PRIMARY KEY" if c.name == key else str(c.type)) for c in template.columns]
+    return declaration(
+        name or name_of(topic),
+        columns,
+        topic,
+        {"TIMESTAMP": template.time_column} if template.time_column else {},
+        kind="TABLE" if key else "STREAM",
+    )
 
 
 def template(name: str) -> Template:
@@ -187,8 +181,8 @@ def template(name: str) -> Template:
 class RowsSink(Protocol):
     """What takes the rows: a topic writer."""
 
-    def write(self, batch: pa.RecordBatch, timestamps: Int64Array | None = None) -> object:
-        """Append typed rows with their times, ms."""
+    def write(self, rows: pa.RecordBatch, timestamps: pa.Array[Any] | None = None) -> int:
+        """Append typed rows with their times, int64[n] ms; gives their number."""
 
 
 def send(
@@ -200,8 +194,7 @@ def send(
     """
     rows = 0
     for piece in generated:
-        sink.write(piece.rows, piece.times)
-        rows += piece.rows.num_rows
+        rows += sink.write(piece.rows, pa.array(piece.times))
         if on_progress is not None:
             on_progress(rows)
     return rows

@@ -1,0 +1,56 @@
+"""`streamsql datagen`: made-up rows into a topic."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from streamsql.repl.opening import open_database
+from streamsql.repl.progress import ProgressLine, bar, rate_text
+from streamsql.repl.render import duration_text
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+
+def datagen(arguments: Namespace) -> int:
+    """Generate, then say how much it was and what to type next."""
+    from streamsql.connect import generate
+    from streamsql.engine.log.log import TopicConfig
+
+    template = generate.template(arguments.template)
+    topic = arguments.topic
+    line = ProgressLine(sys.stderr)
+    started = time.perf_counter()
+
+    def show(rows: int) -> None:
+        rate = rate_text(rows, time.perf_counter() - started, "rows")
+        line.update(f"{topic} {bar(rows, arguments.rows, line.terminal)} {rows:,} rows · {rate}")
+
+    with open_database(arguments) as db:
+        is_declared = bool(db.catalog.on_topic(topic))
+        statement = generate.create_statement(template, topic, has_key=arguments.create)
+        if arguments.create and not is_declared:
+            db.execute(statement)
+        if not db.log.has_topic(topic):
+            db.log.create_topic(topic, TopicConfig())
+        if arguments.rate is None:
+            rows = generate.batches(template, arguments.rows, seed=arguments.seed)
+        else:
+            rows = generate.paced(template, arguments.rows, arguments.rate, db.clock, seed=arguments.seed)
+        writer = db.topic_writer(topic)
+        try:
+            count = generate.send(rows, writer, show)
+        finally:
+            writer.close()
+            line.clear()
+    seconds = time.perf_counter() - started
+    print(
+        f"{count:,} rows into topic {topic} in {duration_text(seconds)} · {rate_text(count, seconds, 'rows')}"
+    )
+    if arguments.create and not is_declared:
+        print(f"\n  {statement}\n")
+    elif not is_declared:
+        print(f"No stream reads topic {topic} yet. To query it:\n\n  {statement}\n")
+    return 0

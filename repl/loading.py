@@ -1,0 +1,50 @@
+"""`streamsql load`: files into a topic."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from streamsql.repl.opening import open_database
+from streamsql.repl.progress import ProgressLine, bar, bytes_text, rate_text
+from streamsql.repl.render import duration_text
+from streamsql.repl.text import safe
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from streamsql.connect.files import Progress
+
+
+def load(arguments: Namespace) -> int:
+    """Load, then say how much it was, how fast, and what to type next."""
+    from streamsql.connect import files
+    from streamsql.connect.declare import for_topic
+
+    line = ProgressLine(sys.stderr)
+    started = time.perf_counter()
+
+    def show(progress: Progress) -> None:
+        rate = rate_text(progress.rows, time.perf_counter() - started, "rows")
+        share = bar(progress.bytes, progress.total_bytes, line.terminal) if progress.total_bytes else ""
+        line.update(f"{progress.file} {share} {progress.rows:,} rows · {rate}")
+
+    with open_database(arguments) as db:
+        try:
+            report = files.load(db, arguments.topic, arguments.files, arguments.format, on_progress=show)
+        finally:
+            line.clear()
+        declaration = for_topic(db, arguments.topic, arguments.format)
+    files_text = f"{len(arguments.files):,} file{'s' if len(arguments.files) > 1 else ''}"
+    speed = rate_text(report.rows, report.seconds, "rows")
+    if report.bytes:
+        speed += f" · {bytes_text(report.bytes / max(report.seconds, 1e-9))}/s"
+    topic = safe(arguments.topic)
+    print(
+        f"{report.rows:,} records from {files_text} into topic {topic} "
+        f"in {duration_text(report.seconds)} · {speed}"
+    )
+    if declaration is not None:
+        print(f"No stream reads topic {topic} yet. To query it:\n\n  {safe(declaration)}\n")
+    return 0
