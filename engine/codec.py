@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -21,18 +21,18 @@ class Decoded:
     reasons    k texts, one for each bad row, with a path such as $.ADDRESS.ZIP[2] where there is one
     """
 
-    columns: tuple[pa.Array, ...]
+    columns: tuple[pa.Array[Any], ...]
     bad: Sequence[int] = ()
     reasons: Sequence[str] = ()
 
 
 class Decoder(Protocol):
-    def decode(self, payloads: pa.Array) -> Decoded:
+    def decode(self, payloads: pa.Array[Any]) -> Decoded:
         """Read binary[n] (struct[n] for ARROW); a null payload gives nulls and is not bad."""
 
 
 class Encoder(Protocol):
-    def encode(self, columns: Sequence[pa.Array], absent: pa.BooleanArray | None = None) -> pa.Array:
+    def encode(self, columns: Sequence[pa.Array[Any]], absent: pa.BooleanArray | None = None) -> pa.Array[Any]:
         """Write one payload per row; rows where `absent` is true get a null payload (a tombstone, no key).
 
         raises  DataError if a value cannot be written, naming the column

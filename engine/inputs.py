@@ -62,7 +62,9 @@ class Inputs:
         held_to = [times[topic][-1] for topic in ready if self._readers[topic].lag()]
         taken: dict[str, pa.RecordBatch] = {}
         for topic, batch in ready.items():
-            count = int(np.searchsorted(times[topic], min(held_to), side="right")) if held_to else batch.num_rows
+            count = (
+                int(np.searchsorted(times[topic], min(held_to), side="right")) if held_to else batch.num_rows
+            )
             if count:
                 taken[topic] = batch.slice(0, count)
                 self._buffers[topic] = batch.slice(count) if count < batch.num_rows else None

@@ -21,7 +21,9 @@ _MAX_ROWS = 1 << 17
 class PushQuery:
     """Iterate over `batches`; `close` ends the iteration from any thread."""
 
-    def __init__(self, graph: Graph, log: Log, *, from_latest: bool = False, limit: int | None = None) -> None:
+    def __init__(
+        self, graph: Graph, log: Log, *, from_latest: bool = False, limit: int | None = None
+    ) -> None:
         self._log = log
         self._limit = limit
         self._task = Task(graph)

@@ -50,12 +50,20 @@ class Task:
     def take_records(self) -> list[tuple[str, int, pa.RecordBatch]]:
         """The sinks' records since the last call: (topic, partition, records)."""
         return [
-            append for operator in self.operators if isinstance(operator, SinkOperator) for append in operator.take()
+            append
+            for operator in self.operators
+            if isinstance(operator, SinkOperator)
+            for append in operator.take()
         ]
 
     def take_rows(self) -> list[pa.RecordBatch]:
         """The rows for the reader of a push query since the last call."""
-        return [rows for operator in self.operators if isinstance(operator, CollectOperator) for rows in operator.take()]
+        return [
+            rows
+            for operator in self.operators
+            if isinstance(operator, CollectOperator)
+            for rows in operator.take()
+        ]
 
     @property
     def pending_rows(self) -> int:

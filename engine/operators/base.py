@@ -67,7 +67,8 @@ class Operator(ABC):
 class Spec(Protocol):
     """The frozen settings of an operator; `open` makes the running one."""
 
-    output: pa.Schema
+    @property
+    def output(self) -> pa.Schema: ...
 
     def open(self, context: Context) -> Operator: ...
 

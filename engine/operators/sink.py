@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -46,7 +47,9 @@ class Sink:
 
     def describe(self) -> str:
         kind = "table" if self.is_table else "stream"
-        return f"sink {kind} to topic {self.topic}: key ({', '.join(self.key)}), value ({', '.join(self.value)})"
+        return (
+            f"sink {kind} to topic {self.topic}: key ({', '.join(self.key)}), value ({', '.join(self.value)})"
+        )
 
 
 class SinkOperator(Operator):
@@ -102,18 +105,24 @@ class SinkOperator(Operator):
         self.pending_rows = 0
         return [(self.spec.topic, partition, records) for partition, records in pending]
 
-    def _keys(self, batch: pa.RecordBatch, columns: Sequence[pa.Array]) -> pa.Array:
+    def _keys(self, batch: pa.RecordBatch, columns: Sequence[pa.Array[Any]]) -> pa.Array[Any]:
         spec = self.spec
         if not self._key:
             return pa.nulls(batch.num_rows, pa.binary())
-        absent = columns[0].is_null() if len(columns) == 1 and columns[0].null_count and not spec.is_table else None
+        absent = (
+            columns[0].is_null()
+            if len(columns) == 1 and columns[0].null_count and not spec.is_table
+            else None
+        )
         keys = self._key.encode(columns, absent)
         if spec.windowed_key:
-            keys = join_windowed_keys(keys, batch.column(WINDOW_START), batch.column(WINDOW_END), spec.windowed_key)
+            keys = join_windowed_keys(
+                keys, batch.column(WINDOW_START), batch.column(WINDOW_END), spec.windowed_key
+            )
         return keys
 
     def _partitions(
-        self, batch: pa.RecordBatch, keys: pa.Array, columns: Sequence[pa.Array]
+        self, batch: pa.RecordBatch, keys: pa.Array[Any], columns: Sequence[pa.Array[Any]]
     ) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         """Where each record goes: by the hash of its key; a record without one stays on its partition."""
         hashed = self._key_bytes.encode(columns) if self._key_bytes else keys
@@ -166,7 +175,9 @@ class CollectOperator(Operator):
         return pending
 
 
-def without_paired_retractions(batch: pa.RecordBatch, key: Sequence[str], is_windowed: bool) -> pa.RecordBatch:
+def without_paired_retractions(
+    batch: pa.RecordBatch, key: Sequence[str], is_windowed: bool
+) -> pa.RecordBatch:
     """Leave out every -1 that a +1 of the same key and `$seq` follows: an upsert says both."""
     weights = batch.column(WEIGHT).to_numpy()
     if not (weights < 0).any():
@@ -176,9 +187,13 @@ def without_paired_retractions(batch: pa.RecordBatch, key: Sequence[str], is_win
     rest = batch.num_rows - 1
     for name in columns:
         column = batch.column(name)
-        same = pc.fill_null(pc.equal(column.slice(0, rest), column.slice(1)), False) if not pa.types.is_nested(
-            column.type
-        ) else pa.array([a == b for a, b in zip(column[:-1].to_pylist(), column[1:].to_pylist(), strict=True)])
+        same = (
+            pc.fill_null(pc.equal(column.slice(0, rest), column.slice(1)), False)
+            if not pa.types.is_nested(column.type)
+            else pa.array(
+                [a == b for a, b in zip(column[:-1].to_pylist(), column[1:].to_pylist(), strict=True)]
+            )
+        )
         paired &= same.to_numpy(zero_copy_only=False)
     return batch.filter(pa.array(np.append(~paired, True)))
 
@@ -186,6 +201,6 @@ def without_paired_retractions(batch: pa.RecordBatch, key: Sequence[str], is_win
 _LOG_HEADERS = pa.list_(pa.struct([("key", pa.string()), ("value", pa.binary())]))
 
 
-def _log_headers(headers: pa.Array) -> pa.Array:
+def _log_headers(headers: pa.Array[Any]) -> pa.Array[Any]:
     items = pa.StructArray.from_arrays(headers.values.flatten(), fields=list(_LOG_HEADERS.value_type))
     return pa.ListArray.from_arrays(headers.offsets, items, type=_LOG_HEADERS)

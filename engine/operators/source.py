@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -55,8 +56,8 @@ class Source:
     """
 
     topic: str
-    key: tuple[pa.Field, ...]
-    value: tuple[pa.Field, ...]
+    key: tuple[pa.Field[Any], ...]
+    value: tuple[pa.Field[Any], ...]
     key_decoder: OpenDecoder | None
     value_decoder: OpenDecoder | None
     is_table: bool = False
@@ -108,9 +109,9 @@ class SourceOperator(Operator):
         self._context.problems.counters.read += raw.num_rows
         spec = self.spec
         keep = np.ones(raw.num_rows, dtype=bool)
-        columns: list[pa.Array] = []
+        columns: list[pa.Array[Any]] = []
         keys = raw.column("key")
-        bounds: tuple[pa.Array, pa.Array] | None = None
+        bounds: tuple[pa.Array[Any], pa.Array[Any]] | None = None
         if spec.windowed_key:
             keys, *found = split_windowed_keys(keys, spec.windowed_key)
             bounds = (found[0], found[1])
@@ -143,11 +144,17 @@ class SourceOperator(Operator):
         return batch if batch.num_rows else None
 
     def _take_in(
-        self, decoded: Decoded, raw: pa.RecordBatch, side: str, keep: np.ndarray[tuple[int], np.dtype[np.bool_]]
-    ) -> Sequence[pa.Array]:
+        self,
+        decoded: Decoded,
+        raw: pa.RecordBatch,
+        side: str,
+        keep: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    ) -> Sequence[pa.Array[Any]]:
         # Only records that could not be read come here one by one; each gets its own entry.
         for row, reason in zip(decoded.bad, decoded.reasons, strict=True):
-            self._context.problems.record_skipped(self._problem("DESERIALIZATION", f"{side}: {reason}", raw, row, side))
+            self._context.problems.record_skipped(
+                self._problem("DESERIALIZATION", f"{side}: {reason}", raw, row, side)
+            )
             keep[row] = False
         return decoded.columns
 
@@ -156,7 +163,7 @@ class SourceOperator(Operator):
         batch: pa.RecordBatch,
         event_time: EventTime,
         raw: pa.RecordBatch,
-        nulls: pa.Array | None,
+        nulls: pa.Array[Any] | None,
         keep: np.ndarray[tuple[int], np.dtype[np.bool_]],
     ) -> pa.RecordBatch:
         times, reason = self._extract(batch, event_time)
@@ -166,18 +173,24 @@ class SourceOperator(Operator):
         if times.null_count:
             lost = _mask(times.is_null()) & keep
             if event_time.throws and lost.any():
-                raise DataError(f"a record of topic {self.spec.topic} has no readable time: {reason}", code="DATA-TIME")
+                raise DataError(
+                    f"a record of topic {self.spec.topic} has no readable time: {reason}", code="DATA-TIME"
+                )
             for row in np.flatnonzero(lost):
-                self._context.problems.record_skipped(self._problem("TIMESTAMP", reason, raw, int(row), "value"))
+                self._context.problems.record_skipped(
+                    self._problem("TIMESTAMP", reason, raw, int(row), "value")
+                )
             keep &= ~lost
             times = pc.fill_null(times, -1)
         return batch.set_column(batch.schema.get_field_index(TIME), TIME, times)
 
-    def _extract(self, batch: pa.RecordBatch, event_time: EventTime) -> tuple[pa.Array, str]:
+    def _extract(self, batch: pa.RecordBatch, event_time: EventTime) -> tuple[pa.Array[Any], str]:
         workspace = self._context.workspace
         feeds = {"input": self.spec.output}
         if self._time is None:
-            self._time = workspace.kernel(f"SELECT {event_time.sql} AS t FROM {{input}}", feeds, event_time.functions)
+            self._time = workspace.kernel(
+                f"SELECT {event_time.sql} AS t FROM {{input}}", feeds, event_time.functions
+            )
         try:
             return self._time.run(input=batch).column(0), "the time is null"
         except duckdb.Error as error:
@@ -201,19 +214,19 @@ class SourceOperator(Operator):
         )
 
 
-def _mask(flags: pa.Array) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _mask(flags: pa.Array[Any]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     mask: np.ndarray[tuple[int], np.dtype[np.bool_]] = flags.to_numpy(zero_copy_only=False)
     return mask
 
 
-def _weights(rows: int, tombstones: pa.Array | None) -> pa.Array:
+def _weights(rows: int, tombstones: pa.Array[Any] | None) -> pa.Array[Any]:
     weights = np.ones(rows, dtype=np.int8)
     if tombstones is not None:
         weights[_mask(tombstones)] = -1
     return pa.array(weights)
 
 
-def _headers(raw: pa.RecordBatch) -> pa.Array:
+def _headers(raw: pa.RecordBatch) -> pa.Array[Any]:
     index = raw.schema.get_field_index("headers")
     if index < 0:
         return pa.array([[]] * raw.num_rows, type=HEADERS_TYPE)

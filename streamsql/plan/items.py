@@ -164,3 +164,19 @@ def qualify(expression: ast.Expression, scope: Scope) -> ast.Expression:
 
 def _is_ambiguous(node: ast.ColumnRef, scope: Scope) -> bool:
     return sum(c.short == node.name for c in scope.columns) > 1
+
+
+def key_column(expression: ast.Expression, items: Sequence[Item], scope: Scope) -> KeyColumn:
+    """The key column that a PARTITION BY or GROUP BY expression makes, named by the language's rules."""
+    match expression:
+        case ast.ColumnRef(name=name):
+            column = scope.named(name)
+            return KeyColumn(expression, name if column is None or not column.short else column.name)
+        case ast.FieldRef(field=name):
+            return KeyColumn(expression, name)
+    named = next((item.name for item in items if item.expression == expression), None)
+    if named is not None:
+        return KeyColumn(expression, named)
+    taken = {item.name for item in items} | {c.short for c in scope.columns}
+    number = next(n for n in range(len(taken) + 1) if f"KSQL_COL_{n}" not in taken)
+    return KeyColumn(expression, f"KSQL_COL_{number}")

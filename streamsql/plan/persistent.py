@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pyarrow as pa
 
@@ -274,7 +275,7 @@ def _restamped(graph: Graph, node: int, sink: SourceInfo) -> int:
     return graph.add(Stateless(builder.build(), f"time from {quote_name(column.name)}"), node)
 
 
-def _type_of(f: pa.Field, sink: SourceInfo):  # type: ignore[no-untyped-def]
+def _type_of(f: pa.Field[Any], sink: SourceInfo):  # type: ignore[no-untyped-def]
     column = next(c for c in sink.schema.columns if physical(c.name) == f.name)
     return column.type
 

@@ -16,7 +16,7 @@ from streamsql.engine.kernel import ArrowFunction
 from streamsql.errors import NotSupportedError, PlanError
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
-from streamsql.plan.aggregates import bind_aggregate, find_aggregates
+from streamsql.plan.aggregates import find_aggregates, resolve_aggregate
 from streamsql.plan.environment import Environment
 from streamsql.plan.expressions import Compiled, compile_expression, compile_filter
 from streamsql.plan.items import Item, KeyColumn, expand_items, qualify
@@ -99,6 +99,35 @@ class _Result:
     columns: tuple[Column, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Grouped:
+    """FROM a subquery of groups; what groups and aggregates are called there."""
+
+    sql: str
+    safe: str
+    scope: Scope
+    replaced: dict[ast.Expression, str]
+
+    def swap(self, expression: ast.Expression) -> ast.Expression:
+        """The expression over the groups.
+
+        raises  PlanError PLAN-NOT-GROUPED for a column that is neither grouped nor aggregated
+        """
+        names = self.replaced
+        result: ast.Expression = rewrite(
+            expression, lambda node: ast.ColumnRef(names[node], span=node.span) if node in names else None
+        )
+        for ref in columns_used(result):
+            if ref.name not in names.values():
+                raise at(
+                    expression.span,
+                    f"column {quote_name(ref.name)} is neither grouped nor aggregated",
+                    "PLAN-NOT-GROUPED",
+                    f"GROUP BY {quote_name(ref.name)}, or use an aggregate",
+                )
+        return result
+
+
 @dataclass(slots=True)
 class _Planner:
     env: Environment
@@ -144,10 +173,11 @@ class _Planner:
         parts = ([item.expression for item in items], having, order)
         calls = find_aggregates(tuple(itertools.chain(parts[0], [having] if having else [], order)), self.env)
         if query.group_by is not None or calls:
-            plain, safe, scope, swap = self._grouped(query, plain, safe, scope, calls)
-            items = [replace(item, expression=swap(item.expression)) for item in items]
-            order = [swap(target) for target in order]
-            having = swap(having) if having is not None else None
+            grouped = self._grouped(query, plain, safe, scope, calls)
+            plain, safe, scope = grouped.sql, grouped.safe, grouped.scope
+            items = [replace(item, expression=grouped.swap(item.expression)) for item in items]
+            order = [grouped.swap(target) for target in order]
+            having = grouped.swap(having) if having is not None else None
         if having is not None:
             condition = self._noted(compile_filter(having, scope.in_clause("HAVING"), self.env))
             plain += f" WHERE {condition.sql}"
@@ -223,58 +253,48 @@ class _Planner:
 
     def _grouped(
         self, query: ast.Select, plain: str, safe: str, scope: Scope, calls: Sequence[ast.FunctionCall]
-    ):  # type: ignore[no-untyped-def]
-        """Aggregate in a subquery: groups and partials inside, the results of the aggregates outside."""
-        group = [qualify(e, scope.in_clause("GROUP BY")) for e in query.group_by or ()]
-        keys = [self._noted(compile_expression(e, scope.in_clause("GROUP BY"), self.env)) for e in group]
-        columns: list[ScopeColumn] = []
-        inner, safe_inner, outer = [], [], []
-        for number, (expression, key) in enumerate(zip(group, keys, strict=True)):
-            name = f"KSQL_GROUP_{number}"
-            inner.append(f"{key.sql} AS {duckdb_name(name)}")
-            safe_inner.append(f"{key.safe} AS {duckdb_name(name)}")
-            outer.append(duckdb_name(name))
-            columns.append(ScopeColumn(name, duckdb_name(name), key.type))
-        replaced: dict[ast.Expression, str] = {e: f"KSQL_GROUP_{n}" for n, e in enumerate(group)}
-        for number, call in enumerate(calls):
-            bound = bind_aggregate(call, scope, self.env, f"a{number}_")
-            for argument in bound.arguments:
+    ) -> _Grouped:
+        """Aggregate as a query that keeps running does: partials, merged into the state of no rows at all,
+        then the results. Groups and partials are a subquery, so are the merged states."""
+        clause = scope.in_clause("GROUP BY")
+        group = [qualify(e, clause) for e in query.group_by or ()]
+        keys = [self._noted(compile_expression(e, clause, self.env)) for e in group]
+        names = [f"KSQL_GROUP_{n}" for n in range(len(group))]
+        columns = [
+            ScopeColumn(name, duckdb_name(name), key.type) for name, key in zip(names, keys, strict=True)
+        ]
+        replaced: dict[ast.Expression, str] = dict(zip(group, names, strict=True))
+        partials = [f"{k.sql} AS {duckdb_name(n)}" for k, n in zip(keys, names, strict=True)]
+        safe_partials = [f"{k.safe} AS {duckdb_name(n)}" for k, n in zip(keys, names, strict=True)]
+        merged = [f"new.{duckdb_name(n)}" for n in names]
+        results = [duckdb_name(n) for n in names]
+        initial: list[str] = []
+        for number, node in enumerate(calls):
+            found = resolve_aggregate(node, scope.in_clause(f"{node.name}(..)"), self.env)
+            for argument in found.arguments:
                 self._noted(argument)
-            self.functions.update(dict.fromkeys(bound.call.functions))
             name = f"KSQL_AGG_{number}"
-            for f, partial, safe_partial in zip(
-                bound.call.state, bound.partials, bound.safe_partials, strict=True
-            ):
-                inner.append(f"{partial} AS {duckdb_name(f.name)}")
-                safe_inner.append(f"{safe_partial} AS {duckdb_name(f.name)}")
-            outer.append(f"{bound.call.result} AS {duckdb_name(name)}")
-            columns.append(ScopeColumn(name, duckdb_name(name), bound.type))
-            replaced[call] = name
-        # A group's rows are taken in the order of the input, which ordered aggregates look at.
+            call = found.call(name, f"a{number}_", [a.sql for a in found.arguments], on_table=False)
+            safe_call = found.call(name, f"a{number}_", [a.safe for a in found.arguments], on_table=False)
+            self.functions.update(dict.fromkeys(call.functions))
+            for place, state in enumerate(call.state):
+                column = duckdb_name(state.name)
+                partials.append(f"{call.partial[place]} AS {column}")
+                safe_partials.append(f"{safe_call.partial[place]} AS {column}")
+                initial.append(f"{call.initial[place]} AS {column}")
+                merged.append(f"{call.merge[place]} AS {column}")
+            results.append(f"{call.result} AS {duckdb_name(name)}")
+            columns.append(ScopeColumn(name, duckdb_name(name), found.type))
+            replaced[node] = name
         places = ", ".join(str(n + 1) for n in range(len(group)))
         tail = f" GROUP BY {places}" if group else ""
+        start = f"(SELECT {', '.join(initial) or '0'}) AS old"
 
         def wrap(source: str, parts: Sequence[str]) -> str:
-            return (
-                f"FROM (SELECT {', '.join(outer)} FROM (SELECT {', '.join(parts)} {source}{tail}) AS g) AS g"
-            )
+            groups = f"(SELECT {', '.join(parts)} {source}{tail}) AS new"
+            return f"FROM (SELECT {', '.join(results)} FROM (SELECT {', '.join(merged)} FROM {groups}, {start}) AS s) AS g"
 
-        def swap(expression: ast.Expression) -> ast.Expression:
-            result: ast.Expression = rewrite(
-                expression,
-                lambda node: ast.ColumnRef(replaced[node], span=node.span) if node in replaced else None,
-            )
-            for ref in columns_used(result):
-                if ref.name not in set(replaced.values()):
-                    raise at(
-                        expression.span,
-                        f"column {quote_name(ref.name)} is neither grouped nor aggregated",
-                        "PLAN-NOT-GROUPED",
-                        f"GROUP BY {quote_name(ref.name)}, or use an aggregate",
-                    )
-            return result
-
-        return wrap(plain, inner), wrap(safe, safe_inner), Scope(tuple(columns)), swap
+        return _Grouped(wrap(plain, partials), wrap(safe, safe_partials), Scope(tuple(columns)), replaced)
 
     def _set_operation(self, query: ast.SetOperation, ctes: dict[str, _Result]) -> _Result:
         left, right = self.query(query.left, ctes), self.query(query.right, ctes)

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from streamsql.catalog import TABLE, SourceInfo
 from streamsql.engine.graph import Graph
+from streamsql.engine.operators.materialise import Materialise
 from streamsql.engine.operators.stateless import Stateless
 from streamsql.engine.windowed_keys import WindowedKey
 from streamsql.errors import NotSupportedError, PlanError
@@ -20,7 +21,8 @@ from streamsql.grammar.names import quote_name
 from streamsql.grammar.printer import to_sql
 from streamsql.plan.environment import Environment
 from streamsql.plan.expressions import compile_expression, compile_filter
-from streamsql.plan.items import Item, KeyColumn, expand_items, qualify
+from streamsql.plan.group_by import bounds_in_select, group_by
+from streamsql.plan.items import Item, KeyColumn, expand_items, key_column, qualify
 from streamsql.plan.rewrite import columns_used, walk
 from streamsql.plan.scope import Scope, at, physical
 from streamsql.plan.sources import Needs, build_source, source_scope
@@ -95,6 +97,7 @@ class Flow:
     window: WindowedKey | None = None
     titles: list[str] = field(default_factory=list)
     null_key: bool = False
+    has_old_rows: bool = False
     retention_ms: int | None = None
 
     def close_stage(self) -> int:
@@ -105,11 +108,11 @@ class Flow:
             self.titles = []
         return self.node
 
-    def continue_from(self, node: int, schema: pa.Schema) -> None:
-        """Go on from another node, whose output has this schema."""
-        assert self.builder.is_empty
+    def take(self, node: int, schema: pa.Schema) -> None:
+        """Go on from another node, whose output has this schema; it took the steps so far in."""
         self.node = node
         self.builder = StageBuilder(schema)
+        self.titles = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +229,6 @@ class SelectPlanner:
         if query.partition_by is not None:
             items = self._partition_by(query, items, flow)
         if is_grouped or query.having is not None:
-            from streamsql.plan.group_by import group_by
-
             items = group_by(self, query, items, flow)
         elif query.window is not None:
             raise at(query.window.span, "WINDOW needs a GROUP BY", "PLAN-WINDOW")
@@ -264,12 +265,11 @@ class SelectPlanner:
 
     def materialise(self, flow: Flow, *, emit_old: bool) -> None:
         """Keep the table that the flow is, so that its changes come with the rows they replace."""
-        from streamsql.engine.operators.materialise import Materialise
-
         node = flow.close_stage()
         keys = tuple(physical(k.name) for k in flow.key)
         spec = Materialise(flow.builder.schema, keys, emit_old=emit_old)
-        flow.continue_from(flow.graph.add(spec, node), spec.output)
+        flow.take(flow.graph.add(spec, node), spec.output)
+        flow.has_old_rows = emit_old
 
     def _partition_by(self, query: ast.Select, items: Sequence[Item], flow: Flow) -> list[Item]:
         assert query.partition_by is not None
@@ -299,7 +299,8 @@ class SelectPlanner:
             if compiled.type == NULL:
                 raise at(expression.span, "the type of this NULL is unknown", "PLAN-PARTITION-BY")
         flow.key = tuple(key_column(e, items, flow.scope) for e in resolved)
-        items = expand_items(query, flow.scope, flow.key, self.env, self.is_persistent, False)
+        listed = flow.scope if query.window is None else bounds_in_select(flow.scope)
+        items = expand_items(query, listed, flow.key, self.env, self.is_persistent, False)
         return items
 
     def _project(
@@ -378,19 +379,3 @@ class SelectPlanner:
                 )
             found.append(matching[0].name)
         return tuple(found)
-
-
-def key_column(expression: ast.Expression, items: Sequence[Item], scope: Scope) -> KeyColumn:
-    """The key column that a PARTITION BY or GROUP BY expression makes, named by the language's rules."""
-    match expression:
-        case ast.ColumnRef(name=name):
-            column = scope.named(name)
-            return KeyColumn(expression, name if column is None or not column.short else column.name)
-        case ast.FieldRef(field=name):
-            return KeyColumn(expression, name)
-    named = next((item.name for item in items if item.expression == expression), None)
-    if named is not None:
-        return KeyColumn(expression, named)
-    taken = {item.name for item in items} | {c.short for c in scope.columns}
-    number = next(n for n in range(len(taken) + 1) if f"KSQL_COL_{n}" not in taken)
-    return KeyColumn(expression, f"KSQL_COL_{number}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -108,7 +109,7 @@ def layout_of(info: SourceInfo, *, is_key: bool, schemas: SchemaStore | None) ->
     return Layout(columns, is_key, wrapped, side.properties, info.topic, schemas)
 
 
-def _field(column: Column) -> pa.Field:
+def _field(column: Column) -> pa.Field[Any]:
     return pa.field(physical(column.name), column.type.arrow)
 
 

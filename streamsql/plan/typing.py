@@ -63,7 +63,7 @@ def decimal_division(a: Decimal, b: Decimal, result: Decimal) -> ArrowFunction:
     context = decimal.Context(prec=100, rounding=decimal.ROUND_HALF_UP)
     unit = decimal.Decimal(1).scaleb(-stored.scale)
 
-    def divide(left: pa.Array, right: pa.Array) -> pa.Array:
+    def divide(left: pa.Array[Any], right: pa.Array[Any]) -> pa.Array[Any]:
         # A loop over rows: neither DuckDB nor Arrow divides decimals exactly at these scales.
         quotients = [
             None if x is None or y is None else context.divide(x, y).quantize(unit, context=context)
@@ -154,8 +154,7 @@ def _number_type(text: str) -> SqlType | None:
             return INTEGER
         return BIGINT if -(2**63) <= value < 2**63 else None
     if re.fullmatch(r"[+-]?(\d+\.\d*|\.\d+|\d+)([eE][+-]?\d+)?", text):
-        value = decimal.Decimal(text)
-        _, digits, exponent = value.as_tuple()
+        _, digits, exponent = decimal.Decimal(text).as_tuple()
         scale = max(0, -int(exponent))
         return Decimal(max(len(digits) + max(0, int(exponent)), scale, 1), scale)
     return None

@@ -1,0 +1,49 @@
+# Everything sets itself up: a fresh machine needs only Python >= 3.11 and make.
+# `make demo` and `make test` are where to start.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check check-long bench fix setup clean
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("streamsql needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[avro,protobuf]" --group dev
+	touch $@
+
+# Live view counts over generated clicks, for some 20 seconds.
+demo: setup
+	@$(BIN)/python -m streamsql.repl.demo
+
+test: setup
+	$(BIN)/python -m pytest -q
+
+# What the gate checks beyond the tests: style, types, import directions.
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q
+
+# The same tests with many more generated examples.
+check-long: setup
+	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -q tests/operators tests/state tests/log tests/properties
+
+bench: setup
+	$(BIN)/python -m benchmarks clickstream
+
+# Format, and write again what is generated.
+fix: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/python -m streamsql.grammar.tables
+	$(BIN)/python -m streamsql.functions.docs > docs/functions.md
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .demo-data

@@ -1,0 +1,1 @@
+"""Benchmarks: streamsql keeping a result up to date, beside DuckDB computing it once."""

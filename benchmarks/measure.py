@@ -1,0 +1,123 @@
+"""Running a query both ways over the same events, and comparing the results.
+
+Every measurement is taken at two sizes: the slope between them leaves out what a start costs.
+"""
+
+from __future__ import annotations
+
+import gc
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+import streamsql
+from benchmarks.clickstream import Query, declaration, events
+from streamsql.database import Database
+
+_LOAD_ROWS = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Wall and CPU seconds of one run, and its final rows."""
+
+    seconds: float
+    cpu_seconds: float
+    rows: pa.Table
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """Rates in events per second; cpu is CPU-seconds per million events; ratio is ours over DuckDB's."""
+
+    query: str
+    value_format: str
+    rate: float
+    cpu: float
+    duckdb_rate: float
+    ratio: float
+    is_equal: bool
+
+
+def measure(query: Query, sizes: tuple[int, int], value_format: str, rounds: int = 3) -> Measurement:
+    """Run the query at both sizes, `rounds` times each; the best of each counts."""
+    small, large = events(sizes[0]), events(sizes[1])
+    ours = [_best(lambda t=t: _streaming(query, t, value_format), rounds) for t in (small, large)]
+    theirs = [_best(lambda t=t: _batch(query, t), rounds) for t in (small, large)]
+    grown = sizes[1] - sizes[0]
+    rate = grown / max(1e-9, ours[1].seconds - ours[0].seconds)
+    duckdb_rate = grown / max(1e-9, theirs[1].seconds - theirs[0].seconds)
+    return Measurement(
+        query.name,
+        value_format,
+        rate,
+        (ours[1].cpu_seconds - ours[0].cpu_seconds) / (grown / 1e6),
+        duckdb_rate,
+        rate / duckdb_rate,
+        all(_same(mine.rows, other.rows) for mine, other in zip(ours, theirs, strict=True)),
+    )
+
+
+def _best(run: Callable[[], Run], rounds: int) -> Run:
+    return min((run() for _ in range(rounds)), key=lambda r: r.seconds)
+
+
+def _streaming(query: Query, clicks: pa.Table, value_format: str) -> Run:
+    """From the query's creation until all events are processed and committed to disk."""
+    with tempfile.TemporaryDirectory() as folder, streamsql.connect(Path(folder) / "data") as db:
+        db.execute(declaration(value_format))
+        _load(db, clicks)
+        gc.collect()
+        wall, cpu = time.perf_counter(), time.process_time()
+        db.execute(query.streaming)
+        db.wait_idle()
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        return Run(wall, cpu, db.execute(query.compared).arrow())
+
+
+def _load(db: Database, clicks: pa.Table) -> None:
+    for batch in clicks.to_batches(max_chunksize=_LOAD_ROWS):
+        db.append("clicks", batch, timestamps=batch.column("VIEWTIME"))
+
+
+def _batch(query: Query, clicks: pa.Table) -> Run:
+    """DuckDB's one-shot SQL over the same events in memory, on one thread."""
+    con = duckdb.connect(":memory:", config={"threads": 1})
+    try:
+        con.register("clicks", clicks)
+        wall, cpu = time.perf_counter(), time.process_time()
+        rows = con.execute(query.batch).to_arrow_reader(1 << 20).read_all()
+        return Run(time.perf_counter() - wall, time.process_time() - cpu, rows)
+    finally:
+        con.close()
+
+
+def _same(ours: pa.Table, theirs: pa.Table) -> bool:
+    """Whether two tables hold the same rows in any order; doubles to nine digits."""
+    if ours.num_rows != theirs.num_rows or ours.num_columns != theirs.num_columns:
+        return False
+    return all(
+        np.allclose(mine, other, rtol=1e-9) if pa.types.is_floating(mine.type) else mine.equals(other)
+        for mine, other in zip(_ordered(ours), _ordered(theirs), strict=True)
+    )
+
+
+def _ordered(table: pa.Table) -> list[pa.ChunkedArray]:
+    """The columns, rows sorted by all of them, what is not a double first."""
+    names = [f"c{i}" for i in range(table.num_columns)]
+    exact = sorted(names, key=lambda n: pa.types.is_floating(table.schema.field(int(n[1:])).type))
+    ordered = table.rename_columns(names).sort_by([(name, "ascending") for name in exact])
+    return [
+        c.cast(pa.int64())
+        if pa.types.is_integer(c.type)
+        else c.cast(pa.string())
+        if pa.types.is_string(c.type)
+        else c
+        for c in ordered.columns
+    ]

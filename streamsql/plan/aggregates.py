@@ -1,0 +1,110 @@
+"""Aggregate calls in expressions: finding them, and binding each to its declaration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from streamsql.engine.operators.aggregate_call import AggregateCall
+from streamsql.errors import PlanError
+from streamsql.functions.aggregates import AggregateFunction, bind
+from streamsql.functions.resolve import Match, resolve
+from streamsql.grammar import ast
+from streamsql.grammar.printer import to_sql
+from streamsql.plan.environment import Environment
+from streamsql.plan.expressions import Compiled, compile_expression
+from streamsql.plan.rewrite import walk
+from streamsql.plan.scope import Scope, at
+from streamsql.types import SqlType
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedAggregate:
+    """An aggregate call with its overload.
+
+    arguments  the column arguments, compiled; the literal parameters are in `literals`
+    """
+
+    node: ast.FunctionCall
+    match: Match[AggregateFunction]
+    arguments: tuple[Compiled, ...]
+    literals: tuple[Any, ...]
+
+    @property
+    def type(self) -> SqlType:
+        return self.match.result
+
+    def call(self, name: str, prefix: str, argument_sql: Sequence[str], *, on_table: bool) -> AggregateCall:
+        """The declaration for the engine, over arguments read by this SQL."""
+        return bind(self.match, argument_sql, self.literals, name, prefix, on_table=on_table)
+
+
+def find_aggregates(expressions: Sequence[ast.Expression], env: Environment) -> list[ast.FunctionCall]:
+    """Every aggregate call, each once, in the order of the text.
+
+    raises  PlanError PLAN-AGGREGATE for an aggregate inside another one
+    """
+    found: dict[ast.FunctionCall, None] = {}
+    for expression in expressions:
+        for node in walk(expression):
+            if not (isinstance(node, ast.FunctionCall) and node.name in env.library.aggregates):
+                continue
+            inner = [n for a in node.arguments for n in walk(a)]
+            if any(isinstance(n, ast.FunctionCall) and n.name in env.library.aggregates for n in inner):
+                raise at(node.span, f"aggregates cannot be nested: {to_sql(node)}", "PLAN-AGGREGATE")
+            if any(isinstance(n, ast.FunctionCall) and n.name in env.library.tables for n in inner):
+                raise at(
+                    node.span,
+                    f"a table function cannot stand in an aggregate: {to_sql(node)}",
+                    "PLAN-AGGREGATE",
+                )
+            found.setdefault(node)
+    return list(found)
+
+
+def resolve_aggregate(node: ast.FunctionCall, scope: Scope, env: Environment) -> ResolvedAggregate:
+    """Choose the overload of an aggregate call; its columns are looked up in the scope.
+
+    raises  PlanError
+    """
+    written = () if node.is_star else node.arguments
+    arguments = [compile_expression(a, scope, env) for a in written]
+    try:
+        match = resolve(
+            node.name,
+            env.library.aggregates.overloads(node.name),
+            [a.type for a in arguments],
+            widening=False,
+        )
+    except PlanError as error:
+        if error.span is None:
+            error.span = node.span
+        raise
+    columns: list[Compiled] = []
+    literals: list[Any] = []
+    for argument, parameter in zip(arguments, match.parameters, strict=True):
+        if parameter.is_literal:
+            literals.append(_literal(argument, node))
+        else:
+            columns.append(argument)
+    return ResolvedAggregate(node, match, tuple(columns), tuple(literals))
+
+
+def _literal(argument: Compiled, call: ast.FunctionCall) -> Any:
+    match argument.node:
+        case (
+            ast.IntegerLiteral(value=value) | ast.StringLiteral(value=value) | ast.BooleanLiteral(value=value)
+        ):
+            return value
+        case ast.DoubleLiteral(value=value):
+            return value
+        case ast.DecimalLiteral(text=text):
+            return text
+        case ast.NullLiteral():
+            return None
+    raise at(
+        argument.node.span,
+        f"this argument of {call.name} must be a literal, not {to_sql(argument.node)}",
+        "PLAN-LITERAL",
+    )
