@@ -63,7 +63,7 @@ class StageKernel:
     def _run_safely(self, batch: pa.RecordBatch, reason: str) -> pa.RecordBatch:
         if self._safe is None:
             assert self.stage.safe_sql is not None
-            self._safe = self._workspace.kernel(
+            self._safe = self._workspace.safe.kernel(
                 self.stage.safe_sql, {"input": self.stage.input}, self.stage.functions
             )
         rows = self._safe.run(input=batch)

@@ -46,14 +46,14 @@ class Snapshots:
             feeds = {source.feed: self._rows(source, histories) for source in plan.sources}
             schemas = {name: schema for name, (schema, _) in feeds.items()}
 
-            def run(sql: str) -> pa.RecordBatch:
+            def run(workspace: Workspace, sql: str) -> pa.RecordBatch:
                 kernel = workspace.kernel(sql, schemas, plan.functions)
                 return kernel.run_over({name: rows() for name, (_, rows) in feeds.items()})
 
             try:
-                found = run(plan.sql)
+                found = run(workspace, plan.sql)
             except duckdb.Error:
-                found = run(plan.safe_sql)
+                found = run(workspace.safe, plan.safe_sql)
             arrays = [
                 array if array.type == c.type.arrow else array.cast(c.type.arrow)
                 for array, c in zip(found.columns, plan.columns, strict=True)

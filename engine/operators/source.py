@@ -195,7 +195,7 @@ class SourceOperator(Operator):
             return self._time.run(input=batch).column(0), "the time is null"
         except duckdb.Error as error:
             if self._safe_time is None:
-                self._safe_time = workspace.kernel(
+                self._safe_time = workspace.safe.kernel(
                     f"SELECT TRY({event_time.sql}) AS t FROM {{input}}", feeds, event_time.functions
                 )
             return self._safe_time.run(input=batch).column(0), str(error).splitlines()[0]

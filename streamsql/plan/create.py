@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from streamsql import formats
 from streamsql.catalog import SideFormat, SourceInfo, TimestampColumn
 from streamsql.errors import PlanError, Span
-from streamsql.functions.java_time import check_pattern
+from streamsql.functions.java_time import timestamp_sql
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
 from streamsql.grammar.parser import parse_expression
@@ -220,7 +220,7 @@ def timestamp_column(properties: Properties, schema: Schema) -> TimestampColumn 
                 "TIMESTAMP_FORMAT = 'yyyy-MM-dd HH:mm:ss'",
             )
         try:
-            check_pattern(pattern)
+            timestamp_sql("text", pattern)
         except PlanError as error:
             error.span = properties.spans["TIMESTAMP_FORMAT"]
             raise

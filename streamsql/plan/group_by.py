@@ -69,7 +69,7 @@ def group_by(planner: SelectPlanner, query: ast.Select, items: Sequence[Item], f
     for number, aggregate in enumerate(aggregates):
         sql = [column_sql(arguments[a.node]) for a in aggregate.arguments]
         declared.append(aggregate.call(f"KSQL_AGG_{number}", f"a{number}_", sql, on_table=on_table))
-    keys = tuple(f"KSQL_GROUP_{n}" for n in range(max(1, len(groups))))
+    keys = tuple(f"KSQL_GROUP_{n}" for n in range(len(groups)))
     window = _window(query.window)
     spec = Aggregate(
         flow.builder.build(),
@@ -78,6 +78,7 @@ def group_by(planner: SelectPlanner, query: ast.Select, items: Sequence[Item], f
         window=window,
         emit_old=having is not None,
         emit_final=query.emit == "FINAL",
+        by_partition=tuple(groups) == tuple(k.expression for k in flow.key),
     )
     node = flow.graph.add(spec, flow.node)
     flow.take(node, spec.output)
@@ -137,9 +138,6 @@ def _add_stage(
         if any(isinstance(part, Map) for part in walk(value.type)):
             raise at(expression.span, f"a {value.type} cannot be grouped by: it holds a MAP", "PLAN-GROUP-BY")
         outputs.append(Output(f"KSQL_GROUP_{number}", value))
-    if not groups:
-        one = compile_expression(ast.IntegerLiteral(0), scope, planner.env)
-        outputs.append(Output("KSQL_GROUP_0", one))
     names = _argument_names(aggregates)
     compiled = {a.node: a for aggregate in aggregates for a in aggregate.arguments}
     outputs += [Output(name, compiled[node]) for node, name in names.items()]
