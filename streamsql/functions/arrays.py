@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from streamsql.errors import PlanError
 from streamsql.functions.cast import cast_sql
 from streamsql.functions.registry import BoundCall, Fragment, Scalar
-from streamsql.sqltext import FAIL, fail
-from streamsql.types import BOOLEAN, VARCHAR, Array, SqlType, is_numeric
+from streamsql.sqltext import FAIL, fail, literal_text
+from streamsql.types import BOOLEAN, VARCHAR, Array, SqlType, duckdb_string, is_numeric
 
 
 def _distinct(array: str, condition: str = "TRUE") -> str:
@@ -44,8 +44,15 @@ def _join(call: BoundCall) -> Fragment:
     shown = cast_sql('"$x"', array.element, VARCHAR)
     texts = f"list_transform({call.arguments['array']}, lambda \"$x\": coalesce({shown.sql}, 'null'))"
     delimiter = call.arguments.get("delimiter")
-    between = "','" if delimiter is None else f"coalesce({delimiter}, '')"
-    return Fragment(f"array_to_string({texts}, {between})", shown.functions)
+    if delimiter is None or literal_text(delimiter) is not None:
+        sql = f"array_to_string({texts}, {delimiter or duckdb_string(',')})"
+    else:
+        # DuckDB's own function wants a delimiter that is the same for all rows.
+        after = f'lambda "$done", "$x": "$done" || coalesce({delimiter}, \'\') || "$x"'
+        joined = f'list_reduce("$texts", {after})'
+        sql = f"CASE WHEN len(\"$texts\") = 0 THEN '' ELSE {joined} END"
+        sql = f'list_transform([{texts}], lambda "$texts": {sql})[1]'
+    return Fragment(sql, shown.functions)
 
 
 def _joined(types: Sequence[SqlType]) -> SqlType:

@@ -12,8 +12,9 @@ from streamsql.functions.registry import BoundCall, Scalar
 def last_wins(pairs: str) -> str:
     """A map from SQL for a list of {'key', 'value'} structs, the last one of equal keys winning.
 
-    DuckDB refuses a repeated key. The search for later ones, quadratic in the pairs, is only made where
-    a key is repeated; then `list_position` of the keys behind a pair decides whether it stays.
+    DuckDB refuses a repeated key and a null one. The search for later equal keys, quadratic in the
+    pairs, is only made where there is one of either (list_distinct leaves nulls out too); there a null
+    key makes the condition null, and so its pair is dropped.
     """
     keys = 'list_transform("$pairs", lambda "$pair": "$pair".key)'
     later = 'list_transform("$pairs"["$place" + 1:], lambda "$pair": "$pair".key)'
@@ -33,9 +34,8 @@ MAPS: tuple[Scalar, ...] = (
     Scalar(
         "AS_MAP",
         "(keys ARRAY<VARCHAR>, values ARRAY<T>) -> MAP<VARCHAR, T>",
-        "A map from keys and values side by side; missing values are null, later keys win.",
+        "A map from keys and values side by side; missing values are null, later keys win, null keys go.",
         sql=_as_map,
-        can_fail=True,
         example="AS_MAP(ARRAY['a', 'b'], ARRAY[1, 2])",
         gives="{a=1, b=2}",
     ),

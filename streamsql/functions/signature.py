@@ -105,8 +105,14 @@ class Signature:
 
     @property
     def variable_count(self) -> int:
-        """How many parameters mention a type variable: the fewer, the more concrete."""
-        return sum(any(isinstance(t, Variable) for t in _inside(p.type)) for p in self.parameters)
+        """How many parameters mention a type variable: the fewer, the more concrete.
+
+        D is as concrete as INTEGER: it stands for one family of types.
+        """
+        return sum(
+            any(isinstance(t, Variable) and not t.is_decimal for t in _inside(p.type))
+            for p in self.parameters
+        )
 
     def arranged(self, count: int) -> tuple[Parameter, ...] | None:
         """The parameter of each of `count` arguments, or None if the signature does not take so many."""

@@ -16,6 +16,7 @@ from streamsql.errors import DataError
 from streamsql.functions.call import literal_integer, with_arity
 from streamsql.functions.maps import last_wins
 from streamsql.functions.registry import BoundCall, Scalar
+from streamsql.sqltext import literal_text
 from streamsql.types import duckdb_string
 
 # Cases and spaces ---------------------------------------------------------------------------------------
@@ -174,12 +175,14 @@ def _concat_ws_bytes(call: BoundCall) -> str:
     )
 
 
-# An empty text to replace stands between, before and after all characters.
-_REPLACE = (
-    "CASE WHEN {old} = '' THEN CASE WHEN {text} = '' THEN {new}"
-    " ELSE {new} || array_to_string(string_split({text}, ''), {new}) || {new} END"
-    " ELSE replace({text}, {old}, {new}) END"
-)
+def _replace(call: BoundCall) -> str:
+    """An empty text to replace stands before, between and after all characters; DuckDB ignores it."""
+    text, old, new = (call.arguments[n] for n in ("text", "old", "new"))
+    replaced = f"replace({text}, {old}, {new})"
+    if literal_text(old):
+        return replaced
+    everywhere = f"regexp_replace({text}, '', replace({new}, '\\', '\\\\'), 'g')"
+    return f"CASE WHEN {old} = '' THEN {everywhere} ELSE {replaced} END"
 
 
 def _split_bytes(value: bytes, delimiter: bytes) -> list[bytes]:
@@ -410,7 +413,7 @@ STRINGS: tuple[Scalar, ...] = (
         "REPLACE",
         "(text VARCHAR, old VARCHAR, new VARCHAR) -> VARCHAR",
         "The text with every occurrence of one part replaced by another.",
-        sql=_REPLACE,
+        sql=_replace,
         example="REPLACE('a-b-c', '-', '+')",
         gives="a+b+c",
     ),

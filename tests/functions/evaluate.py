@@ -99,6 +99,12 @@ class Evaluator:
         return self.column(name, *arguments, guarded=guarded)[0].as_py()
 
 
+@cache
+def shared() -> Evaluator:
+    """One workspace for all examples of a property, which would outlive no fixture of its own."""
+    return Evaluator()
+
+
 def value(t: SqlType, x: Any) -> Value:
     return Value(t, [x])
 

@@ -22,6 +22,7 @@ from tests.functions.evaluate import (
     integer,
     literal,
     octets,
+    shared,
     text,
 )
 
@@ -183,7 +184,7 @@ short = st.integers(-(10**12), 10**12)
 @given(st.lists(st.tuples(short, st.integers(0, 6), st.integers(-3, 7)), min_size=1, max_size=50))
 def test_rounding_a_double_is_rounding_its_decimal_text(numbers: list[tuple[int, int, int]]) -> None:
     """As BigDecimal.valueOf(x).setScale(n) does it: ties up for ROUND, toward zero for TRUNC."""
-    evaluate = _shared()
+    evaluate = shared()
     digits = [float(D(unscaled).scaleb(-scale)) for unscaled, scale, _ in numbers]
     places = [n for *_, n in numbers]
     exact = [D(repr(x)) for x in digits]
@@ -197,7 +198,7 @@ def test_rounding_a_double_is_rounding_its_decimal_text(numbers: list[tuple[int,
 
 @given(st.lists(st.tuples(short, st.integers(-12, 5)), min_size=1, max_size=50))
 def test_a_decimal_rounds_alike_by_literal_and_by_column(numbers: list[tuple[int, int]]) -> None:
-    evaluate = _shared()
+    evaluate = shared()
     values = Value(Decimal(20, 3), [D(x).scaleb(-3) for x, _ in numbers])
     for name, mode in (("ROUND", None), ("TRUNC", "ROUND_DOWN")):
         places = [n for _, n in numbers]
@@ -210,13 +211,3 @@ def test_a_decimal_rounds_alike_by_literal_and_by_column(numbers: list[tuple[int
 
 def _exact(x: D, n: int, mode: str) -> D:
     return x.quantize(D(1).scaleb(-n), rounding=mode)
-
-
-_evaluators: list[Evaluator] = []
-
-
-def _shared() -> Evaluator:
-    """One workspace for all examples of a property: a fixture of function scope would be none at all."""
-    if not _evaluators:
-        _evaluators.append(Evaluator())
-    return _evaluators[0]
