@@ -22,12 +22,11 @@ Action = Callable[..., Any]
 
 
 class Unexpected(Exception):
-    """No way on from here. place: the token that does not fit; stack: the states before it."""
+    """No way on from here. place: the token that does not fit."""
 
-    def __init__(self, place: int, stack: list[int]) -> None:
+    def __init__(self, place: int) -> None:
         super().__init__(place)
         self.place = place
-        self.stack = stack
 
 
 class Machine:
@@ -105,7 +104,7 @@ class Machine:
             while True:
                 action = rows[states[-1]].get(terminal)
                 if action is None:
-                    raise Unexpected(place, states)
+                    raise Unexpected(place)
                 if action >= 0:
                     break
                 origin, length, make, plan = productions[-1 - action]

@@ -73,7 +73,7 @@ def _run(start: str, text: str, tokens: Sequence[Token], place: int) -> tuple[An
     try:
         return machine().run(start, tokens, place)
     except Unexpected as unexpected:
-        error = _hints().explain(machine(), start, text, tokens, place, unexpected)
+        error = _hints().explain(machine(), start, text, tokens, place, unexpected.place)
     except ParseError as wrong:
         raise wrong.at(text) from None
     raise error
