@@ -16,9 +16,8 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-import streamsql
 from benchmarks.clickstream import Query, declaration, events
-from streamsql.database import Database
+from streamsql.database import Database, connect
 
 _LOAD_ROWS = 1 << 16
 
@@ -70,7 +69,7 @@ def _best(run: Callable[[], Run], rounds: int) -> Run:
 
 def _streaming(query: Query, clicks: pa.Table, value_format: str) -> Run:
     """From the query's creation until all events are processed and committed to disk."""
-    with tempfile.TemporaryDirectory() as folder, streamsql.connect(Path(folder) / "data") as db:
+    with tempfile.TemporaryDirectory() as folder, connect(Path(folder) / "data") as db:
         db.execute(declaration(value_format))
         _load(db, clicks)
         gc.collect()
