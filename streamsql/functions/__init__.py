@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from streamsql.functions.arrays import ARRAYS
 from streamsql.functions.binary import BINARY, ENCODINGS
+from streamsql.functions.dates import DATES
 from streamsql.functions.lambdas import LAMBDAS
 from streamsql.functions.maps import MAPS
 from streamsql.functions.masks import MASKS
@@ -28,6 +29,7 @@ SCALARS: tuple[Scalar, ...] = (
     *_in("Arrays", ARRAYS),
     *_in("Maps", MAPS),
     *_in("Lambdas", LAMBDAS),
+    *_in("Dates and times", DATES),
 )
 
 TABLE_FUNCTIONS: tuple[TableFunction, ...] = ()
