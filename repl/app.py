@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     raises SystemExit(2) for a wrong command line
     """
     if argv is None:
-        _leave(_guarded(sys.argv[1:]))
+        leave(_guarded(sys.argv[1:]))
     return _guarded(argv)
 
 
@@ -77,7 +77,7 @@ def _command(name: str | None) -> Callable[[Namespace], int]:
     return interact
 
 
-def _leave(code: int) -> NoReturn:
+def leave(code: int) -> NoReturn:
     """End the process without tearing the interpreter down.
 
     The database is closed by now. The interpreter would go on to free thousands of objects, DuckDB's

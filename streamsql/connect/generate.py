@@ -122,7 +122,7 @@ def paced(
     *,
     seed: int = 0,
     tick_ms: int = 50,
-    wait: Callable[[float], None] = time.sleep,
+    wait: Callable[[float], object] = time.sleep,
 ) -> Iterator[Generated]:
     """The first `rows` rows as they would happen, `rate` a second by the clock, stamped with its time.
 
