@@ -31,8 +31,8 @@ TOPICS: dict[str, str] = {
     "create": """\
 A stream or table is a name and columns over a topic; the topic is made if there is none.
 
-  CREATE STREAM clicks (user_id BIGINT, page VARCHAR, at BIGINT)
-    WITH (KAFKA_TOPIC='clicks', VALUE_FORMAT='JSON', TIMESTAMP='at');
+  CREATE STREAM clicks (user_id BIGINT, page VARCHAR, viewtime BIGINT)
+    WITH (KAFKA_TOPIC='clicks', VALUE_FORMAT='JSON', TIMESTAMP='viewtime');
   CREATE TABLE users (user_id BIGINT PRIMARY KEY, country VARCHAR)
     WITH (KAFKA_TOPIC='users', VALUE_FORMAT='JSON');
 
