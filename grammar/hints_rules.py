@@ -120,7 +120,10 @@ def _parenthesis(trouble: Trouble) -> ParseError | None:
         return None
     last = opened[-1]
     close = "RPAR" if last.kind == "LPAR" else "RSQB"
-    is_closed_here = close in trouble.expected and trouble.reads_on(trouble.stack, [close], trouble.place)
+    is_closed_here = close in trouble.expected and (
+        _clause_at(trouble, trouble.place) is not None
+        or trouble.reads_on(trouble.stack, [close], trouble.place)
+    )
     if trouble.at_end or is_closed_here:
         sign = ")" if close == "RPAR" else "]"
         where = "" if trouble.at_end else f" before {found(trouble.token)}"

@@ -13,12 +13,15 @@ from typing import Any
 from streamsql.errors import ParseError, Span
 from streamsql.grammar.keywords import classify
 from streamsql.grammar.lexer import END, Token
-from streamsql.grammar.tables import Tables
+from streamsql.grammar.tables import Rule, Tables
 
 # Everything that walks a tree may recurse: the deepest tree must stay far below Python's 1000 frames.
 DEEPEST = 200
 
 Action = Callable[..., Any]
+
+_THROUGH: tuple[int, ...] = (0,)
+"""The plan of a production that only hands its one child on; known by identity."""
 
 
 class Unexpected(Exception):
@@ -39,7 +42,12 @@ class Machine:
         self.starts = tables.starts
         self.words = tables.words
         self._productions = [
-            (rule.origin, rule.length, actions[rule.action] if rule.action else None, rule.plan)
+            (
+                rule.origin,
+                rule.length,
+                actions[rule.action] if rule.action else None,
+                _THROUGH if _hands_through(rule) else rule.plan,
+            )
             for rule in tables.rules
         ]
 
@@ -108,6 +116,10 @@ class Machine:
                 if action >= 0:
                     break
                 origin, length, make, plan = productions[-1 - action]
+                if plan is _THROUGH:
+                    # The levels of precedence: half of all steps, and nothing but the state changes.
+                    states[-1] = rows[states[-2]][origin]
+                    continue
                 if length:
                     begin, end, depth = begins[-length], ends[-1], max(depths[-length:])
                     children = values[-length:]
@@ -137,6 +149,10 @@ class Machine:
             ends.append(token.end)
             depths.append(0)
             place += 1
+
+
+def _hands_through(rule: Rule) -> bool:
+    return rule.length == 1 and rule.plan == (0,) and rule.action is None and not rule.origin.startswith("_")
 
 
 def _arrange(children: list[Any], plan: Sequence[int]) -> list[Any]:

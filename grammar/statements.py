@@ -22,7 +22,7 @@ _PART = re.compile(
 )
 
 
-def _parts(text: str) -> Iterator[tuple[str, int, int]]:
+def parts(text: str) -> Iterator[tuple[str, int, int]]:
     """(kind, start, end) of each run of text; an unclosed quote or comment takes all that is left."""
     position = 0
     while position < len(text):
@@ -44,7 +44,7 @@ def split(text: str) -> list[Piece]:
     pieces: list[Piece] = []
     start: int | None = None
     has_content = False
-    for kind, begin, end in _parts(text):
+    for kind, begin, end in parts(text):
         if start is None and not (kind == "aside" and text[begin].isspace()):
             start = begin
         if kind == "cut":
@@ -65,7 +65,7 @@ def is_complete(text: str) -> bool:
     (False, True)
     """
     last = ""
-    for kind, _begin, _end in _parts(text):
+    for kind, _begin, _end in parts(text):
         if kind != "aside":
             last = kind
     return last == "cut"
