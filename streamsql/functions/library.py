@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
+from streamsql.errors import PlanError
 from streamsql.functions import SCALARS, TABLE_FUNCTIONS
-from streamsql.functions.aggregates import AGGREGATES, AggregateFunction
+from streamsql.functions.aggregate import AggregateFunction
+from streamsql.functions.aggregates import AGGREGATES
 from streamsql.functions.registry import Registry, Scalar, TableFunction, unknown_function
+from streamsql.functions.user import ROWS
 
 
 @dataclass(slots=True)
@@ -23,6 +28,22 @@ class Library:
 
     def __contains__(self, name: str) -> bool:
         return name in self.scalars or name in self.tables or name in self.aggregates
+
+    def add_user(self, function: Callable[..., Any]) -> None:
+        """Add what udf, udtf or udaf made of a Python function.
+
+        raises  PlanError PLAN-UDF if it was not decorated, PLAN-FUNCTION-EXISTS if the name is in use
+        """
+        rows = getattr(function, ROWS, None)
+        if rows is None:
+            raise PlanError(
+                f"{getattr(function, '__name__', function)} is not a user-defined function",
+                code="PLAN-UDF",
+                hint='decorate it: @streamsql.udf("name(x BIGINT) -> BIGINT")',
+            )
+        self.scalars.add([r for r in rows if isinstance(r, Scalar)], self.__contains__)
+        self.tables.add([r for r in rows if isinstance(r, TableFunction)], self.__contains__)
+        self.aggregates.add([r for r in rows if isinstance(r, AggregateFunction)], self.__contains__)
 
     def names(self) -> list[str]:
         """Every name of every kind, sorted."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from streamsql.engine.operators.aggregate_call import AggregateCall
 from streamsql.errors import PlanError
-from streamsql.functions.aggregates import AggregateFunction, bind
+from streamsql.functions.aggregate import AggregateFunction, bind
 from streamsql.functions.resolve import Match, resolve
 from streamsql.grammar import ast
 from streamsql.grammar.printer import to_sql
@@ -30,6 +30,7 @@ class ResolvedAggregate:
     match: Match[AggregateFunction]
     arguments: tuple[Compiled, ...]
     literals: tuple[Any, ...]
+    settings: Mapping[str, str]
 
     @property
     def type(self) -> SqlType:
@@ -37,7 +38,14 @@ class ResolvedAggregate:
 
     def call(self, name: str, prefix: str, argument_sql: Sequence[str], *, on_table: bool) -> AggregateCall:
         """The declaration for the engine, over arguments read by this SQL."""
-        return bind(self.match, argument_sql, self.literals, name, prefix, on_table=on_table)
+        try:
+            return bind(
+                self.match, argument_sql, self.literals, name, prefix, on_table=on_table, settings=self.settings
+            )
+        except PlanError as error:
+            if error.span is None:
+                error.span = self.node.span
+            raise
 
 
 def find_aggregates(expressions: Sequence[ast.Expression], env: Environment) -> list[ast.FunctionCall]:
@@ -88,7 +96,7 @@ def resolve_aggregate(node: ast.FunctionCall, scope: Scope, env: Environment) ->
             literals.append(_literal(argument, node))
         else:
             columns.append(argument)
-    return ResolvedAggregate(node, match, tuple(columns), tuple(literals))
+    return ResolvedAggregate(node, match, tuple(columns), tuple(literals), env.config.values)
 
 
 def _literal(argument: Compiled, call: ast.FunctionCall) -> Any:

@@ -254,8 +254,8 @@ class _Planner:
     def _grouped(
         self, query: ast.Select, plain: str, safe: str, scope: Scope, calls: Sequence[ast.FunctionCall]
     ) -> _Grouped:
-        """Aggregate as a query that keeps running does: partials, merged into the state of no rows at all,
-        then the results. Groups and partials are a subquery, so are the merged states."""
+        """Aggregate as a query that keeps running does: a partial is itself a state, from which the result
+        is read. Groups and partials are a subquery."""
         clause = scope.in_clause("GROUP BY")
         group = [qualify(e, clause) for e in query.group_by or ()]
         keys = [self._noted(compile_expression(e, clause, self.env)) for e in group]
@@ -266,9 +266,7 @@ class _Planner:
         replaced: dict[ast.Expression, str] = dict(zip(group, names, strict=True))
         partials = [f"{k.sql} AS {duckdb_name(n)}" for k, n in zip(keys, names, strict=True)]
         safe_partials = [f"{k.safe} AS {duckdb_name(n)}" for k, n in zip(keys, names, strict=True)]
-        merged = [f"new.{duckdb_name(n)}" for n in names]
         results = [duckdb_name(n) for n in names]
-        initial: list[str] = []
         for number, node in enumerate(calls):
             found = resolve_aggregate(node, scope.in_clause(f"{node.name}(..)"), self.env)
             for argument in found.arguments:
@@ -281,18 +279,14 @@ class _Planner:
                 column = duckdb_name(state.name)
                 partials.append(f"{call.partial[place]} AS {column}")
                 safe_partials.append(f"{safe_call.partial[place]} AS {column}")
-                initial.append(f"{call.initial[place]} AS {column}")
-                merged.append(f"{call.merge[place]} AS {column}")
             results.append(f"{call.result} AS {duckdb_name(name)}")
             columns.append(ScopeColumn(name, duckdb_name(name), found.type))
             replaced[node] = name
         places = ", ".join(str(n + 1) for n in range(len(group)))
         tail = f" GROUP BY {places}" if group else ""
-        start = f"(SELECT {', '.join(initial) or '0'}) AS old"
 
         def wrap(source: str, parts: Sequence[str]) -> str:
-            groups = f"(SELECT {', '.join(parts)} {source}{tail}) AS new"
-            return f"FROM (SELECT {', '.join(results)} FROM (SELECT {', '.join(merged)} FROM {groups}, {start}) AS s) AS g"
+            return f"FROM (SELECT {', '.join(results)} FROM (SELECT {', '.join(parts)} {source}{tail}) AS s) AS g"
 
         return _Grouped(wrap(plain, partials), wrap(safe, safe_partials), Scope(tuple(columns)), replaced)
 
