@@ -23,6 +23,7 @@ class KeyedStore:
     keys    key columns
     values  value columns
     hasher  must agree with the hashes that are passed in
+    restorations  how often `restore` was called: who keeps an index over the rows sees that it is stale
     time    the int64 value column (ms) that stamps changelog records; None stamps 0
     """
 
@@ -33,6 +34,7 @@ class KeyedStore:
         self.index = KeyIndex(keys)
         self.values = RowStore(values)
         self.hasher = hasher
+        self.restorations = 0
         self._time = time
         self._dirty: Bools = np.zeros(0, dtype=np.bool_)
         self._changed: list[Int64s] = []
@@ -108,6 +110,7 @@ class KeyedStore:
 
         raises  InternalError if the records have other columns than this store
         """
+        self.restorations += 1
         keys, values = records.column("key"), records.column("value")
         for side, schema in ((keys, self.index.keys.schema), (values, self.values.schema)):
             if not pa.types.is_null(side.type) and side.type != pa.struct(list(schema)):

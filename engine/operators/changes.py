@@ -1,0 +1,54 @@
+"""Writing changes of a table: rows with weights, in the order of processing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from streamsql.engine.state.columns import Bools, Int64s, concatenated
+
+
+def weights(count: int, weight: int) -> pa.Array:
+    """The `$weight` column of rows that are all put in (1) or all taken back (-1)."""
+    return pa.array(np.full(count, weight, dtype=np.int8))
+
+
+def interleaved(olds: Sequence[pa.Array], news: Sequence[pa.Array], has_old: Bools) -> list[pa.Array]:
+    """Columns of updates: before row i of `news` its old row, if it has one.
+
+    olds     columns of the old rows, in the order of the new rows they belong to
+    has_old  bool[n], which of the n new rows have one
+    """
+    old_count = int(np.count_nonzero(has_old))
+    if not old_count:
+        return list(news)
+    ends = np.cumsum(has_old + 1) - 1
+    order = np.empty(old_count + len(has_old), dtype=np.int64)
+    order[ends] = old_count + np.arange(len(has_old))
+    order[ends[has_old] - 1] = np.arange(old_count)
+    chosen = pa.array(order)
+    return [concatenated([old, new], new.type).take(chosen) for old, new in zip(olds, news, strict=True)]
+
+
+def by_processing(seq: Int64s, *ties: Int64s) -> Int64s:
+    """The order of rows by `$seq`, then by the columns of `ties`; int64[n] row numbers."""
+    if ties:
+        return np.lexsort((*reversed(ties), seq))
+    return np.argsort(seq, kind="stable")
+
+
+def key_order(keys: Sequence[pa.Array]) -> Int64s:
+    """The rank of each row by its key, for an order that does not depend on how keys came in; int64[n]."""
+    count = len(keys[0])
+    if any(pa.types.is_nested(k.type) for k in keys):
+        # Arrow sorts no nested values; their text has an order as fixed as any.
+        keys = [pa.array([str(v) for v in k.to_pylist()]) if pa.types.is_nested(k.type) else k for k in keys]
+    names = [str(number) for number in range(len(keys))]
+    table = pa.RecordBatch.from_arrays(list(keys), names=names)
+    order = pc.sort_indices(table, sort_keys=[(name, "ascending") for name in names]).to_numpy()
+    ranks = np.empty(count, dtype=np.int64)
+    ranks[order] = np.arange(count)
+    return ranks

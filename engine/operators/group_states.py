@@ -1,0 +1,252 @@
+"""The state rows of an aggregation: beginning groups, merging partials into them, reading results out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from streamsql.engine.batch import TIME
+from streamsql.engine.kernel import Kernel, Workspace
+from streamsql.engine.operators.aggregate_call import AggregateCall, Plain, aggregate_failed
+from streamsql.engine.state.columns import Bools, FixedColumn, Int64s, Values, to_numpy
+from streamsql.engine.state.hashing import KeyHasher
+from streamsql.engine.state.store import KeyedStore
+
+_EARLIEST = -1
+"""Below every time there is."""
+
+
+class GroupStates:
+    """One state row per group: the calls' state columns, `$time` (the latest), what else is asked for.
+
+    keys    what a group is known by
+    extra   further int32/int64 columns that the operator fills itself
+    touched how many state rows have been read or written in all: what the work is proportional to
+    """
+
+    def __init__(
+        self,
+        keys: pa.Schema,
+        calls: Sequence[AggregateCall],
+        workspace: Workspace,
+        extra: Sequence[pa.Field] = (),
+    ) -> None:
+        self._calls = calls
+        self.states = pa.schema([f for call in calls for f in call.state])
+        values = pa.schema([*self.states, pa.field(TIME, pa.int64()), *extra])
+        self.store = KeyedStore("groups", keys, values, KeyHasher(workspace, keys), time=TIME)
+        self.touched = 0
+        self._initial = _initial(calls, workspace)
+        self._plain = {
+            f.name: kind
+            for call in calls
+            if call.is_plain
+            for f, kind in zip(call.state, call.plain, strict=True)
+        }
+        merged = [call for call in calls if not call.is_plain]
+        self._merged = pa.schema([f for call in merged for f in call.state])
+        self._merge = _merge_kernel(merged, self._merged, workspace)
+        computed = [call for call in calls if call.bare_state is None]
+        self._computed = pa.schema([f for call in computed for f in call.state])
+        self._result = _result_kernel(computed, self._computed, workspace)
+
+    def begin(self, slots: Int64s) -> None:
+        """Give new groups the initial state."""
+        if not len(slots):
+            return
+        values = self.store.values
+        values.use(slots)
+        for field, initial in zip(self.states, self._initial, strict=True):
+            column = values.columns[values.schema.get_field_index(field.name)]
+            if isinstance(column, FixedColumn):
+                first, valid = to_numpy(initial)
+                column.set(slots, first[0], None if valid is None else np.zeros(len(slots), dtype=np.bool_))
+            elif initial[0].is_valid:
+                column.put(slots, initial.take(pa.array(np.zeros(len(slots), dtype=np.int64))))
+        values.fixed(TIME).values[slots] = _EARLIEST
+
+    def merge(self, slots: Int64s, partials: pa.RecordBatch, is_distinct: bool = True) -> None:
+        """Merge a partial into the state of each slot, in the order given.
+
+        partials     the state columns and `$time`, by name
+        is_distinct  no slot is given twice
+        raises       DataError if an aggregate fails
+        """
+        self.touched += len(slots)
+        self.store.touch(slots)
+        for name, kind in (*self._plain.items(), (TIME, "max")):
+            array = partials.column(name)
+            column = self.store.values.fixed(name)
+            if array.type != column.type:
+                array = array.cast(column.type)
+            _merge_plain(column, kind, slots, array, is_distinct)
+        if self._merge is None:
+            return
+        news = partials.select(self._merged.names)
+        if is_distinct:
+            self._merge_round(slots, news)
+            return
+        # Rows of one slot follow each other; each round takes at most one row of every slot.
+        rounds = occurrence(slots)
+        for number in range(int(rounds.max(initial=-1)) + 1):
+            rows = np.flatnonzero(rounds == number)
+            self._merge_round(slots[rows], news.take(pa.array(rows)))
+
+    def results(self, slots: Int64s) -> list[pa.Array]:
+        """The calls' results, one array per call.
+
+        raises  DataError if an aggregate fails, as a decimal sum does that does not fit its type
+        """
+        self.touched += len(slots)
+        values = self.store.values
+        computed: list[pa.Array] = []
+        if self._result is not None:
+            feed = [
+                values.columns[values.schema.get_field_index(n)].get(slots, None)
+                for n in self._computed.names
+            ]
+            state = pa.RecordBatch.from_arrays(feed, schema=self._computed)
+            computed = list(_run(self._result, state=state).columns)
+        arrays: list[pa.Array] = []
+        for call in self._calls:
+            if (bare := call.bare_state) is not None:
+                arrays.append(values.columns[values.schema.get_field_index(bare)].get(slots, None))
+            else:
+                array = computed.pop(0)
+                arrays.append(array if array.type == call.result_type else array.cast(call.result_type))
+        return arrays
+
+    def times(self, slots: Int64s) -> Values:
+        """`$time` of each group."""
+        return self.store.values.fixed(TIME).values[slots]
+
+    def _merge_round(self, slots: Int64s, news: pa.RecordBatch) -> None:
+        assert self._merge is not None
+        values = self.store.values
+        places = [values.schema.get_field_index(name) for name in self._merged.names]
+        olds = [values.columns[place].get(slots, None) for place in places]
+        news_typed = [
+            a if a.type == f.type else a.cast(f.type) for a, f in zip(news.columns, self._merged, strict=True)
+        ]
+        sides = pa.RecordBatch.from_arrays([*olds, *news_typed], schema=_sides(self._merged))
+        merged = _run(self._merge, sides=sides)
+        for place, field, array in zip(places, self._merged, merged.columns, strict=True):
+            values.columns[place].put(slots, array if array.type == field.type else array.cast(field.type))
+
+
+def _run(kernel: Kernel, **batches: pa.RecordBatch) -> pa.RecordBatch:
+    try:
+        return kernel.run(**batches)
+    except duckdb.Error as error:
+        raise aggregate_failed(error) from error
+
+
+def occurrence(slots: Int64s) -> Int64s:
+    """How many times each slot has occurred before; int64[n].
+
+    >>> occurrence(np.array([7, 3, 7, 7]))
+    array([0, 0, 1, 2])
+    """
+    order = np.argsort(slots, kind="stable")
+    ordered = slots[order]
+    begins = np.append(True, ordered[1:] != ordered[:-1])[: len(slots)]
+    places = np.arange(len(slots))
+    counts = np.empty(len(slots), dtype=np.int64)
+    counts[order] = places - np.maximum.accumulate(np.where(begins, places, 0))
+    return counts
+
+
+def last_places(slots: Int64s) -> Int64s:
+    """The place of each slot's last occurrence, by slot.
+
+    >>> last_places(np.array([7, 3, 7, 7, 3]))
+    array([4, 3])
+    """
+    order = np.argsort(slots, kind="stable")
+    ordered = slots[order]
+    ends = np.append(ordered[1:] != ordered[:-1], True)[: len(slots)]
+    return order[ends]
+
+
+def _merge_plain(column: FixedColumn, kind: Plain, slots: Int64s, array: pa.Array, is_distinct: bool) -> None:
+    values, valid = to_numpy(array)
+    # Infinities and NaNs take part like any number.
+    with np.errstate(all="ignore"):
+        _merge_numbers(column, kind, slots, values, valid, is_distinct)
+
+
+def _merge_numbers(
+    column: FixedColumn, kind: Plain, slots: Int64s, values: Values, valid: Bools | None, is_distinct: bool
+) -> None:
+    if kind == "sum":
+        if valid is not None:
+            values = np.where(valid, values, values.dtype.type(0))
+        if is_distinct:
+            column.values[slots] += values
+        else:
+            np.add.at(column.values, slots, values)
+        return
+    ufunc, identity = _EXTREMES[kind](values.dtype)
+    if valid is not None:
+        values = np.where(valid, values, identity)
+    if column.valid is not None:
+        empty = slots[~column.valid[slots]]
+        column.values[empty] = identity
+    if is_distinct:
+        column.values[slots] = ufunc(column.values[slots], values)
+    else:
+        ufunc.at(column.values, slots, values)
+    if column.valid is not None:
+        found: Int64s = slots if valid is None else slots[valid]
+        column.valid[found] = True
+
+
+def _least(dtype: np.dtype[Any]) -> tuple[np.ufunc, object]:
+    # NaN is the largest number, as DuckDB orders doubles: fmin passes it over.
+    return (np.fmin, np.nan) if dtype.kind == "f" else (np.minimum, np.iinfo(dtype).max)
+
+
+def _greatest(dtype: np.dtype[Any]) -> tuple[np.ufunc, object]:
+    return (np.maximum, -np.inf) if dtype.kind == "f" else (np.maximum, np.iinfo(dtype).min)
+
+
+_EXTREMES = {"min": _least, "max": _greatest}
+
+
+def _initial(calls: Sequence[AggregateCall], workspace: Workspace) -> list[pa.Array]:
+    """The initial state, an array of one value per state column."""
+    fields = [f for call in calls for f in call.state]
+    literals = [sql for call in calls for sql in call.initial]
+    if not fields:
+        return []
+    columns = ", ".join(f'{sql} AS "{f.name}"' for f, sql in zip(fields, literals, strict=True))
+    row = workspace.kernel(f"SELECT {columns}", {}).run()
+    return [array.cast(f.type) for f, array in zip(fields, row.columns, strict=True)]
+
+
+def _sides(states: pa.Schema) -> pa.Schema:
+    return pa.schema([f.with_name(f"{side}.{f.name}") for side in ("old", "new") for f in states])
+
+
+def _merge_kernel(calls: Sequence[AggregateCall], states: pa.Schema, workspace: Workspace) -> Kernel | None:
+    if not calls:
+        return None
+    columns = [
+        f'{sql} AS "{f.name}"' for call in calls for f, sql in zip(call.state, call.merge, strict=True)
+    ]
+    functions = [f for call in calls for f in call.functions]
+    return workspace.kernel(
+        f"SELECT {', '.join(columns)} FROM {{sides}}", {"sides": _sides(states)}, functions
+    )
+
+
+def _result_kernel(calls: Sequence[AggregateCall], states: pa.Schema, workspace: Workspace) -> Kernel | None:
+    if not calls:
+        return None
+    columns = [f'{call.result} AS "r{number}"' for number, call in enumerate(calls)]
+    functions = [f for call in calls for f in call.functions]
+    return workspace.kernel(f"SELECT {', '.join(columns)} FROM {{state}}", {"state": states}, functions)

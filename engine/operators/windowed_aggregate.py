@@ -1,0 +1,320 @@
+"""Aggregation in tumbling and hopping windows.
+
+Rows are grouped by key and pane, a pane being the longest stretch of time whose rows share all their
+windows. A tumbling window is one pane; a hopping one is put together from the partials of its panes, so
+that each row is aggregated once, however many windows it falls into. Aggregates that go by the order of
+rows are grouped by window instead.
+
+A batch in which no row can be late goes through one fused statement. If a row may be late, or a window
+may close and its final row must be placed at the row that closes it, the stage's rows are looked at
+before they are grouped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from streamsql.engine.batch import PARTITION, SEQ, TIME, WINDOW_START
+from streamsql.engine.operators.aggregate import Aggregate
+from streamsql.engine.operators.base import Context, Operator
+from streamsql.engine.operators.calendar import Calendar
+from streamsql.engine.operators.changes import by_processing, interleaved, key_order, weights
+from streamsql.engine.operators.group_states import GroupStates, last_places
+from streamsql.engine.operators.partials import Numbering, is_rising
+from streamsql.engine.operators.stream_time import NEVER, StreamTime
+from streamsql.engine.operators.window_plan import LOW, OTHER_PARTITION, PANE, WindowPlan
+from streamsql.engine.state.columns import Int64s, distinct
+from streamsql.engine.state.hashing import HASH
+from streamsql.engine.windows import TimeWindow
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The stage's rows of a batch, and where stream time stood at each; int64[n]."""
+
+    rows: pa.RecordBatch
+    partition: Int64s
+    time: Int64s
+    seq: Int64s
+    stream_time: Int64s
+
+
+@dataclass(frozen=True, slots=True)
+class _Partials:
+    """What a batch adds to windows: a row per key and window, or several if it came in panes.
+
+    rows   partials by state column, in the order of `seq`, then `start`
+    """
+
+    rows: pa.RecordBatch
+    keys: list[pa.Array]
+    hashes: np.ndarray[tuple[int], np.dtype[np.uint64]]
+    start: Int64s
+    partition: Int64s
+    seq: Int64s
+
+
+class WindowedAggregateOperator(Operator):
+    """`snapshot` gives the windows within retention; with `emit_final` those that have closed.
+
+    With `emit_final` a window's retention counts from its closing, not from its start: there is nothing
+    to see of it before.
+    """
+
+    def __init__(self, spec: Aggregate, context: Context) -> None:
+        assert isinstance(spec.window, TimeWindow)
+        self.spec = spec
+        self.window = spec.window
+        self._problems = context.problems
+        start = pa.field(WINDOW_START, pa.int64())
+        self.groups = GroupStates(
+            pa.schema([*spec.key_fields, start]),
+            spec.calls,
+            context.workspace,
+            extra=[pa.field(PARTITION, pa.int32())],
+        )
+        self.stream_time = StreamTime()
+        self.stores = (self.groups.store, self.stream_time)
+        self._plan = WindowPlan(spec, self.window, context)
+        self._uses_seq = any(call.uses_seq for call in spec.calls)
+        self._groups_span_partitions = False
+        self._closing: dict[int, Calendar] = {}
+        self._expiring: dict[int, Calendar] = {}
+        self._restorations = 0
+
+    def process(self, *inputs: pa.RecordBatch | None) -> pa.RecordBatch | None:
+        (batch,) = inputs
+        if batch is None or not batch.num_rows:
+            return None
+        self._catch_up_with_restored_rows()
+        looked_at = None
+        partials = None if self._must_look_at_rows(batch) else self._partials_of_batch(batch)
+        if partials is None:
+            looked_at = self._look_at_rows(batch)
+            partials = self._partials_of_rows(looked_at)
+            self.stream_time.advance(looked_at.partition, looked_at.time)
+        else:
+            self.stream_time.advance(partials.partition, partials.rows.column(TIME).to_numpy())
+        changes = self._apply(partials)
+        if self.spec.emit_final:
+            changes = self._close(looked_at) if looked_at is not None else None
+        self._expire()
+        return changes if changes is not None and changes.num_rows else None
+
+    def snapshot(self) -> pa.RecordBatch:
+        self._catch_up_with_restored_rows()
+        store = self.groups.store
+        slots = store.values.slots()
+        if self.spec.emit_final:
+            slots = slots[self._is_closed(slots)]
+        return self._output(slots, np.zeros(len(slots), dtype=np.int64))
+
+    # What the batch adds
+
+    def _must_look_at_rows(self, batch: pa.RecordBatch) -> bool:
+        """Whether a row of this batch may be late, or may close a window that is emitted when it does.
+
+        Judged from the rows before the stage's filter, by a stream time that is never too low.
+        """
+        if self.spec.explodes or self._groups_span_partitions:
+            return True
+        partition, time = self._partitions(batch), batch.column(TIME).to_numpy()
+        earliest, latest = time.min(keepdims=True), int(time.max())
+        known = (self.stream_time.of(int(p)) for p in distinct(partition))
+        latest = max(latest, *known)
+        first = self.window.first_start(earliest)
+        if self.spec.emit_final:
+            due = [int(self.window.close_time(first)[0])]
+            due += [d for calendar in self._closing.values() if (d := calendar.first()) is not None]
+            if min(due) <= latest:
+                return True
+        if self.window.open_start(np.array([latest]))[0] <= first[0]:
+            return False
+        open_start = self.window.open_start(self.stream_time.running(partition, time))
+        return bool((self.window.first_start(time) < open_start).any())
+
+    def _partials_of_batch(self, batch: pa.RecordBatch) -> _Partials | None:
+        """Partials by the fused statement; None if groups turn out to span partitions."""
+        partition = self._partitions(batch)
+        one = int(partition[0]) if (partition == partition[0]).all() else None
+        batch, numbering = self._numbered(batch)
+        partials = self._plan.of_batch(batch, with_partitions=one is None)
+        if one is None:
+            other = partials.column(OTHER_PARTITION).to_numpy()
+            if (partials.column(PARTITION).to_numpy() != other).any():
+                self._groups_span_partitions = True
+                return None
+        return self._in_windows(partials, numbering, one)
+
+    def _partials_of_rows(self, looked_at: _Rows) -> _Partials:
+        """Partials of the rows that are not late; those that are get counted."""
+        open_start = self.window.open_start(looked_at.stream_time)
+        first = self.window.first_start(looked_at.time)
+        in_time = self.window.last_start(looked_at.time) >= open_start
+        late = int(np.count_nonzero(first < open_start))
+        self._problems.late(late, "a window they fall into had closed")
+        rows = looked_at.rows
+        low = np.maximum(first, open_start)
+        if late:
+            rows, low = rows.filter(pa.array(in_time)), low[in_time]
+        rows, numbering = self._numbered(rows)
+        partials = self._plan.of_rows(rows.append_column(LOW, pa.array(low)))
+        return self._in_windows(partials, numbering, None)
+
+    def _look_at_rows(self, batch: pa.RecordBatch) -> _Rows:
+        rows = self._plan.rows(batch)
+        partition, time = self._partitions(rows), rows.column(TIME).to_numpy()
+        seq = rows.column(SEQ).to_numpy()
+        return _Rows(rows, partition, time, seq, self.stream_time.running(partition, time))
+
+    def _in_windows(
+        self, partials: pa.RecordBatch, numbering: Numbering | None, partition: int | None
+    ) -> _Partials:
+        """A row per key and window of what was grouped by key and pane, in the order of processing."""
+        seq = partials.column(SEQ).to_numpy()
+        hashes = partials.column(HASH).to_numpy()
+        if self._plan.is_in_panes:
+            source, start = self._spread(partials)
+            seq = seq[source]
+        else:
+            source, start = np.arange(partials.num_rows), partials.column(WINDOW_START).to_numpy()
+        order = by_processing(seq, start)
+        source, start, seq = source[order], start[order], seq[order]
+        rows = partials.take(pa.array(source))
+        keys = [rows.column(f.name) for f in self.spec.key_fields]
+        keys.append(pa.array(start))
+        hashes = self.groups.store.hasher(keys) if self._plan.is_in_panes else hashes[source]
+        if partition is None and self.spec.by_partition:
+            partitions = rows.column(PARTITION).to_numpy().astype(np.int64)
+        else:
+            partitions = np.full(len(start), partition or 0)
+        if numbering is not None:
+            seq = numbering.given(seq)
+        return _Partials(rows, keys, hashes, start, partitions, seq)
+
+    def _spread(self, partials: pa.RecordBatch) -> tuple[Int64s, Int64s]:
+        """Each pane into its windows: the row it comes from and the window's start, int64[m] each."""
+        pane = partials.column(PANE).to_numpy()
+        if LOW in partials.schema.names:
+            low = partials.column(LOW).to_numpy()
+        else:
+            low = self.window.first_start(pane)
+        counts = (self.window.last_start(pane) - low) // self.window.advance_ms + 1
+        source = np.repeat(np.arange(len(pane)), counts)
+        number = np.arange(len(source)) - np.repeat(np.cumsum(counts) - counts, counts)
+        return source, low[source] + number * self.window.advance_ms
+
+    def _numbered(self, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, Numbering | None]:
+        seq = rows.column(SEQ).to_numpy()
+        if not self._uses_seq and is_rising(seq):
+            return rows, None
+        numbering = Numbering(seq, self.stream_time.number(rows.num_rows) if self._uses_seq else 0)
+        return numbering.number(rows), numbering
+
+    def _partitions(self, rows: pa.RecordBatch) -> Int64s:
+        if not self.spec.by_partition:
+            return np.zeros(rows.num_rows, dtype=np.int64)
+        return rows.column(PARTITION).to_numpy().astype(np.int64)
+
+    # What follows from it
+
+    def _apply(self, partials: _Partials) -> pa.RecordBatch | None:
+        """Merge partials into the windows' states; gives a change per window unless only finals count."""
+        if not len(partials.start):
+            return None
+        groups, store = self.groups, self.groups.store
+        slots, is_new = store.find_or_add(partials.keys, partials.hashes)
+        fresh = slots[is_new]
+        groups.begin(fresh)
+        store.values.fixed(PARTITION).values[fresh] = partials.partition[is_new]
+        self._enter(fresh, partials.start[is_new], partials.partition[is_new])
+        places = last_places(slots) if self._plan.is_in_panes else np.arange(len(slots))
+        places = places[by_processing(partials.seq[places], partials.start[places])]
+        touched, seq = slots[places], partials.seq[places]
+        olds = None
+        had_row = np.zeros(0, dtype=np.bool_)
+        if self.spec.emit_old and not self.spec.emit_final:
+            had_row = ~np.isin(touched, fresh)
+            olds = self._output(touched[had_row], seq[had_row], -1)
+        groups.merge(slots, partials.rows, is_distinct=not self._plan.is_in_panes)
+        if self.spec.emit_final:
+            return None
+        news = self._output(touched, seq)
+        if olds is None:
+            return news
+        columns = interleaved(olds.columns, news.columns, had_row)
+        return pa.RecordBatch.from_arrays(columns, schema=self.spec.output)
+
+    def _close(self, looked_at: _Rows) -> pa.RecordBatch | None:
+        """The final rows of the windows that these rows closed, each at the row that closed it."""
+        closed: list[Int64s] = []
+        seqs: list[Int64s] = []
+        for partition in distinct(looked_at.partition):
+            calendar = self._closing.get(int(partition))
+            if calendar is None:
+                continue
+            slots, due = calendar.take(self.stream_time.of(int(partition)))
+            mine = np.flatnonzero(looked_at.partition == partition)
+            closed.append(slots)
+            seqs.append(looked_at.seq[mine[np.searchsorted(looked_at.stream_time[mine], due)]])
+        if not closed:
+            return None
+        slots, seq = np.concatenate(closed), np.concatenate(seqs)
+        keys = self.groups.store.index.keys.get(slots)
+        order = by_processing(seq, keys.column(WINDOW_START).to_numpy(), key_order(keys.columns[:-1]))
+        return self._output(slots[order], seq[order])
+
+    def _expire(self) -> None:
+        for partition, calendar in self._expiring.items():
+            slots, _ = calendar.take(self.stream_time.of(partition))
+            if len(slots):
+                self.groups.touched += len(slots)
+                self.groups.store.remove(slots)
+
+    def _enter(self, slots: Int64s, start: Int64s, partition: Int64s) -> None:
+        """Note when new windows close and expire."""
+        for number in distinct(partition):
+            mine = partition == number
+            expires = start[mine] + self.window.retention_ms
+            if self.spec.emit_final:
+                closes = self.window.close_time(start[mine])
+                expires = closes + self.window.retention_ms
+                self._closing.setdefault(int(number), Calendar()).enter(closes, slots[mine])
+            self._expiring.setdefault(int(number), Calendar()).enter(expires, slots[mine])
+
+    def _catch_up_with_restored_rows(self) -> None:
+        store = self.groups.store
+        if self._restorations == store.restorations:
+            return
+        self._restorations = store.restorations
+        self._closing, self._expiring = {}, {}
+        slots = store.values.slots()
+        start = store.index.keys.fixed(WINDOW_START).values[slots]
+        partition = store.values.fixed(PARTITION).values[slots].astype(np.int64)
+        self._enter(slots, start, partition)
+        # What had closed was emitted before the restart.
+        for number, calendar in self._closing.items():
+            calendar.take(self.stream_time.of(number))
+
+    def _is_closed(self, slots: Int64s) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+        store = self.groups.store
+        partition = store.values.fixed(PARTITION).values[slots]
+        stream_time = np.full(len(slots), NEVER)
+        for number in self.stream_time.partitions():
+            stream_time[partition == number] = self.stream_time.of(number)
+        closes = self.window.close_time(store.index.keys.fixed(WINDOW_START).values[slots])
+        closed: np.ndarray[tuple[int], np.dtype[np.bool_]] = closes <= stream_time
+        return closed
+
+    def _output(self, slots: Int64s, seq: Int64s, weight: int = 1) -> pa.RecordBatch:
+        """Output rows for some slots as their state is now."""
+        keys = self.groups.store.index.keys.get(slots)
+        start = keys.column(WINDOW_START).to_numpy()
+        columns: list[pa.Array] = list(keys.columns[:-1]) if self.spec.keys else []
+        columns += self.groups.results(slots)
+        columns += [pa.array(start), pa.array(start + self.window.size_ms)]
+        columns += [pa.array(self.groups.times(slots)), pa.array(seq), weights(len(slots), weight)]
+        return pa.RecordBatch.from_arrays(columns, schema=self.spec.output)
