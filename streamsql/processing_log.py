@@ -21,12 +21,12 @@ STREAM_INFO = SourceInfo(
     "KSQL_PROCESSING_LOG",
     Schema(
         value=(
-            Column("QUERY", VARCHAR),
+            Column("QUERY_ID", VARCHAR),
             Column("KIND", VARCHAR),
             Column("REASON", VARCHAR),
-            Column("TOPIC", VARCHAR),
-            Column("TOPIC_PARTITION", INTEGER),
-            Column("TOPIC_OFFSET", BIGINT),
+            Column("SOURCE_TOPIC", VARCHAR),
+            Column("SOURCE_PARTITION", INTEGER),
+            Column("SOURCE_OFFSET", BIGINT),
             Column("RECORD_TIME", BIGINT),
             Column("TEXT", VARCHAR),
         )

@@ -142,7 +142,9 @@ def test_a_bad_record_is_logged_and_its_neighbours_live(db: Database) -> None:
     writer.write_text(pa.array(['{"a": 1}', "not json", '{"a": 3}']))
     writer.close()
     assert db.execute("SELECT * FROM w;").fetchall() == [(2,), (4,)]
-    logged = db.execute("SELECT query, kind, topic, topic_offset, text FROM KSQL_PROCESSING_LOG;").fetchall()
+    logged = db.execute(
+        "SELECT query_id, kind, source_topic, source_offset, text FROM KSQL_PROCESSING_LOG;"
+    ).fetchall()
     assert logged == [("CSAS_W_1", "DESERIALIZATION", "v", 1, "not json")]
 
 
