@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from streamsql.connect.generate import TEMPLATES, batches
+from streamsql.connectors.generate import TEMPLATES, batches
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,7 @@ def _scripts() -> list[Path]:
 @contextmanager
 def _clicks(db: Database, rate: float, rows: int) -> Iterator[threading.Thread]:
     """Clicks that come in from another thread, until they are done or the context ends."""
-    from streamsql.connect import generate
+    from streamsql.connectors import generate
 
     template = generate.template("clickstream")
     is_over = threading.Event()

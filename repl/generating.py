@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def datagen(arguments: Namespace) -> int:
     """Generate, then say how much it was and what to type next."""
-    from streamsql.connect import generate
+    from streamsql.connectors import generate
     from streamsql.engine.log.log import TopicConfig
 
     template = generate.template(arguments.template)

@@ -14,13 +14,13 @@ from streamsql.repl.text import safe
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from streamsql.connect.files import Progress
+    from streamsql.connectors.files import Progress
 
 
 def load(arguments: Namespace) -> int:
     """Load, then say how much it was, how fast, and what to type next."""
-    from streamsql.connect import files
-    from streamsql.connect.declare import for_topic
+    from streamsql.connectors import files
+    from streamsql.connectors.declare import for_topic
 
     line = ProgressLine(sys.stderr)
     started = time.perf_counter()

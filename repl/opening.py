@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TextIO
 
-from streamsql.errors import ExternalError
 from streamsql.repl.arguments import MEMORY
 from streamsql.repl.progress import ProgressLine, bar
 
@@ -33,33 +32,26 @@ def open_database(arguments: Namespace) -> Database:
         return connect(
             None if arguments.data == MEMORY else arguments.data,
             settings=dict(arguments.settings or ()),
-            udfs=[function for path in arguments.udf or () for function in functions_of(path)],
+            udfs=[_functions_of(path) for path in arguments.udf or ()],
             progress=show,
         )
     finally:
         line.clear()
 
 
-def functions_of(path: str) -> list[Callable[..., Any]]:
-    """The functions that a Python file makes with streamsql.udf, udaf or udtf.
+def _functions_of(path: str) -> Callable[..., Any]:
+    """What a Python file makes with streamsql.udf, udaf or udtf, as one thing to give to `connect`.
 
-    raises  ExternalError UDF-FILE if the file cannot be run or makes none
+    raises  ExternalError UDF-FILE or PlanError PLAN-UDF if the file cannot be run or makes none
     """
-    import runpy
+    from streamsql.functions.user import attach, load_udf_file
 
-    from streamsql.functions.user import is_user_function
+    def functions() -> None:
+        """Carries the functions of a file; it is not called itself."""
 
-    try:
-        names = runpy.run_path(path)
-    except Exception as error:  # It is the user's own code: anything may come out of it.
-        where = f"{type(error).__name__}: {error}"
-        raise ExternalError(f"{path} cannot be run: {where}", code="UDF-FILE") from error
-    found = {id(value): value for value in names.values() if is_user_function(value)}
-    if not found:
-        raise ExternalError(
-            f"{path} makes no functions", code="UDF-FILE", hint="put @streamsql.udf above a function"
-        )
-    return list(found.values())
+    for row in load_udf_file(path):
+        attach(functions, row)
+    return functions
 
 
 def printer(output: str, out: TextIO, notes: TextIO, *, has_timing: bool = False) -> Printer:

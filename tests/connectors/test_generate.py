@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 import pytest
 
 from streamsql.clock import ManualClock
-from streamsql.connect import generate
-from streamsql.connect.generate import BLOCK_ROWS, START_MS, TEMPLATES, Template
+from streamsql.connectors import generate
+from streamsql.connectors.generate import BLOCK_ROWS, START_MS, TEMPLATES, Template
 from streamsql.errors import PlanError
 from streamsql.grammar.parser import parse
 

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from streamsql.connect import columns
-from streamsql.connect.columns import read_csv, read_parquet, sql_name
+from streamsql.connectors import columns
+from streamsql.connectors.columns import read_csv, read_parquet, sql_name
 from streamsql.errors import DataError
 from streamsql.types import BIGINT, BOOLEAN, VARCHAR, Array, Decimal, SqlType
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamsql.connect import lines
-from streamsql.connect.lines import read_lines, split, without_blank
+from streamsql.connectors import lines
+from streamsql.connectors.lines import read_lines, split, without_blank
 from streamsql.errors import DataError
 
 

@@ -15,8 +15,8 @@ from typing import IO, TYPE_CHECKING, cast
 
 import pyarrow as pa
 
-from streamsql.connect.columns import read_csv, read_parquet
-from streamsql.connect.lines import Places, read_lines, without_blank
+from streamsql.connectors.columns import read_csv, read_parquet
+from streamsql.connectors.lines import Places, read_lines, without_blank
 from streamsql.engine.kernel import Workspace
 from streamsql.engine.log.log import TopicConfig
 from streamsql.errors import DataError, ExternalError, PlanError, StreamSQLError

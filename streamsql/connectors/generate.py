@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from streamsql.clock import Clock
-from streamsql.connect.declare import declaration, name_of
+from streamsql.connectors.declare import declaration, name_of
 from streamsql.errors import PlanError
 from streamsql.schema import Column
 from streamsql.types import BIGINT, DOUBLE, INTEGER, VARCHAR, Decimal

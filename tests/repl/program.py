@@ -1,0 +1,64 @@
+"""The program as its users meet it: a process with arguments, output, and an exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS")} | {"TERM": "xterm"}
+COMMAND = [sys.executable, "-m", "streamsql.repl"]
+
+
+class Program:
+    """Runs the command line on one data directory."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+
+    def run(self, *arguments: str | Path, stdin: str | bytes = b"", timeout: float = 60) -> Done:
+        given = stdin.encode() if isinstance(stdin, str) else stdin
+        done = subprocess.run(
+            self.line(*arguments),
+            input=given,
+            capture_output=True,
+            timeout=timeout,
+            cwd=self.folder,
+            env=ENVIRONMENT,
+        )
+        return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def line(self, *arguments: str | Path) -> list[str]:
+        return [*COMMAND, "--data", str(self.data), *map(str, arguments)]
+
+    def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.line(*arguments),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=self.folder,
+            env=ENVIRONMENT,
+        )
+
+
+class Done:
+    """How a run ended; nothing a user should not see is in its output."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+        for unwanted in ("Traceback", "nanobind", "leaked", "Exception ignored"):
+            assert unwanted not in err + out, err + out
+
+    def good(self) -> Done:
+        assert self.code == 0, self.err
+        return self
+
+    @property
+    def json(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.good().out.splitlines()]
