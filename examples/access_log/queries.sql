@@ -10,10 +10,10 @@ CREATE STREAM access_raw (line VARCHAR) WITH (KAFKA_TOPIC = 'access_raw', VALUE_
 
 -- One typed row per request, stamped with the time the server wrote. The agent is the last field of a
 -- line; it may be cut off, so its closing quote is not asked for here.
-CREATE STREAM requests WITH (VALUE_FORMAT = 'ARROW', TIMESTAMP = 'AT') AS
+CREATE STREAM requests WITH (VALUE_FORMAT = 'ARROW', TIMESTAMP = 'SERVED_AT') AS
   SELECT
     REGEXP_EXTRACT('^(\S+)', line, 1) AS ip,
-    PARSE_TIMESTAMP(REGEXP_EXTRACT('\[([^\]]+)\]', line, 1), 'dd/MMM/yyyy:HH:mm:ss Z') AS at,
+    PARSE_TIMESTAMP(REGEXP_EXTRACT('\[([^\]]+)\]', line, 1), 'dd/MMM/yyyy:HH:mm:ss Z') AS served_at,
     REGEXP_EXTRACT('"([A-Z]+) ', line, 1) AS method,
     REGEXP_EXTRACT('"[A-Z]+ (\S+)', line, 1) AS page,
     CAST(REGEXP_EXTRACT('" (\d{3}) ', line, 1) AS INTEGER) AS status,
@@ -42,7 +42,7 @@ CREATE TABLE line_quality WITH (VALUE_FORMAT = 'ARROW') AS
 
 -- What people looked at: no images, styles and scripts, no robots.
 CREATE STREAM visits AS
-  SELECT ip, at, page, status, bytes
+  SELECT ip, served_at, page, status, bytes
   FROM requests
   WHERE REGEXP_EXTRACT('\.(png|jpe?g|gif|svg|ico|css|js|woff2?|ttf|txt|xml)([?#].*)?$', LCASE(page)) IS NULL
     AND REGEXP_EXTRACT('bot|crawl|spider|slurp|feed|fetch|monitor|curl|wget', LCASE(agent)) IS NULL;
