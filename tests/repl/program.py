@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
+
+from streamsql.repl.app import main
 
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS")} | {"TERM": "xterm"}
 COMMAND = [sys.executable, "-m", "streamsql.repl"]
@@ -20,22 +24,39 @@ class Program:
         self.folder = folder
         self.data = folder / "data"
 
-    def run(self, *arguments: str | Path, stdin: str | bytes = b"", timeout: float = 60) -> Done:
-        given = stdin.encode() if isinstance(stdin, str) else stdin
+    def run(self, *arguments: str | Path, stdin: str = "") -> Done:
+        """In a process of its own, as it is used; a second or so."""
         done = subprocess.run(
             self.line(*arguments),
-            input=given,
+            input=stdin,
             capture_output=True,
-            timeout=timeout,
+            text=True,
+            timeout=120,
             cwd=self.folder,
             env=ENVIRONMENT,
         )
-        return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def call(self, *arguments: str | Path, stdin: str = "") -> Done:
+        """The same in this process, in some milliseconds."""
+        out, err = io.StringIO(), io.StringIO()
+        before = sys.stdin
+        sys.stdin = io.TextIOWrapper(io.BytesIO(stdin.encode()), "utf-8")
+        try:
+            with redirect_stdout(out), redirect_stderr(err), chdir(self.folder):
+                try:
+                    code = main(["--data", str(self.data), *map(str, arguments)])
+                except SystemExit as ended:
+                    code = int(ended.code or 0)
+        finally:
+            sys.stdin = before
+        return Done(code, out.getvalue(), err.getvalue())
 
     def line(self, *arguments: str | Path) -> list[str]:
         return [*COMMAND, "--data", str(self.data), *map(str, arguments)]
 
     def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
+        """A process that goes on; a context, to be communicated with."""
         return subprocess.Popen(
             self.line(*arguments),
             stdin=subprocess.PIPE,
