@@ -8,6 +8,7 @@ twice is the earlier one, as in ZonedDateTime.ofLocal.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
@@ -21,8 +22,10 @@ from streamsql.errors import PlanError
 Microseconds = npt.NDArray[np.int64]
 
 _EPOCH = datetime(1970, 1, 1)
-_MINUTE = 60_000_000
-_SINCE_1973 = 94_694_400_000_000
+_SECOND = 1_000_000
+# Changes of offset are tabulated for these years; no region has two of them within five days.
+_FIRST_YEAR, _LAST_YEAR, _PROBE_DAYS = 1900, 2100, 5
+_FEW = 64
 _OFFSET = re.compile(r"([+-])(\d{1,2})(?::?(\d\d)(?::?(\d\d))?)?", re.ASCII)
 _PREFIXES = ("UTC", "GMT", "UT")
 # Kept in zoneinfo for old systems' sake; java.time knows them as names only.
@@ -51,17 +54,22 @@ class Zone:
 
     def _offsets(self, times: Microseconds, local: bool) -> Microseconds:
         if self.offset is not None:
-            return np.full(len(times), self.offset * 1_000_000, np.int64)
-        # Since 1973 all zones change at whole minutes; a batch holds few distinct ones.
-        step = _MINUTE if not len(times) or times.min() >= _SINCE_1973 else 1_000_000
-        present, inverse = np.unique(times // step, return_inverse=True)
-        offsets = [self.offset_at(unit * step, local) for unit in present.tolist()]
-        return np.array(offsets, np.int64)[inverse.reshape(-1)]
+            return np.full(len(times), self.offset * _SECOND, np.int64)
+        if len(times) <= _FEW:
+            return np.array([self.offset_at(time, local) for time in times.tolist()], np.int64)
+        table = _changes(self.id)
+        starts = table.local_starts if local else table.starts
+        offsets = table.offsets[np.searchsorted(starts, times, side="right")]
+        outside = np.flatnonzero((times < table.start) | (times >= table.end))
+        # Rows centuries away are worth a loop, not a longer table.
+        for row in outside.tolist():
+            offsets[row] = self.offset_at(int(times[row]), local)
+        return offsets
 
     def offset_at(self, microseconds: int, local: bool) -> int:
         """The offset in us at one instant, or of one local time."""
         if self.offset is not None:
-            return self.offset * 1_000_000
+            return self.offset * _SECOND
         assert self.region is not None
         # Years outside datetime's range take the offset of its ends.
         clamped = min(max(microseconds, -62_135_424_000_000_000), 253_402_128_000_000_000)
@@ -81,7 +89,61 @@ class Zone:
         return name if name[0].isalpha() else self.id
 
 
-UTC_ZONE = Zone("UTC", 0)
+@dataclass(frozen=True, slots=True)
+class _Changes:
+    """When a region changes its offset; all in us.
+
+    starts        int64[n], instants
+    local_starts  int64[n], the first local time that has the new offset: what lies in a gap has the old
+                  one still, what happens twice has it the first time
+    offsets       int64[n + 1], before the first change and after each one
+    start, end    the range that the table knows
+    """
+
+    starts: Microseconds
+    local_starts: Microseconds
+    offsets: Microseconds
+    start: int
+    end: int
+
+
+@lru_cache(maxsize=256)
+def _changes(region: str) -> _Changes:
+    """The table of a region, found by asking for the offset every few days and halving in between.
+
+    cost  some 60 ms, once per region
+    """
+    zone = zone_of(region)
+    start = (datetime(_FIRST_YEAR, 1, 1) - _EPOCH) // timedelta(seconds=1)
+    end = (datetime(_LAST_YEAR, 1, 1) - _EPOCH) // timedelta(seconds=1)
+
+    def offset(second: int) -> int:
+        return zone.offset_at(second * _SECOND, local=False)
+
+    starts: list[int] = []
+    offsets = [offset(start)]
+    low, step = start, _PROBE_DAYS * 86_400
+    while low < end:
+        high = min(low + step, end)
+        after = offset(high)
+        if after != offsets[-1]:
+            starts.append(_last_change(low, high, offset))
+            offsets.append(after)
+        low = high
+    changed = np.array(starts, np.int64) * _SECOND
+    by_change = np.array(offsets, np.int64)
+    local = changed + np.maximum(by_change[:-1], by_change[1:])
+    # A day less at both ends, so that local times are inside too.
+    return _Changes(changed, local, by_change, (start + 86_400) * _SECOND, (end - 86_400) * _SECOND)
+
+
+def _last_change(low: int, high: int, offset: Callable[[int], int]) -> int:
+    """The first second with the offset of `high`, given that `low` has another."""
+    new = offset(high)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if offset(middle) == new else (middle, high)
+    return high
 
 
 @lru_cache(maxsize=1024)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -268,6 +269,17 @@ def test_ids_of_no_zone(text: str) -> None:
     assert find_zone(text) is None
     with pytest.raises(PlanError, match="there is no time zone"):
         zone_of(text)
+
+
+@pytest.mark.parametrize("region", ["Europe/Paris", "Africa/Casablanca", "Australia/Lord_Howe"])
+def test_offsets_of_a_vector_are_those_of_its_values(region: str) -> None:
+    zone = zone_of(region)
+    years = np.arange(-4_000_000_000, 9_000_000_000, 86_400 * 91) * 1_000_000
+    # Every quarter of an hour around the changes of 2011, when Casablanca had four.
+    hours = np.arange(1_293_840_000, 1_325_376_000, 900) * 1_000_000
+    times = np.concatenate([years, hours])
+    for local, offsets in ((False, zone.offsets_at(times)), (True, zone.offsets_of_local(times))):
+        assert offsets.tolist() == [zone.offset_at(int(time), local) for time in times]
 
 
 @given(st.dates(date(1, 1, 1), date(9999, 12, 31)))
