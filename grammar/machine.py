@@ -15,8 +15,9 @@ from streamsql.grammar.keywords import classify
 from streamsql.grammar.lexer import END, Token
 from streamsql.grammar.tables import Rule, Tables
 
-# Everything that walks a tree may recurse: the deepest tree must stay far below Python's 1000 frames.
-DEEPEST = 200
+# Code that walks a tree recurses; printing the deepest one takes some four frames a level, and the whole
+# must stay well below Python's limit of 1000.
+DEEPEST = 120
 
 Action = Callable[..., Any]
 
