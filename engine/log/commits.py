@@ -154,6 +154,12 @@ def load(path: Path, notes: list[str]) -> list[Found]:
 
     raises  DataError LOG-CORRUPT for damage, ExternalError if the file cannot be read
     """
+    if not path.exists():
+        raise DataError(
+            f"the file of commits {path} is missing",
+            code="LOG-CORRUPT",
+            hint="restore it, or the whole data directory, from a copy",
+        )
     with explained("read", path):
         data = path.read_bytes()
     found: list[Found] = []
@@ -330,6 +336,6 @@ class CommitFile:
         """What to say while in doubt."""
         return ExternalError(
             f"the disk failed on {self._path}: whether the last commit was kept is not known",
-            code="LOG-DISK-FAILED",
+            code="LOG-IN-DOUBT",
             hint="check the disk, then open the data directory again",
         )

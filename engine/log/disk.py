@@ -246,11 +246,11 @@ class DiskLog(Log):
             try:
                 self._check_open()
                 self._commits.append(said)
-            except BaseException:
+            except BaseException as cause:
                 if self._commits.is_in_doubt:
                     transaction.freeze(self._commits.problem)
-                else:
-                    transaction.roll_back()
+                    raise self._commits.problem() from cause
+                transaction.roll_back()
                 raise
             fail_point("commit.after_record")
             with self._publishing:

@@ -163,8 +163,7 @@ class Handles:
         with self._lock:
             handle = self._open.get(path)
             if handle is None:
-                handle = _Handle(os.open(path, os.O_RDWR | os.O_CLOEXEC))
-                self._open[path] = handle
+                handle = self._open[path] = _Handle(self._opened(path, os.O_RDWR))
             self._open.move_to_end(path)
             handle.users += 1
         try:
@@ -174,7 +173,12 @@ class Handles:
                 handle.users -= 1
                 if handle.is_dropped:
                     self._close_if_unused(handle)
-                self._shrink()
+                self._shrink(self._limit)
+
+    def open(self, path: Path, flags: int) -> int:
+        """A descriptor for the caller to close; if there are too many, unused ones are given up first."""
+        with self._lock:
+            return self._opened(path, flags)
 
     def drop(self, path: Path) -> None:
         """Close the file, now or when its last user is done."""
@@ -188,14 +192,24 @@ class Handles:
         for path in list(self._open):
             self.drop(path)
 
-    def _shrink(self) -> None:
-        if len(self._open) <= self._limit:
+    def _opened(self, path: Path, flags: int) -> int:
+        try:
+            return os.open(path, flags | os.O_CLOEXEC, 0o644)
+        except OSError as cause:
+            if cause.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            self._shrink(0)
+            return os.open(path, flags | os.O_CLOEXEC, 0o644)
+
+    def _shrink(self, limit: int) -> None:
+        """Close what is not in use, the oldest first, until no more than `limit` are open."""
+        if len(self._open) <= limit:
             return
         for path, handle in list(self._open.items()):
             if handle.users == 0:
                 del self._open[path]
                 os.close(handle.descriptor)
-                if len(self._open) <= self._limit:
+                if len(self._open) <= limit:
                     return
 
     @staticmethod

@@ -137,9 +137,9 @@ class Log(ABC):
 
     @abstractmethod
     def read(self, topic: str, partition: int, offset: int, max_rows: int) -> list[pa.RecordBatch]:
-        """Committed records from `offset` on, at most `max_rows`, in the batches they came in.
+        """Committed records from `offset` on, at most `max_rows`, in batches as they suit the log.
 
-        Each batch has a further first column `offset` (int64); the first and the last may be slices.
+        Each batch has a further first column `offset` (int64), and the schema its records came with.
         [] at the end. DataError LOG-OFFSET-OUT-OF-RANGE before the start or past the end; DataError
         LOG-CORRUPT, naming partition, offset and file, when the next record cannot be read: what lies
         before it is given first.
@@ -175,7 +175,9 @@ class Log(ABC):
         metadata  anything JSON can say; None keeps what the writer had
         gives     per partition written, the offset of its first record from this commit
 
-        If it raises, nothing was committed. One writer commits from one thread at a time.
+        If it raises, nothing was committed, unless the code is LOG-IN-DOUBT: then the disk failed at the
+        moment of the commit, the log takes no more of them, and opening it again finds out. One writer
+        commits from one thread at a time.
         """
 
     @abstractmethod

@@ -146,7 +146,7 @@ class Partition:
     def append(self, batch: Encoded) -> int:
         """Add a batch; gives its base offset when it is visible. ExternalError if nothing was added."""
         with self.lock:
-            self.ready(batch.payload.size, batch.max_time)
+            self.ready(batch.frame_bytes, batch.max_time)
             try:
                 offset = self.write(batch, Origin())
             except OSError as cause:

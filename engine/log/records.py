@@ -19,13 +19,17 @@ from streamsql.errors import InternalError
 HEADERS = pa.list_(pa.struct([("key", pa.string()), ("value", pa.binary())]))
 
 
-def checked(batch: pa.RecordBatch, known: pa.Schema | None = None) -> pa.RecordBatch:
-    """The batch itself if it is a batch of records, else InternalError LOG-BAD-BATCH.
+# Schemas that passed lately: comparing with them is far cheaper than checking again.
+_passed: tuple[pa.Schema, ...] = ()
+_REMEMBERED = 8
 
-    known  a schema that has passed before: one like it is not looked at again
-    """
-    if batch.schema is not known and (known is None or not batch.schema.equals(known)):
+
+def checked(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch itself if it is a batch of records, else InternalError LOG-BAD-BATCH."""
+    global _passed
+    if not any(batch.schema.equals(schema) for schema in _passed):
         check_schema(batch.schema)
+        _passed = (batch.schema, *_passed[: _REMEMBERED - 1])
     if batch.column("timestamp").null_count:
         raise _bad("column timestamp has nulls")
     return batch

@@ -13,6 +13,7 @@ import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +26,11 @@ from streamsql.engine.log.frame import HEADER_BYTES, Found, Header
 from streamsql.engine.log.index import Index
 from streamsql.errors import DataError
 
+# What was added since the file was mapped is copied up to this size; beyond, the file is mapped anew.
 _COPIED_BYTES = 256 * 1024
+# Frames below this size are decoded together.
+_SMALL_BYTES = 16 * 1024
+_HINTS = 64
 
 
 class Encoded(NamedTuple):
@@ -37,6 +42,11 @@ class Encoded(NamedTuple):
     rows: int
     min_time: int
     max_time: int
+
+    @property
+    def frame_bytes(self) -> int:
+        """What it takes in a segment, but for its schema."""
+        return HEADER_BYTES + self.payload.size
 
     @classmethod
     def of(cls, batch: pa.RecordBatch) -> Encoded:
@@ -80,6 +90,8 @@ class Segment:
         self._lock = threading.Lock()
         self._mapped: pa.Buffer | None = None
         self._schemas: dict[int, _Schema] = {}
+        # Offset -> where reading went on, of readers that come back: they need not look for it.
+        self._hints: dict[int, tuple[int, int]] = {}
         self._numbers: dict[bytes, int] = {}
         self._latest: tuple[pa.Schema, int] | None = None
 
@@ -89,7 +101,7 @@ class Segment:
         segment = cls(directory / f"{base_offset:020d}.log", where, seed, handles)
         segment.set_index(Index(base_offset))
         # An earlier attempt that failed half-way may have left the file behind, empty.
-        handle = os.open(segment.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        handle = handles.open(segment.path, os.O_RDWR | os.O_CREAT)
         try:
             if os.fstat(handle).st_size:
                 raise FileExistsError(errno.EEXIST, "it has records already", str(segment.path))
@@ -184,28 +196,31 @@ class Segment:
 
         end, end_offset  position and offset to stop at; `offset` is below
         """
-        position, due = self.index.before(offset)
+        position, due = self._hints.get(offset) or self.index.before(offset)
         data, shift, frames = self._frames(position, due, end)
-        batches: list[pa.RecordBatch] = []
+        view = memoryview(data)
+        chosen: list[tuple[int, Header]] = []
+        reached, stop = offset, min(offset + max_rows, end_offset)
         for found in frames:
-            if max_rows <= 0 or found.offset > offset:
+            if reached >= stop or found.offset > reached:
                 break
             header = found.header
-            if header is None or header.next_offset <= offset:
+            if header is None or header.next_offset <= reached:
                 continue
-            try:
-                batch = self._batch(data, found, header, shift)
-            except DataError:
-                if batches:
-                    return batches
-                raise
-            batch = batch.slice(offset - header.base_offset, max_rows)
-            batches.append(batch)
-            max_rows -= batch.num_rows
-            offset += batch.num_rows
-        if not batches and offset < end_offset:
+            if not frame.is_payload_good(view, found.start, header):
+                break
+            chosen.append((found.start, header))
+            reached = header.next_offset
+        if not chosen:
             raise self._damaged(offset, position)
-        return batches
+        start, last = chosen[-1]
+        if len(self._hints) >= _HINTS:
+            self._hints.clear()
+        if reached > stop:
+            self._hints[stop] = start + shift, last.base_offset
+        else:
+            self._hints[reached] = start + last.frame_bytes + shift, reached
+        return self._decoded(data, chosen, offset, min(reached, stop))
 
     def offset_for_time(self, timestamp_ms: int, end: int, end_offset: int) -> int | None:
         """First offset below `end_offset` with this timestamp or a later one; None if there is none."""
@@ -219,7 +234,12 @@ class Segment:
             if header is None:
                 raise self._damaged(found.offset, found.start + shift)
             if header.kind == frame.RECORDS and header.max_time >= timestamp_ms:
-                times = records.timestamps(self._batch(data, found, header, shift))
+                if not frame.is_payload_good(memoryview(data), found.start, header):
+                    raise self._damaged(header.base_offset, found.start + shift)
+                (batch,) = self._decoded(
+                    data, [(found.start, header)], header.base_offset, header.next_offset
+                )
+                times = records.timestamps(batch)
                 return header.base_offset + int(np.argmax(times >= timestamp_ms))
         return None
 
@@ -267,7 +287,7 @@ class Segment:
             return mapped, 0
         with explained("read", self.path):
             if end - start <= _COPIED_BYTES:
-                handle = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+                handle = self._handles.open(self.path, os.O_RDONLY)
                 try:
                     return pa.py_buffer(os.pread(handle, end - start, start)), start
                 finally:
@@ -277,15 +297,33 @@ class Segment:
         self._mapped = mapped
         return mapped, 0
 
-    def _batch(self, data: pa.Buffer, found: Found, header: Header, shift: int) -> pa.RecordBatch:
-        """The records of a frame, with their offsets; DataError if they are not as they were written."""
-        if not frame.is_payload_good(memoryview(data), found.start, header):
-            raise self._damaged(header.base_offset, found.start + shift)
-        schema = self._schema(header.schema, header.base_offset)
-        payload = data.slice(found.start + HEADER_BYTES, header.payload_bytes)
-        batch = pa.ipc.read_record_batch(payload, schema.stored)
-        offsets = pa.array(np.arange(header.base_offset, header.next_offset, dtype=np.int64))
-        return pa.RecordBatch.from_arrays([offsets, *batch.columns], schema=schema.given)
+    def _decoded(
+        self, data: pa.Buffer, frames: list[tuple[int, Header]], offset: int, end_offset: int
+    ) -> list[pa.RecordBatch]:
+        """The records in [offset, end_offset) of some frames without holes, with their offsets.
+
+        Small frames that stand together become one batch: by themselves they cost more than they hold.
+        """
+        batches: list[pa.RecordBatch] = []
+        for (number, is_small), group in groupby(frames, lambda one: (one[1].schema, _is_small(one[1]))):
+            together = list(group)
+            try:
+                schema = self._schema(number, together[0][1].base_offset)
+            except DataError:
+                if batches:
+                    break  # the next call reports it
+                raise
+            payloads = [data.slice(start + HEADER_BYTES, header.payload_bytes) for start, header in together]
+            if is_small and len(together) > 1:
+                stored = [_joined(schema, payloads)]
+            else:
+                stored = [pa.ipc.read_record_batch(payload, schema.stored) for payload in payloads]
+            base = together[0][1].base_offset
+            for batch in stored:
+                first, last = max(base, offset), min(base + batch.num_rows, end_offset)
+                batches.append(_with_offsets(batch.slice(first - base, last - first), first, schema.given))
+                base += batch.num_rows
+        return batches
 
     def _schema(self, number: int, offset: int) -> _Schema:
         """The schema of that number; `offset` is where it is needed, for the message."""
@@ -329,3 +367,20 @@ class Segment:
             code="LOG-CORRUPT",
             hint="restore the file from a copy; what lies before, and what lies after it, can be read",
         )
+
+
+def _is_small(header: Header) -> bool:
+    return header.payload_bytes < _SMALL_BYTES
+
+
+def _joined(schema: _Schema, payloads: list[pa.Buffer]) -> pa.RecordBatch:
+    """Several frames of one schema as one batch."""
+    stream = pa.py_buffer(b"".join([frame.schema_payload(schema.stored), *payloads]))
+    with pa.ipc.open_stream(stream) as reader:
+        table = reader.read_all()
+    return table.combine_chunks().to_batches()[0]
+
+
+def _with_offsets(batch: pa.RecordBatch, first: int, schema: pa.Schema) -> pa.RecordBatch:
+    offsets = pa.array(np.arange(first, first + batch.num_rows, dtype=np.int64))
+    return pa.RecordBatch.from_arrays([offsets, *batch.columns], schema=schema)

@@ -61,17 +61,16 @@ class GroupSync:
         return ticket
 
     def wait(self, ticket: int | None = None) -> None:
-        """Return when what the ticket stands for, or all that was written, is on the disk.
+        """Return when what the ticket stands for, or all that is in the file now, is on the disk.
 
         raises  OSError if the sync that would have covered it failed
         """
         with self._lock:
-            if ticket is None:
-                ticket = self._written[0]
-            for first, last, fault in self._lost:
-                if first < ticket <= last:
-                    raise fault
-            if ticket <= self._done:
+            if ticket is not None:
+                for first, last, fault in self._lost:
+                    if first < ticket <= last:
+                        raise fault
+            if (self._written[0] if ticket is None else ticket) <= self._done:
                 return
             if self._fault is not None:
                 raise self._fault

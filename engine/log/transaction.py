@@ -40,7 +40,7 @@ class Transaction:
             for partition in self._batches:
                 held.enter_context(partition.lock)
             for partition, batches in self._batches.items():
-                size = sum(batch.payload.size for batch in batches)
+                size = sum(batch.frame_bytes for batch in batches)
                 partition.ready(size, max(batch.max_time for batch in batches))
             yield
 
