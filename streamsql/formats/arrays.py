@@ -8,9 +8,13 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 
-Vector: TypeAlias = "pa.Array[Any]"
+pc: Any = pyarrow.compute
+"""Arrow's functions. Their stubs know neither which arrays they give nor all they take."""
+
+Vector: TypeAlias = Any
+"""An Arrow array, of whatever type."""
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -48,12 +52,18 @@ def null_where(array: Vector, rows: Mask) -> Vector:
 
 def replace_at(array: Vector, rows: Ints, values: Sequence[Any]) -> Vector:
     """The array with Python `values` put in at the rising `rows`, in the array's own type."""
+    return put_at(array, rows, pa.array(values, array.type)) if len(rows) else array
+
+
+def put_at(array: Vector, rows: Ints, values: Vector) -> Vector:
+    """The array with `values` put in at the rising `rows`."""
     if not len(rows):
         return array
-    replacement = pa.array(values, array.type)
+    if len(rows) == len(array):
+        return values
     positions = np.arange(len(array), dtype=np.int64)
     positions[rows] = len(array) + np.arange(len(rows), dtype=np.int64)
-    return pa.concat_arrays([array, replacement]).take(pa.array(positions))
+    return pa.concat_arrays([array, values]).take(pa.array(positions))
 
 
 def first_bytes(texts: Vector) -> Bytes:
@@ -66,7 +76,7 @@ def first_bytes(texts: Vector) -> Bytes:
     return found
 
 
-def as_text(payloads: Vector) -> tuple[pa.StringArray, Mask]:
+def as_text(payloads: Vector) -> tuple[Vector, Mask]:
     """binary[n] as string[n] and where the bytes are not UTF-8 (null there)."""
     try:
         return payloads.cast(pa.string()), np.zeros(len(payloads), dtype=np.bool_)
@@ -82,6 +92,12 @@ def _is_utf8(payload: bytes | None) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def nulls(n: int, kind: pa.DataType) -> Vector:
+    """n nulls of a type."""
+    make: Any = pa.nulls
+    return make(n, kind)
 
 
 def one_array(chunks: Iterable[Vector], kind: pa.DataType) -> Vector:

@@ -11,12 +11,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from streamsql.engine.codec import Decoded, Decoder, Encoder
 from streamsql.engine.kernel import Workspace
 from streamsql.errors import PlanError
-from streamsql.formats.arrays import Mask, Vector, mask_of, valid_mask
+from streamsql.formats.arrays import Mask, Vector, mask_of, nulls, pc, valid_mask
 from streamsql.formats.checks import refuse_properties, wanted_columns
 from streamsql.formats.format import Format, Layout
 from streamsql.schema import Column
@@ -49,17 +48,17 @@ class ArrowDecoder:
 
     def _all_bad(self, payloads: Vector, reason: str) -> Decoded:
         rows = np.flatnonzero(valid_mask(payloads)).tolist()
-        nulls = tuple(pa.nulls(len(payloads), c.type.arrow) for c in self._columns)
-        return Decoded(nulls, rows, [reason] * len(rows))
+        nothing = tuple(nulls(len(payloads), c.type.arrow) for c in self._columns)
+        return Decoded(nothing, rows, [reason] * len(rows))
 
 
-def _field(payloads: pa.StructArray, column: Column) -> tuple[Vector, str | None, Mask]:
+def _field(payloads: Vector, column: Column) -> tuple[Vector, str | None, Mask]:
     """One column of the payloads, what is wrong with it, and in which rows."""
     wanted = column.type.arrow
     nothing = np.zeros(0, dtype=np.bool_)
     index = payloads.type.get_field_index(column.name)
     if index < 0:
-        return pa.nulls(len(payloads), wanted), None, nothing
+        return nulls(len(payloads), wanted), None, nothing
     found = payloads.field(index)
     if payloads.null_count:
         # flatten() folds the struct's own nulls into the child; without nulls the child is shared as it is.
@@ -71,11 +70,11 @@ def _field(payloads: pa.StructArray, column: Column) -> tuple[Vector, str | None
     except KeyError:
         written = None
     if pa.types.is_null(found.type):
-        return pa.nulls(len(found), wanted), None, nothing
+        return nulls(len(found), wanted), None, nothing
     if written is not None and _reads_as(written, column.type):
         return found.cast(wanted), None, nothing
     reason = f"$.{column.name} is {written or found.type}, not {column.type}"
-    return pa.nulls(len(found), wanted), reason, mask_of(found.is_valid())
+    return nulls(len(found), wanted), reason, mask_of(found.is_valid())
 
 
 def _reads_as(written: SqlType, wanted: SqlType) -> bool:
@@ -96,7 +95,7 @@ class ArrowEncoder:
         self._columns = columns
         self._fields = [pa.field(c.name, c.type.arrow) for c in columns]
 
-    def encode(self, columns: Sequence[Vector], absent: pa.BooleanArray | None = None) -> Vector:
+    def encode(self, columns: Sequence[Vector], absent: Vector | None = None) -> Vector:
         arrays = [
             a if a.type == f.type else a.cast(f.type) for a, f in zip(columns, self._fields, strict=True)
         ]

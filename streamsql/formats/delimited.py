@@ -19,12 +19,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from streamsql.engine.codec import Decoded, Decoder, Encoder
 from streamsql.engine.kernel import Workspace
 from streamsql.errors import PlanError
-from streamsql.formats.arrays import Ints, Vector, as_text, mask_of, null_where, parts, valid_mask
+from streamsql.formats.arrays import Ints, Vector, as_text, mask_of, null_where, parts, pc, valid_mask
 from streamsql.formats.checks import cannot_hold, refuse_properties, require_columns
 from streamsql.formats.format import Format, Layout
 from streamsql.formats.texts import read_texts
@@ -97,7 +96,7 @@ class DelimitedDecoder:
         bad = sorted(reasons)
         return Decoded(tuple(columns), bad, [reasons[row] for row in bad])
 
-    def _split(self, texts: pa.StringArray, reasons: dict[int, str]) -> tuple[Ints, list[Vector]]:
+    def _split(self, texts: Vector, reasons: dict[int, str]) -> tuple[Ints, list[Vector]]:
         """The rows that have the right number of fields, and those fields of the wanted columns."""
         scanned = _needs_scanner(texts)
         plain = np.flatnonzero(valid_mask(texts) & ~scanned)
@@ -123,9 +122,7 @@ class DelimitedDecoder:
             fields[slot] = pa.concat_arrays([fields[slot], more])
         return np.concatenate([plain, np.array(rows, dtype=np.int64)]), fields
 
-    def _split_plain(
-        self, texts: pa.StringArray, rows: Ints, reasons: dict[int, str]
-    ) -> tuple[Ints, list[Vector]]:
+    def _split_plain(self, texts: Vector, rows: Ints, reasons: dict[int, str]) -> tuple[Ints, list[Vector]]:
         chosen = texts if len(rows) == len(texts) else texts.take(pa.array(rows))
         lists = pc.split_pattern(chosen, self._delimiter)
         counts = pc.list_value_length(lists).to_numpy(zero_copy_only=False)
@@ -146,7 +143,7 @@ class DelimitedDecoder:
         return f"{found} {'field' if found == 1 else 'fields'}, the schema has {self._count}"
 
 
-def _needs_scanner(texts: pa.StringArray) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _needs_scanner(texts: Vector) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     offsets, data = parts(texts)
     used = data[offsets[0] : offsets[-1]]
     if not ((used == ord('"')) | (used == ord("\n")) | (used == ord("\r"))).any():
@@ -154,7 +151,7 @@ def _needs_scanner(texts: pa.StringArray) -> np.ndarray[tuple[int], np.dtype[np.
     return mask_of(pc.match_substring_regex(texts, '["\r\n]').fill_null(False))
 
 
-def _empty_is_null(values: pa.StringArray) -> pa.StringArray:
+def _empty_is_null(values: Vector) -> Vector:
     offsets, _ = parts(values)
     return null_where(values, np.diff(offsets) == 0)
 
@@ -265,7 +262,7 @@ class DelimitedEncoder:
             f"SELECT {between.join(fields)} AS payload FROM {{rows}}", {"rows": schema}, (DOUBLE_TEXT,)
         )
 
-    def encode(self, columns: Sequence[Vector], absent: pa.BooleanArray | None = None) -> Vector:
+    def encode(self, columns: Sequence[Vector], absent: Vector | None = None) -> Vector:
         rows = pa.RecordBatch.from_arrays(list(columns), names=self._names)
         payloads = self._kernel.run(rows=rows).column(0).cast(pa.binary())
         return payloads if absent is None else null_where(payloads, mask_of(absent.fill_null(False)))

@@ -13,8 +13,18 @@ import numpy as np
 import pyarrow as pa
 
 from streamsql.engine.codec import Decoded, Decoder, Encoder
-from streamsql.engine.kernel import Workspace
-from streamsql.formats.arrays import Ints, Vector, mask_of, null_where, replace_at, valid_mask
+from streamsql.engine.kernel import Kernel, Workspace
+from streamsql.formats.arrays import (
+    Ints,
+    Mask,
+    Vector,
+    as_text,
+    mask_of,
+    null_where,
+    nulls,
+    put_at,
+    valid_mask,
+)
 from streamsql.formats.checks import (
     is_record,
     refuse_properties,
@@ -23,61 +33,112 @@ from streamsql.formats.checks import (
     wanted_columns,
 )
 from streamsql.formats.format import Format, Layout
-from streamsql.formats.json_exact import RecordReader
-from streamsql.formats.json_write import record_sql, value_sql
+from streamsql.formats.json_exact import RecordReader, why_not_json
+from streamsql.formats.json_fast import FastReader, can_read_fast
+from streamsql.formats.json_write import is_plain, plain_record_sql, record_sql, value_sql
 from streamsql.schema import Column
+from streamsql.types import DOUBLE
+
+_FAST_ROWS = 64
+"""Below this, reading record by record costs less than one run of a kernel."""
 
 
 class JsonDecoder:
+    """Reads large batches fast and small ones exactly; see `json_fast` and `json_exact`."""
+
     def __init__(self, columns: Sequence[Column], *, is_record: bool, workspace: Workspace) -> None:
         self._columns = columns
         self._reader = RecordReader(columns, is_record=is_record)
+        self._fast: FastReader | None = None
+        if can_read_fast(columns, is_record=is_record):
+            self._fast = FastReader(columns, workspace, is_record=is_record)
 
     def decode(self, payloads: Vector) -> Decoded:
-        rows = np.flatnonzero(valid_mask(payloads))
-        columns = [pa.nulls(len(payloads), c.type.arrow) for c in self._columns]
-        return read_exactly(self._reader, payloads, rows, columns)
+        fast = self._fast
+        if fast is None or len(payloads) < _FAST_ROWS or fast.is_ambiguous:
+            nothing = [nulls(len(payloads), c.type.arrow) for c in self._columns]
+            return self._read_exactly(payloads, np.flatnonzero(valid_mask(payloads)), nothing)
+        texts, broken = as_text(payloads)
+        fast.learn(_some(texts, np.flatnonzero(valid_mask(texts))))
+        columns, doubt, broken_json = fast.read(texts)
+        doubt |= broken
+        rows = np.flatnonzero(doubt & ~broken_json)
+        if len(rows) > max(_FAST_ROWS, len(payloads) // 10) and fast.learn(_some(texts, rows)):
+            # Many rows are spelt in another way: one more try, for them.
+            again, still, _ = fast.read(texts.take(pa.array(rows)))
+            columns = [put_at(column, rows, more) for column, more in zip(columns, again, strict=True)]
+            doubt[rows] = still | broken[rows]
+        return self._read_exactly(payloads, np.flatnonzero(doubt), columns, broken_json)
+
+    def _read_exactly(
+        self, payloads: Vector, rows: Ints, columns: Sequence[Vector], broken_json: Mask | None = None
+    ) -> Decoded:
+        """The columns with the given rows read one by one, and what was wrong with them.
+
+        broken_json  rows worth asking first whether they are JSON at all: that is the cheaper question
+        """
+        read: list[list[object]] = []
+        good: list[int] = []
+        bad: list[int] = []
+        reasons: list[str] = []
+        chosen = payloads.take(pa.array(rows)) if len(rows) < len(payloads) else payloads
+        for row, payload in zip(rows.tolist(), chosen.to_pylist(), strict=True):
+            if broken_json is not None and broken_json[row] and (reason := why_not_json(payload)):
+                bad.append(row)
+                reasons.append(reason)
+                continue
+            try:
+                read.append(self._reader.read(payload))
+                good.append(row)
+            except UnicodeDecodeError:
+                bad.append(row)
+                reasons.append("the bytes are not UTF-8")
+            except ValueError as error:
+                bad.append(row)
+                reasons.append(str(error))
+        places = np.array(good, dtype=np.int64)
+        values = zip(*read, strict=True) if read else [()] * len(columns)
+        filled = [put_at(c, places, pa.array(v, c.type)) for c, v in zip(columns, values, strict=True)]
+        return Decoded(tuple(filled), bad, reasons)
 
 
-def read_exactly(reader: RecordReader, payloads: Vector, rows: Ints, columns: Sequence[Vector]) -> Decoded:
-    """The columns with the given rows read one by one, and what was wrong with them."""
-    values: list[list[object]] = [[] for _ in columns]
-    empty = [None] * len(columns)
-    bad: list[int] = []
-    reasons: list[str] = []
-    texts = payloads.take(pa.array(rows)) if len(rows) < len(payloads) else payloads
-    for row, payload in zip(rows.tolist(), texts.to_pylist(), strict=True):
-        try:
-            read = reader.read(payload)
-        except UnicodeDecodeError:
-            read = empty
-            bad.append(row)
-            reasons.append("the bytes are not UTF-8")
-        except ValueError as error:
-            read = empty
-            bad.append(row)
-            reasons.append(str(error))
-        for column, value in zip(values, read, strict=True):
-            column.append(value)
-    filled = [replace_at(c, rows, v) for c, v in zip(columns, values, strict=True)]
-    return Decoded(tuple(filled), bad, reasons)
+def _some(texts: Vector, rows: Ints) -> list[str]:
+    """The first, the middle and the last of the rows."""
+    chosen = dict.fromkeys(int(rows[place]) for place in (0, len(rows) // 2, -1)) if len(rows) else {}
+    return [texts[row].as_py() for row in chosen]
 
 
 class JsonEncoder:
     def __init__(self, columns: Sequence[Column], *, is_record: bool, workspace: Workspace) -> None:
+        self._workspace = workspace
         self._names = [f"c{i}" for i in range(len(columns))]
-        named = list(zip(self._names, columns, strict=True))
-        if is_record:
-            text = record_sql([(c.name, name, c.type) for name, c in named])
-        else:
-            text = value_sql(self._names[0], columns[0].type)
-        schema = pa.schema([(name, c.type.arrow) for name, c in named])
-        self._kernel = workspace.kernel(f"SELECT {text} AS payload FROM {{rows}}", {"rows": schema})
+        named = [(c.name, name, c.type) for name, c in zip(self._names, columns, strict=True)]
+        self._schema = pa.schema([(name, t.arrow) for _, name, t in named])
+        self._doubles = [i for i, c in enumerate(columns) if c.type == DOUBLE]
+        self._text = record_sql(named) if is_record else value_sql(*named[0][1:])
+        self._any: Kernel | None = None
+        self._plain: Kernel | None = None
+        distinct = {name.lower() for name, _, _ in named} - {""}
+        if is_record and len(distinct) == len(named) and all(t == DOUBLE or is_plain(t) for *_, t in named):
+            self._plain = self._kernel(plain_record_sql(named))
 
-    def encode(self, columns: Sequence[Vector], absent: pa.BooleanArray | None = None) -> Vector:
+    def encode(self, columns: Sequence[Vector], absent: Vector | None = None) -> Vector:
         rows = pa.RecordBatch.from_arrays(list(columns), names=self._names)
-        payloads = self._kernel.run(rows=rows).column(0).cast(pa.binary())
+        if self._plain is not None and all(map(_is_finite, (columns[i] for i in self._doubles))):
+            payloads = self._plain.run(rows=rows).column(0)
+        else:
+            self._any = self._any or self._kernel(self._text)
+            payloads = self._any.run(rows=rows).column(0)
+        payloads = payloads.cast(pa.binary())
         return payloads if absent is None else null_where(payloads, mask_of(absent.fill_null(False)))
+
+    def _kernel(self, text: str) -> Kernel:
+        return self._workspace.kernel(f"SELECT {text} AS payload FROM {{rows}}", {"rows": self._schema})
+
+
+def _is_finite(column: Vector) -> bool:
+    values = column.to_numpy(zero_copy_only=False)
+    return bool((np.isfinite(values) | ~valid_mask(column)).all())
 
 
 class JsonFormat(Format):

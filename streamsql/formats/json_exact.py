@@ -4,7 +4,7 @@ The rules, per column type; JSON null is NULL for every type, anything not liste
 
     BOOLEAN          true, false
     INTEGER, BIGINT  a number, its fraction cut off, beyond the range its low bits; or a text of digits
-    DOUBLE           a number, or a text that holds one, or NaN, Infinity, -Infinity
+    DOUBLE           a number, or a text that holds one, also NaN, Infinity, -Infinity
     DECIMAL(p,s)     a number or a text that holds one; it must fit without rounding
     VARCHAR          anything: scalars as their text, objects as compact JSON, arrays as [a, b]
     BYTES            a base64 text
@@ -25,7 +25,10 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal as Number
 from typing import Any, TypeAlias
 
+import orjson
+
 from streamsql.formats import scalars
+from streamsql.formats.scalars import Mismatch
 from streamsql.schema import Column
 from streamsql.types import (
     BIGINT,
@@ -48,22 +51,6 @@ Convert: TypeAlias = "Callable[[Any], Any]"
 """A JSON value as `parse` gives it -> the Python value pyarrow takes for the column. Raises Mismatch."""
 
 
-class Mismatch(ValueError):
-    """A JSON value that its column's type does not take; `path` grows outwards."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.path = ""
-
-    def inside(self, step: str) -> Mismatch:
-        self.path = step + self.path
-        return self
-
-    def __str__(self) -> str:
-        return f"${self.path}: {self.reason}"
-
-
 class Real(str):
     """The text of a JSON number with a fraction or an exponent, its digits kept."""
 
@@ -76,6 +63,7 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _decode = json.JSONDecoder(parse_float=Real, parse_constant=Real, object_pairs_hook=_pairs).decode
+_HAS_EXTRA_COMMA = re.compile(r",\s*[}\]]")
 _EXTRA_COMMA = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])', re.DOTALL)
 
 
@@ -88,29 +76,38 @@ def parse(payload: bytes | str) -> Any:
     try:
         value = _decode(text)
     except RecursionError:
-        raise ValueError("nested too deeply") from None
-    except json.JSONDecodeError as error:
-        # A comma before a closing bracket is common enough to be read; the strings around it stay.
-        mended = _EXTRA_COMMA.sub(lambda m: m[1] or "", text)
-        if mended == text:
-            raise ValueError(f"not JSON: {error.msg} at character {error.pos}") from None
-        try:
-            value = _decode(mended)
-        except (RecursionError, ValueError):
-            raise ValueError(f"not JSON: {error.msg} at character {error.pos}") from None
-    if "\\u" in text and _has_lone_surrogate(text, value):
-        raise ValueError("not JSON: half of a surrogate pair")
+        raise ValueError("not JSON that can be read: it is nested too deeply") from None
+    except ValueError:
+        value = _decode_mended(text)
+    if "\\ud" in text or "\\uD" in text:
+        _refuse_lone_surrogates(value)
     return value
 
 
-def _has_lone_surrogate(text: str, value: Any) -> bool:
-    if "\\ud" not in text and "\\uD" not in text:
-        return False
+def why_not_json(payload: bytes | str) -> str | None:
+    """What is wrong with a text that is no JSON; None if it is JSON."""
+    try:
+        orjson.loads(payload)
+    except orjson.JSONDecodeError as error:
+        return f"not JSON: {error.args[0]}"
+    return None
+
+
+def _decode_mended(text: str) -> Any:
+    """A text with commas before closing brackets, which are common enough to be read."""
+    if _HAS_EXTRA_COMMA.search(text):
+        try:
+            return _decode(_EXTRA_COMMA.sub(r"\1", text))
+        except (RecursionError, ValueError):
+            pass
+    raise ValueError(why_not_json(text) or "not JSON: a number of too many digits")
+
+
+def _refuse_lone_surrogates(value: Any) -> None:
     try:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
-        return True
-    return False
+        raise ValueError("not JSON: half of a surrogate pair") from None
 
 
 class RecordReader:
@@ -138,17 +135,19 @@ class RecordReader:
 def _fields(value: dict[str, Any], fields: Sequence[tuple[str, Convert]]) -> list[Any]:
     folded: dict[str, Any] | None = None
     found: list[Any] = []
-    for name, convert in fields:
-        if name in value:
-            inner = value[name]
-        else:
-            if folded is None:
-                folded = {key.upper(): v for key, v in value.items()}
-            inner = folded.get(name)
-        try:
+    name = ""
+    try:
+        for name, convert in fields:
+            if name in value:
+                inner = value[name]
+            else:
+                if folded is None:
+                    folded = {key.upper(): v for key, v in value.items()}
+                inner = folded.get(name)
             found.append(None if inner is None else convert(inner))
-        except Mismatch as mismatch:
-            raise mismatch.inside(f".{name}") from None
+    except Mismatch as mismatch:
+        mismatch.inside(f".{name}")
+        raise
     return found
 
 
@@ -167,7 +166,7 @@ def converter(t: SqlType) -> Convert:
         return _integer(t)
     if t in (TIME, DATE, TIMESTAMP):
         return _count(t)
-    return {BOOLEAN: _boolean, DOUBLE: _double, VARCHAR: text_of, BYTES: _bytes}[t]
+    return _SCALARS[t]
 
 
 def _boolean(value: Any) -> Any:
@@ -190,10 +189,7 @@ def _whole(value: Any, t: SqlType) -> int | None:
         # The low bits of a number of this size are all zero.
         return 0 if number.adjusted() > 400 else int(number)
     if kind is str:
-        try:
-            return scalars.integer(value, BIGINT if t == TIMESTAMP else t)
-        except ValueError as error:
-            raise Mismatch(str(error)) from None
+        return scalars.integer(value, t)
     raise _wrong(value, t)
 
 
@@ -214,10 +210,7 @@ def _count(t: SqlType) -> Convert:
         number = _whole(value, t)
         if number is None:
             return None
-        try:
-            scalars.in_range(number, t)
-        except ValueError as error:
-            raise Mismatch(str(error)) from None
+        scalars.in_range(number, t)
         return number if t == DATE else number * 1000
 
     return convert
@@ -235,11 +228,23 @@ def _double(value: Any) -> Any:
     if value is None:
         return None
     if kind is str:
-        try:
-            return scalars.double(value)
-        except ValueError as error:
-            raise Mismatch(str(error)) from None
+        return _double_text(value)
     raise _wrong(value, DOUBLE)
+
+
+def _double_text(text: str) -> float:
+    try:
+        return scalars.double(text)
+    except Mismatch:
+        # As DuckDB reads them, which the fast way relies on: blanks around, nan and inf in any case,
+        # single underscores between digits.
+        if not text.isascii():
+            raise
+        try:
+            return float(text)
+        except ValueError:
+            pass
+        raise
 
 
 def _decimal(t: Decimal) -> Convert:
@@ -248,10 +253,7 @@ def _decimal(t: Decimal) -> Convert:
             return None
         if type(value) not in (int, Real, str):
             raise _wrong(value, t)
-        try:
-            return scalars.exact_decimal(str(value), t)
-        except ValueError as error:
-            raise Mismatch(str(error)) from None
+        return scalars.exact_decimal(str(value), t)
 
     return convert
 
@@ -300,10 +302,7 @@ def _bytes(value: Any) -> Any:
         return None
     if type(value) is not str:
         raise _wrong(value, BYTES)
-    try:
-        return scalars.base64_bytes(value)
-    except ValueError as error:
-        raise Mismatch(str(error)) from None
+    return scalars.base64_bytes(value)
 
 
 def _array(element: Convert) -> Convert:
@@ -317,7 +316,8 @@ def _array(element: Convert) -> Convert:
             try:
                 found.append(element(inner))
             except Mismatch as mismatch:
-                raise mismatch.inside(f"[{place}]") from None
+                mismatch.inside(f"[{place}]")
+                raise
         return found
 
     return convert
@@ -334,7 +334,8 @@ def _map(item: Convert) -> Convert:
             try:
                 found.append((key, item(inner)))
             except Mismatch as mismatch:
-                raise mismatch.inside(f".{key}") from None
+                mismatch.inside(f".{key}")
+                raise
         return found
 
     return convert
@@ -361,3 +362,11 @@ def _shown(value: Any) -> str:
     """A JSON value as a message quotes it: texts in quotes, long ones cut."""
     text = compact(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+_SCALARS: dict[SqlType, Convert] = {
+    BOOLEAN: _boolean,
+    DOUBLE: _double,
+    VARCHAR: text_of,
+    BYTES: _bytes,
+}

@@ -36,7 +36,7 @@ def value_sql(sql: str, t: SqlType, depth: int = 0) -> str:
     """
     if t in (BOOLEAN, INTEGER, BIGINT):
         return f"CAST({sql} AS VARCHAR)"
-    if _is_plain(t):
+    if is_plain(t):
         return f"CAST(to_json({sql}) AS VARCHAR)"
     match t:
         case Array(element):
@@ -62,12 +62,18 @@ def record_sql(members: list[tuple[str, str, SqlType]], depth: int = 0) -> str:
     return "concat(" + ", ".join([*pieces, "'}'"]) + ")"
 
 
+def plain_record_sql(members: list[tuple[str, str, SqlType]]) -> str:
+    """The same text in one call, half as costly, for plain types and finite doubles."""
+    packed = ", ".join(f"{duckdb_name(name)} := {sql}" for name, sql, _ in members)
+    return f"CAST(to_json(struct_pack({packed})) AS VARCHAR)"
+
+
 def _scalar_sql(sql: str, t: SqlType) -> str:
     if t == DOUBLE:
         # JSON has no NaN and no infinity: they are texts.
         infinite = f"WHEN {sql} > 0 THEN '\"Infinity\"' ELSE '\"-Infinity\"'"
         named = f"CASE WHEN isnan({sql}) THEN '\"NaN\"' {infinite} END"
-        written = f"CASE WHEN isfinite({sql}) THEN CAST({sql} AS VARCHAR) ELSE {named} END"
+        written = f"CASE WHEN isfinite({sql}) THEN CAST(to_json({sql}) AS VARCHAR) ELSE {named} END"
         return _guarded(sql, written)
     if t == BYTES:
         return f"'\"' || base64({sql}) || '\"'"
@@ -98,13 +104,13 @@ def _guarded(sql: str, text: str) -> str:
     return f"CASE WHEN {sql} IS NOT NULL THEN {text} END"
 
 
-def _is_plain(t: SqlType) -> bool:
+def is_plain(t: SqlType) -> bool:
     """Whether to_json writes the type as the format wants it."""
     match t:
         case Array(element):
-            return _is_plain(element)
+            return is_plain(element)
         case Map(_, item):
-            return _is_plain(item)
+            return is_plain(item)
         case Struct(fields):
-            return all(_is_plain(inner) for _, inner in fields)
+            return all(is_plain(inner) for _, inner in fields)
     return t in (BOOLEAN, INTEGER, BIGINT, VARCHAR)

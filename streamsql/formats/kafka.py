@@ -18,7 +18,7 @@ import pyarrow as pa
 from streamsql.engine.codec import Decoded, Decoder, Encoder
 from streamsql.engine.kernel import Workspace
 from streamsql.errors import PlanError
-from streamsql.formats.arrays import Vector, as_text, null_where, parts, replace_at, valid_mask
+from streamsql.formats.arrays import Vector, as_text, null_where, nulls, parts, replace_at, valid_mask
 from streamsql.formats.checks import cannot_hold, refuse_properties, wanted_columns
 from streamsql.formats.format import Format, Layout
 from streamsql.types import BIGINT, BYTES, DOUBLE, INTEGER, VARCHAR, SqlType
@@ -73,7 +73,7 @@ class KafkaEncoder:
     def __init__(self, kind: SqlType) -> None:
         self._kind = kind
 
-    def encode(self, columns: Sequence[Vector], absent: pa.BooleanArray | None = None) -> Vector:
+    def encode(self, columns: Sequence[Vector], absent: Vector | None = None) -> Vector:
         column = columns[0]
         payloads = self._fixed(column) if self._kind in _WIDTHS else column.cast(pa.binary())
         return (
@@ -89,13 +89,13 @@ class KafkaEncoder:
         offsets = np.zeros(n + 1, dtype=np.int32)
         np.cumsum(present * wire.itemsize, out=offsets[1:])
         validity = None if present.all() else pa.array(present).buffers()[1]
-        buffers = [validity, pa.py_buffer(offsets), pa.py_buffer(data.tobytes())]
+        buffers = [validity, pa.py_buffer(offsets.tobytes()), pa.py_buffer(data.tobytes())]
         return pa.Array.from_buffers(pa.binary(), n, buffers)
 
 
 class _NothingEncoder:
-    def encode(self, columns: Sequence[Vector], absent: pa.BooleanArray | None = None) -> Vector:
-        return pa.nulls(0 if absent is None else len(absent), pa.binary())
+    def encode(self, columns: Sequence[Vector], absent: Vector | None = None) -> Vector:
+        return nulls(0 if absent is None else len(absent), pa.binary())
 
 
 class KafkaFormat(Format):

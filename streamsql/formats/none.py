@@ -9,7 +9,7 @@ import pyarrow as pa
 from streamsql.engine.codec import Decoded, Decoder, Encoder
 from streamsql.engine.kernel import Workspace
 from streamsql.errors import PlanError
-from streamsql.formats.arrays import Vector
+from streamsql.formats.arrays import Vector, nulls
 from streamsql.formats.checks import refuse_properties
 from streamsql.formats.format import Format, Layout
 
@@ -20,9 +20,9 @@ class _NoDecoder:
 
 
 class _NoEncoder:
-    def encode(self, columns: Sequence[Vector], absent: pa.BooleanArray | None = None) -> Vector:
+    def encode(self, columns: Sequence[Vector], absent: Vector | None = None) -> Vector:
         # Without columns only the mask can tell the number of rows.
-        return pa.nulls(0 if absent is None else len(absent), pa.binary())
+        return nulls(0 if absent is None else len(absent), pa.binary())
 
 
 class NoneFormat(Format):

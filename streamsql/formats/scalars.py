@@ -2,7 +2,7 @@
 
 Integers are digits with a sign and nothing else. DOUBLE takes what Java's parser takes in decimal
 notation. A DECIMAL must fit its type without rounding. TIME counts ms of the day, DATE days and
-TIMESTAMP ms since the epoch. Every function raises ValueError with what is wrong.
+TIMESTAMP ms since the epoch. Every function raises Mismatch with what is wrong.
 """
 
 from __future__ import annotations
@@ -30,10 +30,25 @@ _RANGES: dict[SqlType, tuple[int, int]] = {
 }
 
 
+class Mismatch(ValueError):
+    """A value that its type does not take; `path` says where in the record and grows outwards."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        self.path = ""
+
+    def inside(self, step: str) -> Mismatch:
+        self.path = step + self.path
+        return self
+
+    def __str__(self) -> str:
+        return f"${self.path}: {self.reason}"
+
+
 def integer(text: str, kind: SqlType) -> int:
     """A whole number within the type's range; for TIME, DATE and TIMESTAMP the count that stands for it."""
     if not _INTEGER.fullmatch(text):
-        raise ValueError(f"{shown(text)} is not {article(kind)}")
+        raise Mismatch(f"{shown(text)} is not {article(kind)}")
     # A text longer than any 64-bit number is refused before int() would spend time on it.
     number = int(text) if len(text) < 64 else 2**64
     return in_range(number, kind)
@@ -42,7 +57,7 @@ def integer(text: str, kind: SqlType) -> int:
 def in_range(number: int, kind: SqlType) -> int:
     lowest, highest = _RANGES[kind]
     if not lowest <= number <= highest:
-        raise ValueError(f"{shown(str(number))} is outside the range of {kind}")
+        raise Mismatch(f"{shown(str(number))} is outside the range of {kind}")
     return number
 
 
@@ -51,20 +66,20 @@ def double(text: str) -> float:
         return float(text.rstrip("fFdD"))
     if text in _NAMED_DOUBLES:
         return float(text)
-    raise ValueError(f"{shown(text)} is not a DOUBLE")
+    raise Mismatch(f"{shown(text)} is not a DOUBLE")
 
 
 def exact_decimal(text: str, kind: Decimal) -> decimal.Decimal:
     """The number with the type's scale.
 
-    raises  ValueError if it is none, has more digits before the point, or would lose digits after it
+    raises  Mismatch if it is none, has more digits before the point, or would lose digits after it
     """
     try:
         number = _EXACT.create_decimal(text.strip("_"))
     except decimal.InvalidOperation:
         number = decimal.Decimal("NaN")
     if not number.is_finite() or "_" in text:
-        raise ValueError(f"{shown(text)} is not {article(kind)}")
+        raise Mismatch(f"{shown(text)} is not {article(kind)}")
     return fit(number, kind)
 
 
@@ -76,13 +91,13 @@ def fit(number: decimal.Decimal, kind: Decimal) -> decimal.Decimal:
         number
         and not -(kind.scale + number_digits(number)) <= number.adjusted() < kind.precision - kind.scale
     ):
-        raise ValueError(refused)
+        raise Mismatch(refused)
     try:
         fitted = number.quantize(decimal.Decimal(1).scaleb(-kind.scale), context=_EXACT)
     except decimal.InvalidOperation:
-        raise ValueError(refused) from None
+        raise Mismatch(refused) from None
     if fitted != number:
-        raise ValueError(refused)
+        raise Mismatch(refused)
     return fitted
 
 
@@ -95,7 +110,7 @@ def base64_bytes(text: str) -> bytes:
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError):
-        raise ValueError(f"{shown(text)} is not base64") from None
+        raise Mismatch(f"{shown(text)} is not base64") from None
 
 
 def article(kind: SqlType) -> str:
