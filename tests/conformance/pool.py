@@ -62,7 +62,7 @@ def run_all(
                 if worker.pipe in ready:
                     try:
                         yield worker.pipe.recv()
-                    except EOFError:
+                    except (EOFError, ConnectionResetError):
                         worker.process.join()
                         yield _lost(worker.case_id, f"error: the process died ({worker.process.exitcode})")
                         worker.process, worker.pipe, worker.cases = *_start(strict), 0
