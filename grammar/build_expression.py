@@ -225,6 +225,10 @@ def _frame(_span: Span, unit: Token | None, *rest: Any) -> str | None:
 
 
 def _named_type(span: Span, name: str) -> ast.NamedType:
+    if name in _PARTS and span.end - span.start == len(name):  # not quoted
+        raise ParseError(
+            f"the type {name} is not complete", code="PARSE-TYPE", span=span, hint=f"write {_PARTS[name]}"
+        )
     return ast.NamedType(TYPE_SYNONYMS.get(name, name), span=span)
 
 
@@ -244,6 +248,9 @@ def _sized_type(span: Span, name: str, *parameters: Token) -> ast.NamedType:
 
 def _decimal_type(span: Span, precision: Token, scale: Token) -> ast.NamedType:
     return ast.NamedType("DECIMAL", (whole_number(precision), whole_number(scale)), span=span)
+
+
+_PARTS = {"ARRAY": "ARRAY<type>", "MAP": "MAP<STRING, type>", "STRUCT": "STRUCT<name type, ..>"}
 
 
 def _array_type(span: Span, element: ast.TypeNode) -> ast.ArrayType:

@@ -12,7 +12,7 @@ from streamsql.grammar.hints_rules import RULES
 from streamsql.grammar.lexer import Token
 from streamsql.grammar.machine import Machine
 from streamsql.grammar.trouble import Trouble, span
-from streamsql.grammar.wording import found, in_words
+from streamsql.grammar.wording import found
 
 
 def explain(
@@ -24,8 +24,7 @@ def explain(
         error = rule(trouble)
         if error is not None:
             return error
-    expectation = in_words(machine, trouble.stack)
-    return trouble.error("UNEXPECTED", f"found {found(trouble.token)}, expected {expectation}", None)
+    return trouble.error("UNEXPECTED", f"found {found(trouble.token)}, expected {trouble.expectation}", None)
 
 
 def missing_semicolon(text: str, tokens: Sequence[Token], place: int) -> ParseError:

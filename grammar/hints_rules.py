@@ -10,18 +10,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from streamsql.errors import ParseError, Span
+from streamsql.grammar.hints_special import SPECIAL_RULES
 from streamsql.grammar.hints_tokens import flaw
-from streamsql.grammar.keywords import BEFORE, NAMES, shape
+from streamsql.grammar.keywords import NAMES, shape
 from streamsql.grammar.lexer import END, FLAWS, WORD, Token
 from streamsql.grammar.names import RESERVED, quote_name
 from streamsql.grammar.spelling import closest
 from streamsql.grammar.trouble import Trouble, span
-from streamsql.grammar.wording import COMPARISONS, PREDICATES, UNITS_IN_WORDS, found, in_words
+from streamsql.grammar.wording import COMPARISONS, PREDICATES, found
 
 _CLAUSES = (
     *("FROM", "JOIN", "WINDOW", "WHERE", "GROUP BY", "PARTITION BY", "HAVING"),
     *("ORDER BY", "EMIT", "LIMIT", "OFFSET"),
 )
+# Words that are no reserved ones begin a clause only with these after them.
+FOLLOWERS: dict[str, frozenset[str]] = {
+    "EMIT": frozenset({"CHANGES", "FINAL"}),
+    "OFFSET": frozenset({"INTEGER_LITERAL"}),
+    "ORDER": frozenset({"BY"}),
+    "PARTITION": frozenset({"BY"}),
+}
 _CLAUSE_OF = {clause.split()[0]: place for place, clause in enumerate(_CLAUSES)} | {
     word: 1 for word in ("INNER", "LEFT", "RIGHT", "FULL")
 }
@@ -84,8 +92,12 @@ def _unknown_statement(trouble: Trouble) -> ParseError | None:
 
 
 def _quotes(trouble: Trouble) -> ParseError | None:
-    """A quoted name where a string belongs, or a string where a name belongs."""
+    """A name where a string belongs, or a string where a name belongs."""
     token, expected = trouble.token, trouble.expected
+    if token.kind == WORD and "STRING_LITERAL" in expected and "NAME" not in expected:
+        return trouble.error(
+            "QUOTES", f"found {token.text}, expected {trouble.expectation}", f"write text as '{token.text}'"
+        )
     inner = token.text[1:-1]
     if token.kind in NAMES and "STRING_LITERAL" in expected and "NAME" not in expected:
         text = "'" + inner.replace("'", "''") + "'"
@@ -152,7 +164,7 @@ def _clause_at(trouble: Trouble, place: int) -> int | None:
     if token.kind != WORD:
         return None
     word = token.text.upper()
-    if word in BEFORE and shape(trouble.tokens[place + 1]) not in BEFORE[word]:
+    if word in FOLLOWERS and shape(trouble.tokens[place + 1]) not in FOLLOWERS[word]:
         return None
     return _CLAUSE_OF.get(word)
 
@@ -215,7 +227,7 @@ def _misspelt(trouble: Trouble) -> ParseError | None:
         meant = _meant(trouble, token, trouble.stack, trouble.place)
         if meant is not None:
             return meant
-        followers = BEFORE.get(previous.text.upper(), frozenset()) if previous is not None else frozenset()
+        followers = FOLLOWERS.get(previous.text.upper(), frozenset()) if previous is not None else frozenset()
         for word in closest(token.text.upper(), (f for f in followers if f.isalpha())):
             return _did_you_mean(trouble, token, word)
     if previous is not None and previous.kind == WORD and previous.text.upper() not in RESERVED:
@@ -298,55 +310,6 @@ def _predicate(trouble: Trouble) -> ParseError | None:
     return None
 
 
-def _special(trouble: Trouble) -> ParseError | None:
-    """Things that other dialects have, or that look as if they should work."""
-    token, previous = trouble.token, trouble.previous
-    word, kind = shape(token), token.kind
-    ends_here = END in trouble.expected
-    if {"DAYS", "HOUR"} <= trouble.expected:
-        return trouble.error(
-            "TIME-UNIT", f"found {found(token)}, expected a time unit", f"units are {UNITS_IN_WORDS}"
-        )
-    if word == "DISTINCT" and previous is not None and previous.kind == "LPAR":
-        return trouble.error(
-            "DISTINCT", "an aggregate takes no DISTINCT", "COUNT_DISTINCT(x) counts distinct values"
-        )
-    if {"ON", "WITHIN"} <= trouble.expected:
-        return trouble.error(
-            "JOIN", f"found {found(token)}, expected ON", "a join names its condition: JOIN b ON a.x = b.y"
-        )
-    if kind == "DOT" and "ARROW" in trouble.expected:
-        return trouble.error(
-            "DOT", "a column has at most one '.', after its source", "fields are read with ->: a.b->c"
-        )
-    if kind == "COMMA" and ends_here and previous is not None:
-        first = shape(trouble.tokens[trouble.begin])
-        if first == "INSERT" and previous.kind == "RPAR":
-            return trouble.error("VALUES", "INSERT takes one row", "write one INSERT .. VALUES (..); a row")
-        if {"WHERE", "JOIN"} <= trouble.expected:
-            return trouble.error("COMMA", "FROM takes one source", "combine sources with JOIN .. ON ..")
-    if kind == "RPAR" and previous is not None and previous.kind == "LPAR" and "NAME" in trouble.expected:
-        message = f"there is nothing between the parentheses, expected {_expectation(trouble)}"
-        return trouble.error("EMPTY", message, None)
-    if kind == "MINUS" and "INTEGER_LITERAL" in trouble.expected and "NAME" not in trouble.expected:
-        return trouble.error("NUMBER", "found '-', expected a whole number from 0 up", None)
-    if word == "AS" and "WITH" in trouble.expected and shape(trouble.tokens[trouble.begin]) == "CREATE":
-        return trouble.error(
-            "AS-SELECT",
-            "AS SELECT takes no list of columns",
-            "leave the list out: the SELECT gives the columns",
-        )
-    if word == "NOT" and "PRIMARY" in trouble.expected:
-        return trouble.error(
-            "CONSTRAINT", "columns have no NOT NULL", "leave it out: every value may be null"
-        )
-    return None
-
-
-def _expectation(trouble: Trouble) -> str:
-    return in_words(trouble.machine, trouble.stack)
-
-
 RULES = (
     _flaw,
     _quote_inside_string,
@@ -361,5 +324,5 @@ RULES = (
     _parenthesis,
     _comma,
     _predicate,
-    _special,
+    *SPECIAL_RULES,
 )

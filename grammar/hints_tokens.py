@@ -64,16 +64,18 @@ def flaw(text: str, token: Token) -> ParseError:
 def _character(text: str, token: Token) -> ParseError:
     character = token.text
     if character.isalpha():
-        end = token.end
+        start, end = token.start, token.end
+        while start > 0 and token.end - start < 40 and (text[start - 1].isalnum() or text[start - 1] == "_"):
+            start -= 1
         while end < len(text) and end - token.start < 40 and (text[end].isalnum() or text[end] == "_"):
             end += 1
-        word = text[token.start : end]
+        word = text[start:end]
         return _error(
             text,
             "CHARACTER",
             f"{word} has letters that a plain name cannot have",
             f"put the name in backticks: `{word}`",
-            Span(token.start, end),
+            Span(start, end),
         )
     code = f"U+{ord(character):04X}"
     name = unicodedata.name(character, "a control character" if ord(character) < 32 else "a character")

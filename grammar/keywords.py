@@ -1,8 +1,9 @@
 """Keyword or name: what terminal a word stands for at its place.
 
 A reserved word is always a keyword. Any other word the grammar knows is a keyword only where the parser
-can take it as one; where it could also take a name there (an alias, a column), the words that follow
-decide, by the table BEFORE.
+can take it as one. Where it could also take a name there, the words that follow decide, by the table
+BEFORE; a word that begins a clause (EMIT, PARTITION, ORDER, UNION, ..) is then a keyword, so as an alias
+after a source it needs AS.
 """
 
 from __future__ import annotations
@@ -18,24 +19,17 @@ _FRAME = frozenset({"BETWEEN", "UNBOUNDED", "CURRENT", "INTEGER_LITERAL"})
 # upper case, other tokens by their kind.
 BEFORE: dict[str, frozenset[str]] = {
     "ARRAY": frozenset({"LSQB", "LESSTHAN"}),
-    "EMIT": frozenset({"CHANGES", "FINAL"}),
     "ESCAPE": frozenset({"STRING_LITERAL"}),
-    "EXCEPT": frozenset({"SELECT", "LPAR"}),
     "GROUPS": _FRAME,
     "IF": frozenset({"EXISTS", "NOT"}),
-    "INTERSECT": frozenset({"SELECT", "LPAR"}),
     "MAP": frozenset({"LPAR", "LESSTHAN"}),
     "NULLS": frozenset({"FIRST", "LAST"}),
-    "OFFSET": frozenset({"INTEGER_LITERAL"}),
-    "ORDER": frozenset({"BY"}),
     "OVER": frozenset({"LPAR"}),
-    "PARTITION": frozenset({"BY"}),
     "RANGE": _FRAME,
     "ROWS": _FRAME,
     "SESSION": frozenset({"LPAR"}),
     "STRUCT": frozenset({"LPAR", "LESSTHAN", "LESSGREATER"}),
     "TABLES": frozenset({"EXTENDED", SEMICOLON, END}),
-    "UNION": frozenset({"SELECT", "ALL", "DISTINCT", "LPAR"}),
 }
 
 # In `EXPLAIN x` and `DESCRIBE FUNCTION`, these are names only if nothing follows.

@@ -8,6 +8,7 @@ from functools import cached_property
 from streamsql.errors import ParseError, Span
 from streamsql.grammar.lexer import END, SEMICOLON, Token
 from streamsql.grammar.machine import Machine
+from streamsql.grammar.wording import in_words
 
 # Reading on for this many tokens, or to the end of the statement, makes a repair believable.
 _ENOUGH = 5
@@ -80,6 +81,11 @@ class Trouble:
             if terminal == END:
                 return True
         return True
+
+    @cached_property
+    def expectation(self) -> str:
+        """What could come here, in words."""
+        return in_words(self.machine, self.stack)
 
     def error(self, code: str, message: str, hint: str | None, at: Span | None = None) -> ParseError:
         return ParseError(message, code=f"PARSE-{code}", span=at or self.span, hint=hint, source=self.text)

@@ -50,6 +50,7 @@ _UNIT_ARGUMENTS = frozenset(
     {"DAYS", "HOURS", "MINUTES", "SECONDS", "MILLISECOND", "MILLISECONDS", "MONTHS", "YEARS"}
 )
 _DURATION_UNITS = (_UNIT_ARGUMENTS - {"MONTHS", "YEARS"}) | {"DAY", "HOUR", "MINUTE", "SECOND"}
+_STATEMENTS = frozenset({"SELECT", "CREATE", "INSERT", "DROP", "SHOW", "EXPLAIN"})
 _JOINS = frozenset({"INNER", "LEFT", "RIGHT", "FULL", "JOIN"})
 
 UNITS_IN_WORDS = "DAYS, HOURS, MINUTES, SECONDS or MILLISECONDS"
@@ -122,6 +123,9 @@ def in_words(machine: Machine, stack: Sequence[int]) -> str:
     left = machine.expected(stack)
     phrases: list[str] = []
     kinds = name_kinds(machine, stack)
+    if left >= _STATEMENTS:
+        phrases.append("a statement")
+        left = {"ALL"} & left
     if left >= _VALUE and "NAME" in left:
         phrases.append("a column or expression")
         left -= _BEGIN | _UNIT_ARGUMENTS | {"DISTINCT", "SELECT", "WITH"}
@@ -141,6 +145,9 @@ def in_words(machine: Machine, stack: Sequence[int]) -> str:
         left -= _DURATION_UNITS
     if left & _JOINS:
         left = (left - _JOINS) | {"JOIN"}
+    if "MORETHAN" in left and "EQUAL" not in left:
+        phrases.append("'>'")  # of a type
+        left -= {"MORETHAN", "LPAR", "ARRAY"}
     if "AND" in left and "OR" not in left:
         phrases.append("AND")  # of BETWEEN
     if phrases or left - _CONTINUE:
