@@ -40,7 +40,13 @@ class ResolvedAggregate:
         """The declaration for the engine, over arguments read by this SQL."""
         try:
             return bind(
-                self.match, argument_sql, self.literals, name, prefix, on_table=on_table, settings=self.settings
+                self.match,
+                argument_sql,
+                self.literals,
+                name,
+                prefix,
+                on_table=on_table,
+                settings=self.settings,
             )
         except PlanError as error:
             if error.span is None:

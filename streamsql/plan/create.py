@@ -109,9 +109,8 @@ def read_columns(columns: Sequence[ast.ColumnDefinition], kind: str, env: Enviro
                     f"column {name} of a {kind} is a {right}, not a {column.role}",
                     "PLAN-KEY-WORD",
                 )
-            if any(isinstance(part, Map) for part in walk(t)):
-                raise at(column.span, f"key column {name} is {t}: a key cannot hold a MAP", "PLAN-KEY-TYPE")
             key.append(Column(column.name, t))
+            check_key_type(key[-1], column.span)
         elif column.role == "HEADERS":
             if t != HEADERS_TYPE:
                 raise at(
@@ -163,18 +162,27 @@ def with_inferred_columns(draft: SourceInfo, statement: ast.CreateSource, env: E
 def check_columns(info: SourceInfo, span: Span) -> None:
     """raises PlanError if the columns cannot make up a stream or table"""
     schema = info.schema
-    if not schema.value and not schema.headers:
-        what = "has no columns" if not schema.key else "has only key columns"
-        raise at(
-            span, f"{info.title} {what}: it needs a value column", "PLAN-NO-COLUMNS", "(NAME VARCHAR, ..)"
-        )
+    if not schema.columns:
+        raise at(span, f"{info.title} has no columns", "PLAN-NO-COLUMNS", "(NAME VARCHAR, ..)")
     if info.is_table and not schema.key:
         hint = "(ID BIGINT PRIMARY KEY, ..)"
         raise at(span, f"{info.title} needs a PRIMARY KEY", "PLAN-NO-PRIMARY-KEY", hint)
+    for column in schema.key:
+        check_key_type(column, span)
     names = [c.name for c in schema.columns]
     for name in names:
         if names.count(name) > 1:
             raise at(span, f"column {quote_name(name)} stands in key and value", "PLAN-DUPLICATE-COLUMN")
+
+
+def check_key_type(column: Column, span: Span) -> None:
+    """raises PlanError for a key with a MAP in it: the order of its entries would make one key many"""
+    if any(isinstance(part, Map) for part in walk(column.type)):
+        raise at(
+            span,
+            f"key column {quote_name(column.name)} is {column.type}: a key cannot hold a MAP",
+            "PLAN-KEY-TYPE",
+        )
 
 
 def check_formats(info: SourceInfo, env: Environment, span: Span) -> None:

@@ -68,14 +68,7 @@ class Compiled:
 
     @property
     def is_literal(self) -> bool:
-        return isinstance(
-            self.node,
-            ast.StringLiteral
-            | ast.IntegerLiteral
-            | ast.DecimalLiteral
-            | ast.DoubleLiteral
-            | ast.BooleanLiteral,
-        )
+        return isinstance(self.node, typing.LITERALS)
 
 
 def compile_expression(node: ast.Expression, scope: Scope, env: Environment) -> Compiled:
@@ -453,8 +446,10 @@ class _Compiler:
                 if len(set(literals)) < len(literals):
                     raise at(node.span, "MAP(..) has the same key twice", "PLAN-CONSTRUCTOR")
                 m = Map(key_type, value_type)
-                text = f"CAST(map([{_places(keys)}], [{_places(values)}]) AS {m.duckdb})"
-                return _combine(node, m, text, [*keys, *values])
+                # A null key is the text null, as it is written in JSON; a key given twice makes the row fail.
+                place = "coalesce({}, 'null')" if key_type == VARCHAR else "{}"
+                text = f"CAST(map([{', '.join(place for _ in keys)}], [{_places(values)}]) AS {m.duckdb})"
+                return _combine(node, m, text, [*keys, *values], can_fail=True)
             case ast.StructConstructor(fields=fields):
                 names = [name for name, _ in fields]
                 if len(set(names)) < len(names):
@@ -476,7 +471,7 @@ class _Compiler:
         """Give items one type: the first that is not NULL fixes the family, literals follow more freely."""
         target: SqlType = NULL
         for item in items:
-            found = typing.unify(target, item.type, item.node if item.is_literal else None)
+            found = typing.unify(target, item.type, item.node)
             if found is None:
                 raise at(
                     item.node.span,

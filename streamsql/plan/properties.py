@@ -154,7 +154,7 @@ def with_wrapping(properties: Properties, side: SideFormat, value_columns: int, 
     if wanted is not None:
         if value_columns != 1:
             raise properties.error("WRAP_SINGLE_VALUE", "WRAP_SINGLE_VALUE is only for a single value column")
-        if not (found.can_wrap if wanted else found.can_unwrap) or found.can_wrap != found.can_unwrap:
+        if not (found.can_wrap if wanted else found.can_unwrap):
             raise properties.error(
                 "WRAP_SINGLE_VALUE",
                 f"format {side.name} does not support WRAP_SINGLE_VALUE = {str(wanted).lower()}",

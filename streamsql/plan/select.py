@@ -6,7 +6,7 @@ The order of processing: source, WHERE, PARTITION BY, table functions, GROUP BY,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 
@@ -23,13 +23,14 @@ from streamsql.plan.environment import Environment
 from streamsql.plan.expressions import compile_expression, compile_filter
 from streamsql.plan.group_by import bounds_in_select, group_by
 from streamsql.plan.items import Item, KeyColumn, expand_items, key_column, qualify
+from streamsql.plan.joins import plan_join
 from streamsql.plan.rewrite import columns_used, walk
 from streamsql.plan.scope import Scope, at, physical
 from streamsql.plan.sources import Needs, build_source, source_scope
 from streamsql.plan.stages import Output, StageBuilder
 from streamsql.plan.table_functions import explode
 from streamsql.schema import Column, Schema
-from streamsql.types import NULL
+from streamsql.types import NULL, SqlType
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,16 @@ class Flow:
     titles: list[str] = field(default_factory=list)
     null_key: bool = False
     has_old_rows: bool = False
+    equal_to_key: tuple[ast.Expression, ...] = ()
+    is_join: bool = False
     retention_ms: int | None = None
+
+    def type_of(self, name: str) -> SqlType:
+        """The type of a column of the batch, by its physical name."""
+        found = next((c for c in self.scope.columns if physical(c.name) == name), None)
+        if found is None:
+            raise AssertionError(name)
+        return found.type
 
     def close_stage(self) -> int:
         """Put the steps so far into the graph as a node and give its number."""
@@ -163,9 +173,13 @@ class SelectPlanner:
     def _relation(self, query: ast.Select) -> Flow:
         relation = query.relation
         if isinstance(relation, ast.Join):
-            raise NotSupportedError("JOIN in a query that keeps running", span=relation.span)
+            return plan_join(self, relation, query)
         if not isinstance(relation, ast.SourceRef):
             raise NotSupportedError("a subquery in FROM of a query that keeps running", span=relation.span)
+        return self.source_flow(relation, query)
+
+    def source_flow(self, relation: ast.SourceRef, query: ast.Select) -> Flow:
+        """One source, with the columns of it that the query uses."""
         info = self._source(relation)
         qualifier = relation.alias or relation.name
         graph = Graph()
@@ -200,18 +214,22 @@ class SelectPlanner:
 
     def _needs(self, query: ast.Select, info: SourceInfo) -> Needs:
         """The columns of the source that the query uses."""
-        parts = (query.items, query.where, query.group_by, query.partition_by, query.having)
+        parts = (query.items, query.where, query.group_by, query.partition_by, query.having, query.relation)
         names = {ref.name for ref in columns_used(parts)}
         if any(isinstance(item, ast.SelectAll) for item in query.items):
             names |= {c.name for c in info.schema.columns}
         if self.is_persistent or info.is_table:
             names |= {c.name for c in info.schema.key}
+        if isinstance(query.relation, ast.Join):
+            # A column of a join may also be called ALIAS_COLUMN.
+            names |= {c.name for c in info.schema.columns if any(n.endswith(f"_{c.name}") for n in names)}
         if query.partition_by is not None and any(isinstance(item, ast.SelectAll) for item in query.items):
             names |= {c.name for c in info.schema.key}
         passes_nulls = (
             self.is_persistent
             and query.where is None
             and query.group_by is None
+            and not isinstance(query.relation, ast.Join)
             and not any(self.is_table_function(node) for node in walk(query.items))
         )
         throws = self.env.config.flag("ksql.timestamp.throw.on.invalid")
@@ -307,6 +325,10 @@ class SelectPlanner:
         self, query: ast.Select, items: Sequence[Item], flow: Flow, is_grouped: bool
     ) -> PlannedSelect:
         scope = flow.scope.in_clause("SELECT")
+        key_names = self._key_names(query, items, flow)
+        if flow.equal_to_key:
+            # The key column carries the join's key, which is there even where its own side is not.
+            items = [replace(i, expression=flow.key[0].expression) if i.name in key_names else i for i in items]
         compiled = [compile_expression(item.expression, scope, self.env) for item in items]
         for item, value in zip(items, compiled, strict=True):
             if value.type == NULL:
@@ -326,7 +348,6 @@ class SelectPlanner:
                 "PLAN-DUPLICATE-COLUMN",
                 "give one an alias: .. AS name",
             )
-        key_names = self._key_names(query, items, flow)
         columns = tuple(
             OutputColumn(item.name, Column(item.name, value.type), item.name in key_names)
             for item, value in zip(items, compiled, strict=True)
@@ -360,6 +381,10 @@ class SelectPlanner:
         found: list[str] = []
         for key in flow.key:
             matching = [item for item in items if item.expression == key.expression]
+            if not matching and flow.equal_to_key:
+                # Of the columns equal to a join's key the first that is selected stands for it.
+                viable = [e for e in flow.equal_to_key if any(item.expression == e for item in items)]
+                matching = [item for item in items if viable and item.expression == viable[0]]
             if not self.is_persistent:
                 found += [item.name for item in matching[:1]]
                 continue

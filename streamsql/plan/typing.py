@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import decimal
 import re
+from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 
@@ -103,10 +104,11 @@ def comparison_type(left: SqlType, right: SqlType, op: str) -> SqlType | None:
 _BOOLEAN_WORDS = ("true", "yes", "false", "no")
 
 
-def unify(target: SqlType, item: SqlType, literal: ast.Expression | None) -> SqlType | None:
+def unify(target: SqlType, item: SqlType, node: ast.Expression | None) -> SqlType | None:
     """The common type of items so far and one more; None if there is none.
 
-    literal  the item, if it is a literal: those follow laxer rules (language: literal coercion)
+    node  the item as it is written: literals, also inside constructors, follow laxer rules (language:
+          literal coercion)
     """
     if item == NULL or item == target:
         return target
@@ -114,21 +116,74 @@ def unify(target: SqlType, item: SqlType, literal: ast.Expression | None) -> Sql
         return item
     if is_numeric(target) and is_numeric(item):
         return common_numeric(target, item)
-    if literal is not None:
-        return _unify_literal(target, literal) or (target if widens(item, target) else None)
+    if isinstance(node, LITERALS):
+        return _unify_literal(target, node) or (target if widens(item, target) else None)
+    match target, item, node:
+        case Array(t), Array(e), ast.ArrayConstructor(elements=elements):
+            element = _unify_all(t, e, elements)
+            return None if element is None else Array(element)
+        case Map(k, v), Map(own_key, own_value), ast.MapConstructor(entries=entries):
+            key = _unify_all(k, own_key, [e[0] for e in entries])
+            value = _unify_all(v, own_value, [e[1] for e in entries])
+            return None if key is None or value is None else Map(key, value)
+        case Struct(a), Struct(b), ast.StructConstructor(fields=written):
+            return _unify_structs(a, b, dict(written))
     if widens(item, target):
         return target
     if widens(target, item) and not isinstance(target, type(VARCHAR)):
         return item
     match target, item:
         case Struct(a), Struct(b):
-            fields = dict(a)
-            for name, t in b:
-                found = unify(fields.get(name, NULL), t, None)
-                if found is None:
-                    return None
-                fields[name] = found
-            return Struct(tuple(fields.items()))
+            return _unify_structs(a, b, {})
+    return None
+
+
+def _unify_all(target: SqlType, own: SqlType, nodes: Iterable[ast.Expression]) -> SqlType | None:
+    """The common type of `target` and the parts of a constructor, whose own common type is `own`."""
+    for node in nodes:
+        if isinstance(node, ast.NullLiteral):
+            continue
+        found = unify(target, _literal_type(node) or own, node)
+        if found is None:
+            return None
+        target = found
+    return target
+
+
+def _unify_structs(
+    a: Iterable[tuple[str, SqlType]], b: Iterable[tuple[str, SqlType]], nodes: Mapping[str, ast.Expression]
+) -> SqlType | None:
+    """All fields of both; a field that both have takes the common type."""
+    fields = dict(a)
+    for name, t in b:
+        found = unify(fields.get(name, NULL), t, nodes.get(name))
+        if found is None:
+            return None
+        fields[name] = found
+    return Struct(tuple(fields.items()))
+
+
+LITERALS = (
+    ast.StringLiteral,
+    ast.IntegerLiteral,
+    ast.DecimalLiteral,
+    ast.DoubleLiteral,
+    ast.BooleanLiteral,
+)
+
+
+def _literal_type(node: ast.Expression) -> SqlType | None:
+    match node:
+        case ast.StringLiteral():
+            return VARCHAR
+        case ast.BooleanLiteral():
+            return BOOLEAN
+        case ast.IntegerLiteral(value=value):
+            return INTEGER if -(2**31) <= value < 2**31 else BIGINT
+        case ast.DoubleLiteral():
+            return DOUBLE
+        case ast.DecimalLiteral(text=text):
+            return decimal_literal(text)
     return None
 
 

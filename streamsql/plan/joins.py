@@ -1,0 +1,310 @@
+"""Joins: from `A JOIN B ON ..` to join operators, left-deep and in the order of the text.
+
+Inside a join every column is called ALIAS_COLUMN. The join's own key, the value both sides agree on, is a
+column of its own; the columns that are equal to it are *viable* to stand for the key of the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from streamsql.catalog import STREAM, TABLE, SourceInfo
+from streamsql.engine.operators.stream_table_join import StreamTableJoin
+from streamsql.engine.operators.table_table_join import TableTableJoin
+from streamsql.errors import NotSupportedError
+from streamsql.grammar import ast
+from streamsql.grammar.names import quote_name
+from streamsql.grammar.printer import to_sql
+from streamsql.plan.expressions import Compiled, compile_expression
+from streamsql.plan.items import KeyColumn, qualify
+from streamsql.plan.rewrite import columns_used
+from streamsql.plan.scope import Scope, ScopeColumn, at, column_sql, physical
+from streamsql.plan.stages import Output
+from streamsql.types import Map, duckdb_name, walk
+
+if TYPE_CHECKING:
+    from streamsql.plan.select import Flow, SelectPlanner
+
+JOIN_KEY = "KSQL_JOIN_KEY"
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """One side of a condition: the expression and the alias whose columns it uses."""
+
+    expression: ast.Expression
+    value: Compiled
+    qualifiers: frozenset[str]
+
+
+def plan_join(planner: SelectPlanner, join: ast.Join, query: ast.Select) -> Flow:
+    """The flow of a join, its columns named ALIAS_COLUMN."""
+    relations = _flatten(join)
+    aliases = [r.alias or r.name for r in relations]
+    for number, (relation, alias) in enumerate(zip(relations, aliases, strict=True)):
+        if alias in aliases[:number]:
+            raise at(
+                relation.span, f"{quote_name(alias)} stands in FROM twice", "PLAN-JOIN", "give one an alias"
+            )
+    return _joined(planner, join, query)
+
+
+def _flatten(relation: ast.Relation) -> list[ast.SourceRef]:
+    match relation:
+        case ast.Join(left=left, right=right):
+            return [*_flatten(left), *_flatten(right)]
+        case ast.SourceRef():
+            return [relation]
+    raise NotSupportedError("a subquery in FROM of a query that keeps running", span=relation.span)
+
+
+def _joined(planner: SelectPlanner, relation: ast.Relation, query: ast.Select) -> Flow:
+    if not isinstance(relation, ast.Join):
+        assert isinstance(relation, ast.SourceRef)
+        return _named(planner.source_flow(relation, query), relation)
+    left = _joined(planner, relation.left, query)
+    right = _joined(planner, relation.right, query)
+    right = _moved(left, right)
+    _check_kinds(planner, relation, left, right)
+    condition = _condition(planner, relation, left, right)
+    if left.kind == STREAM and right.kind == STREAM:
+        return _stream_stream(relation, left, right, condition)
+    if left.kind == STREAM:
+        return _stream_table(relation, left, right, condition)
+    return _table_table(relation, left, right, condition)
+
+
+def _named(flow: Flow, relation: ast.SourceRef) -> Flow:
+    """The flow of one source with its columns called ALIAS_COLUMN, pseudo columns that it has included."""
+    alias = relation.alias or relation.name
+    outputs: list[Output] = []
+    columns: list[ScopeColumn] = []
+    available = set(flow.builder.schema.names)
+    for column in flow.scope.columns:
+        source = column.sql
+        if not column.is_hidden and column.sql.startswith('"') and physical(column.name) not in available:
+            continue
+        if column.is_hidden and column.sql.strip('"') not in available:
+            continue
+        name = f"{alias}_{column.short}"
+        ref = ast.ColumnRef(column.short, alias)
+        outputs.append(Output(physical(name), Compiled(source, source, column.type, ref)))
+        columns.append(replace(column, name=name, sql=column_sql(name)))
+    flow.builder.project(outputs)
+    flow.titles.append(f"as {quote_name(alias)}")
+    flow.scope = Scope(tuple(columns))
+    flow.key = tuple(KeyColumn(ast.ColumnRef(f"{alias}_{k.name}"), f"{alias}_{k.name}") for k in flow.key)
+    return flow
+
+
+def _moved(left: Flow, right: Flow) -> Flow:
+    """The right flow as part of the left one's graph."""
+    shift = len(left.graph.nodes)
+    for node in right.graph.nodes:
+        left.graph.add(node.spec, *(i + shift for i in node.inputs))
+    right.graph = left.graph
+    right.node += shift
+    return right
+
+
+def _check_kinds(planner: SelectPlanner, join: ast.Join, left: Flow, right: Flow) -> None:
+    span = join.span
+    if left.kind == TABLE and right.kind == STREAM:
+        raise at(span, "a table cannot be joined with a stream on its right", "PLAN-JOIN", "swap the sides")
+    both_streams = left.kind == STREAM and right.kind == STREAM
+    if both_streams and join.within is None:
+        raise at(span, "a join of two streams needs WITHIN", "PLAN-JOIN", "JOIN .. WITHIN 1 HOUR ON ..")
+    if not both_streams and join.within is not None:
+        raise at(join.within.span, "WITHIN is for joins of two streams", "PLAN-JOIN")
+    if left.kind == STREAM and right.kind == TABLE and join.kind in ("RIGHT", "FULL"):
+        raise at(span, f"a stream and a table cannot be {join.kind} joined: only INNER and LEFT", "PLAN-JOIN")
+    if (left.window is None) != (right.window is None):
+        raise at(span, "a windowed source can only be joined with a windowed one", "PLAN-JOIN")
+    if left.window and right.window and left.window.is_session != right.window.is_session:
+        raise at(span, "session windows can only be joined with session windows", "PLAN-JOIN")
+    for name in (left.sources[-1], right.sources[0]):
+        info: SourceInfo = planner.env.catalog.source(name)
+        if info.value_format.name == "KAFKA":
+            raise at(
+                span,
+                f"{info.title} has KAFKA values: it cannot be joined",
+                "PLAN-JOIN",
+                "use another VALUE_FORMAT",
+            )
+
+
+def _condition(planner: SelectPlanner, join: ast.Join, left: Flow, right: Flow) -> tuple[_Side, _Side]:
+    """The two sides of the equality, left one first."""
+    node = join.condition
+    if isinstance(node, ast.Logical):
+        raise NotSupportedError(
+            f"{node.op} in a join condition", span=node.span, hint="put the rest into WHERE"
+        )
+    if not isinstance(node, ast.Comparison) or node.op != "=":
+        raise at(
+            node.span, "a join condition must be one equality", "PLAN-JOIN", "put other conditions into WHERE"
+        )
+    scope = Scope((*left.scope.columns, *right.scope.columns), "JOIN ON")
+    sides = [_side(planner, e, scope) for e in (node.left, node.right)]
+    ours = {c.qualifier for c in left.scope.columns if c.qualifier}
+    theirs = {c.qualifier for c in right.scope.columns if c.qualifier}
+    for side in sides:
+        if not side.qualifiers:
+            raise at(side.expression.span, "each side of a join condition must use a column", "PLAN-JOIN")
+        if side.qualifiers & ours and side.qualifiers & theirs or len(side.qualifiers) > 1:
+            raise at(
+                side.expression.span,
+                "each side of a join condition must use the columns of one source",
+                "PLAN-JOIN",
+            )
+    first, second = sides
+    if first.qualifiers <= theirs and second.qualifiers <= ours:
+        first, second = second, first
+    if not (first.qualifiers <= ours and second.qualifiers <= theirs):
+        raise at(
+            node.span, "a join condition must compare the source it adds with one before it", "PLAN-JOIN"
+        )
+    if first.value.type != second.value.type:
+        raise at(
+            node.span,
+            f"the sides of a join condition must have one type: {to_sql(node.left)} is {sides[0].value.type}, "
+            f"{to_sql(node.right)} is {sides[1].value.type}",
+            "PLAN-JOIN-TYPE",
+            "CAST one of them",
+        )
+    if any(isinstance(part, Map) for part in walk(first.value.type)):
+        raise at(node.span, f"a {first.value.type} cannot be joined on: it holds a MAP", "PLAN-JOIN-TYPE")
+    return first, second
+
+
+def _side(planner: SelectPlanner, expression: ast.Expression, scope: Scope) -> _Side:
+    resolved = qualify(expression, scope)
+    value = compile_expression(resolved, scope, planner.env)
+    used = [scope.named(ref.name) for ref in columns_used(resolved)]
+    qualifiers = frozenset(c.qualifier for c in used if c is not None and c.qualifier is not None)
+    return _Side(resolved, value, qualifiers)
+
+
+def _is_primary_key(flow: Flow, side: _Side) -> bool:
+    """Whether a table is joined on its key: the key column itself, or one that is equal to it."""
+    return len(flow.key) == 1 and (
+        side.expression == flow.key[0].expression or side.expression in flow.equal_to_key
+    )
+
+
+def _with_key(flow: Flow, side: _Side, name: str = JOIN_KEY) -> int:
+    """Add the join key as a column; gives the node to join."""
+    passing = [f for f in flow.builder.schema if not f.name.startswith("$") and f.name != name]
+    outputs = [
+        Output(
+            f.name, Compiled(duckdb_name(f.name), duckdb_name(f.name), flow.type_of(f.name), side.expression)
+        )
+        for f in passing
+    ]
+    flow.builder.project([Output(name, side.value), *outputs])
+    flow.titles.append(f"join key {to_sql(side.expression)}")
+    return flow.close_stage()
+
+
+def _viable(kind: str, left: Flow, sides: tuple[_Side, _Side]) -> tuple[ast.Expression, ...]:
+    """The columns that can stand for the result's key, in source order; none makes it synthetic."""
+    if kind == "FULL":
+        return ()
+    own = left.equal_to_key if sides[0].expression in left.equal_to_key else ()
+    found = [e for e in (*own, sides[0].expression, sides[1].expression) if isinstance(e, ast.ColumnRef)]
+    return tuple(dict.fromkeys(found))
+
+
+def _result(
+    left: Flow,
+    right: Flow,
+    node: int,
+    kind: str,
+    viable: Sequence[ast.Expression],
+    result_kind: str,
+    key_side: _Side,
+) -> Flow:
+    """The flow after a join: columns of both sides, and the join key as a column of its own."""
+    graph = left.graph
+    columns = [c for c in (*left.scope.columns, *right.scope.columns) if c.name not in (JOIN_KEY, "ROWKEY")]
+    taken = {c.short for c in columns}
+    synthetic = "ROWKEY"
+    number = 1
+    while synthetic in taken:
+        synthetic = f"ROWKEY_{number}"
+        number += 1
+    is_synthetic = not viable
+    key = ScopeColumn(
+        JOIN_KEY,
+        column_sql(JOIN_KEY),
+        key_side.value.type,
+        None,
+        synthetic if is_synthetic else "",
+        is_key=True,
+        is_hidden=not is_synthetic,
+    )
+    left.scope = Scope((key, *columns) if is_synthetic else (*columns, key))
+    left.kind = result_kind
+    left.take(node, graph.nodes[node].spec.output)
+    left.key = (KeyColumn(ast.ColumnRef(JOIN_KEY), synthetic),)
+    left.equal_to_key = tuple(viable)
+    left.sources = (*left.sources, *right.sources)
+    left.has_old_rows = False
+    left.is_join = True
+    return left
+
+
+def _stream_table(join: ast.Join, left: Flow, right: Flow, sides: tuple[_Side, _Side]) -> Flow:
+    if not _is_primary_key(right, sides[1]):
+        raise at(
+            join.condition.span,
+            f"a table is joined on its primary key, {', '.join(k.name for k in right.key)}, not on "
+            f"{to_sql(sides[1].expression)}",
+            "PLAN-JOIN",
+        )
+    left_node = _with_key(left, sides[0])
+    right_node = _with_key(right, sides[1], "KSQL_TABLE_KEY")
+    bounds = ("$start", "$end") if left.window else ()
+    spec = StreamTableJoin(
+        left.builder.schema,
+        _without(right.builder.schema, bounds),
+        (JOIN_KEY,),
+        ("KSQL_TABLE_KEY",),
+        keeps_unmatched=join.kind == "LEFT",
+    )
+    if bounds:
+        raise NotSupportedError("a join of a windowed stream with a windowed table", span=join.span)
+    node = left.graph.add(spec, left_node, right_node)
+    return _result(left, right, node, join.kind, _viable(join.kind, left, sides), STREAM, sides[0])
+
+
+def _table_table(join: ast.Join, left: Flow, right: Flow, sides: tuple[_Side, _Side]) -> Flow:
+    if not _is_primary_key(right, sides[1]):
+        raise at(
+            join.condition.span,
+            f"the table on the right is joined on its primary key, {', '.join(k.name for k in right.key)}, not on "
+            f"{to_sql(sides[1].expression)}",
+            "PLAN-JOIN",
+        )
+    if not _is_primary_key(left, sides[0]):
+        raise NotSupportedError("a join on a foreign key", span=join.condition.span)
+    if left.window is not None:
+        raise NotSupportedError("a join of windowed tables", span=join.span)
+    left_node, right_node = _with_key(left, sides[0]), _with_key(right, sides[1])
+    spec = TableTableJoin(left.builder.schema, right.builder.schema, (JOIN_KEY,), join.kind, emit_old=True)
+    node = left.graph.add(spec, left_node, right_node)
+    flow = _result(left, right, node, join.kind, _viable(join.kind, left, sides), TABLE, sides[0])
+    flow.has_old_rows = True
+    return flow
+
+
+def _stream_stream(join: ast.Join, left: Flow, right: Flow, sides: tuple[_Side, _Side]) -> Flow:
+    raise NotSupportedError("a join of two streams", span=join.span)
+
+
+def _without(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:
+    return pa.schema([f for f in schema if f.name not in names])
