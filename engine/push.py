@@ -22,9 +22,16 @@ class PushQuery:
     """Iterate over `batches`; `close` ends the iteration from any thread."""
 
     def __init__(
-        self, graph: Graph, log: Log, *, from_latest: bool = False, limit: int | None = None
+        self,
+        graph: Graph,
+        log: Log,
+        *,
+        from_latest: bool = False,
+        limit: int | None = None,
+        max_batch_rows: int = _MAX_ROWS,
     ) -> None:
         self._log = log
+        self._max_rows = max_batch_rows
         self._limit = limit
         self._task = Task(graph)
         self._inputs = Inputs(log, graph, start_positions(log, graph, {}, from_latest))
@@ -40,7 +47,7 @@ class PushQuery:
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Rows as they come, until the limit is reached or the query is closed."""
         left = self._limit
-        rows = _FIRST_ROWS
+        rows = min(_FIRST_ROWS, self._max_rows)
         try:
             while not self._closed and left != 0:
                 self._wake.clear()
@@ -48,7 +55,7 @@ class PushQuery:
                 if batch is None:
                     self._wake.wait()
                     continue
-                rows = min(rows * 4, _MAX_ROWS)
+                rows = min(rows * 4, self._max_rows)
                 self._task.feed(batch)
                 for found in self._task.take_rows():
                     shown = found if left is None else found.slice(0, left)

@@ -10,6 +10,7 @@ The layouts are those of Kafka Streams' windowed serdes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -30,20 +31,23 @@ class WindowedKey:
         return self.kind == "SESSION"
 
 
-def join_windowed_keys(keys: pa.Array, start: pa.Array, end: pa.Array, window: WindowedKey) -> pa.Array:
+def join_windowed_keys(keys: pa.Array[Any], start: pa.Array[Any], end: pa.Array[Any], window: WindowedKey) -> pa.Array[Any]:
     """Add the bounds to encoded keys; binary[n] or struct[n], int64[n], int64[n] -> the same kind of array."""
     if pa.types.is_struct(keys.type):
         fields = [*keys.type, pa.field(WINDOW_START, pa.int64()), pa.field(WINDOW_END, pa.int64())]
         return pa.StructArray.from_arrays([*keys.flatten(), start, end], fields=fields)
     bounds = [end, start] if window.is_session else [start]
-    tail = np.column_stack([np.asarray(b).astype(">i8") for b in bounds])
+    # column_stack gives the machine's byte order, whatever its inputs have.
+    tail = np.column_stack([np.asarray(b) for b in bounds]).astype(">i8")
     width = tail.shape[1] * 8
-    tails = pa.Array.from_buffers(pa.binary(width), len(keys), [None, pa.py_buffer(tail.tobytes())]).cast(pa.binary())
-    joined: pa.Array = pc.binary_join_element_wise(keys, tails, b"")
+    tails = pa.Array.from_buffers(pa.binary(width), len(keys), [None, pa.py_buffer(tail.tobytes())]).cast(
+        pa.binary()
+    )
+    joined: pa.Array[Any] = pc.binary_join_element_wise(keys, tails, b"")
     return joined
 
 
-def split_windowed_keys(keys: pa.Array, window: WindowedKey) -> tuple[pa.Array, pa.Array, pa.Array]:
+def split_windowed_keys(keys: pa.Array[Any], window: WindowedKey) -> tuple[pa.Array[Any], pa.Array[Any], pa.Array[Any]]:
     """The bare keys and the bounds: the inverse of `join_windowed_keys`.
 
     A key too short to hold its bounds becomes null, with bounds 0.

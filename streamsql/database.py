@@ -243,6 +243,8 @@ class Database:
         raise NotSupportedError(f"the statement {to_sql(statement)}", span=statement.span)
 
     def _create(self, statement: ast.CreateSource) -> Result:
+        if statement.is_source and statement.or_replace:
+            raise at(statement.span, "a SOURCE is read-only: OR REPLACE cannot be used", "PLAN-READ-ONLY")
         existing = self._existing(
             statement.name, statement.kind, statement.if_not_exists, statement.or_replace
         )
@@ -329,6 +331,8 @@ class Database:
             return None
         if if_not_exists:
             return message(f"{found.title} exists already: nothing was done")
+        if or_replace and found.is_source:
+            raise PlanError(f"{found.title} is read-only: it cannot be replaced", code="PLAN-READ-ONLY")
         if or_replace:
             raise NotSupportedError(f"replacing {found.title}", hint="DROP it and create it again")
         self.catalog.check_free(name)

@@ -17,10 +17,19 @@ from streamsql.result import Changes, Result, Status
 from streamsql.schema import WINDOW_BOUNDS
 
 
+_MAX_BATCH_ROWS = 1 << 17
+
+
 def push_result(plan: PushPlan, log: Log, config: Config) -> Result:
     """Start a push query; it runs as far as its result is read."""
     from_latest = config.text("auto.offset.reset") == "latest"
-    query = PushQuery(plan.graph, log, from_latest=from_latest, limit=None)
+    query = PushQuery(
+        plan.graph,
+        log,
+        from_latest=from_latest,
+        limit=None,
+        max_batch_rows=min(config.number("max.batch.rows"), _MAX_BATCH_ROWS),
+    )
     status = Status()
     columns = tuple(c.column for c in plan.columns)
     return Result(

@@ -23,6 +23,7 @@ class Sink:
 
     key, value       columns of the input in the order of the encoders
     key_bytes        for partitioning a key that is not bytes (format ARROW); None with one partition
+    no_key_if_null   a stream's key of several columns that are all null is no key (one column: always so)
     keeps_retractions  a lone or paired -1 is written as a tombstone (sessions); else only lone ones
     """
 
@@ -37,6 +38,7 @@ class Sink:
     windowed_key: WindowedKey | None = None
     is_table: bool = False
     keeps_retractions: bool = False
+    no_key_if_null: bool = False
 
     @property
     def output(self) -> pa.Schema:
@@ -109,17 +111,24 @@ class SinkOperator(Operator):
         spec = self.spec
         if not self._key:
             return pa.nulls(batch.num_rows, pa.binary())
-        absent = (
-            columns[0].is_null()
-            if len(columns) == 1 and columns[0].null_count and not spec.is_table
-            else None
-        )
-        keys = self._key.encode(columns, absent)
+        keys = self._key.encode(columns, self._absent_keys(columns))
         if spec.windowed_key:
             keys = join_windowed_keys(
                 keys, batch.column(WINDOW_START), batch.column(WINDOW_END), spec.windowed_key
             )
         return keys
+
+    def _absent_keys(self, columns: Sequence[pa.Array]) -> pa.Array | None:
+        """Rows without a key; None if every row has one."""
+        spec = self.spec
+        if spec.is_table or (len(columns) > 1 and not spec.no_key_if_null):
+            return None
+        if not all(column.null_count for column in columns):
+            return None
+        absent = columns[0].is_null()
+        for column in columns[1:]:
+            absent = pc.and_(absent, column.is_null())
+        return absent
 
     def _partitions(
         self, batch: pa.RecordBatch, keys: pa.Array[Any], columns: Sequence[pa.Array[Any]]

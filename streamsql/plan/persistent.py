@@ -223,6 +223,7 @@ def _with_sink(
             windowed_key=select.window,
             is_table=is_table,
             keeps_retractions=bool(select.window and select.window.is_session),
+            no_key_if_null=not is_table and not select.is_rekeyed,
         ),
         node,
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 import pyarrow as pa
 
 from streamsql.catalog import TABLE, SourceInfo
+from streamsql.engine.batch import NULL_VALUE
 from streamsql.engine.graph import Graph
 from streamsql.engine.operators.materialise import Materialise
 from streamsql.engine.operators.stateless import Stateless
@@ -20,7 +21,7 @@ from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
 from streamsql.grammar.printer import to_sql
 from streamsql.plan.environment import Environment
-from streamsql.plan.expressions import compile_expression, compile_filter
+from streamsql.plan.expressions import Compiled, compile_expression, compile_filter
 from streamsql.plan.group_by import bounds_in_select, group_by
 from streamsql.plan.items import Item, KeyColumn, expand_items, key_column, qualify
 from streamsql.plan.joins import plan_join
@@ -30,7 +31,7 @@ from streamsql.plan.sources import Needs, build_source, source_scope
 from streamsql.plan.stages import Output, StageBuilder
 from streamsql.plan.table_functions import explode
 from streamsql.schema import Column, Schema
-from streamsql.types import NULL, SqlType
+from streamsql.types import NULL, SqlType, duckdb_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class PlannedSelect:
     window     the result's key is windowed
     sources    names read, left-most first
     null_key   PARTITION BY NULL
+    is_rekeyed the key was computed, by PARTITION BY: it is there even if all of its parts are null
     """
 
     kind: str
@@ -69,6 +71,7 @@ class PlannedSelect:
     retention_ms: int | None = None
     is_aggregate: bool = False
     null_key: bool = False
+    is_rekeyed: bool = False
 
     @property
     def schema(self) -> Schema:
@@ -330,6 +333,8 @@ class SelectPlanner:
             # The key column carries the join's key, which is there even where its own side is not.
             items = [replace(i, expression=flow.key[0].expression) if i.name in key_names else i for i in items]
         compiled = [compile_expression(item.expression, scope, self.env) for item in items]
+        if query.partition_by is not None and NULL_VALUE in flow.builder.schema.names:
+            compiled = [self._without_value(value, flow) for value in compiled]
         for item, value in zip(items, compiled, strict=True):
             if value.type == NULL:
                 raise at(
@@ -374,7 +379,16 @@ class SelectPlanner:
             flow.retention_ms,
             is_grouped,
             flow.null_key,
+            query.partition_by is not None,
         )
+
+    def _without_value(self, value: Compiled, flow: Flow) -> Compiled:
+        """NULL for a record without a value, unless only key columns are used."""
+        used = {ref.name for ref in columns_used(value.node)}
+        if used <= {c.name for c in flow.scope.columns if c.is_key}:
+            return value
+        text = f"CASE WHEN {duckdb_name(NULL_VALUE)} THEN NULL ELSE {{}} END"
+        return replace(value, sql=text.format(value.sql), safe=text.format(value.safe))
 
     def _key_names(self, query: ast.Select, items: Sequence[Item], flow: Flow) -> tuple[str, ...]:
         """The names that the result's key columns have; every one must be selected once if it is kept."""
