@@ -56,19 +56,26 @@ class JsonDecoder:
     def decode(self, payloads: Vector) -> Decoded:
         fast = self._fast
         if fast is None or len(payloads) < _FAST_ROWS or fast.is_ambiguous:
-            nothing = [nulls(len(payloads), c.type.arrow) for c in self._columns]
-            return self._read_exactly(payloads, np.flatnonzero(valid_mask(payloads)), nothing)
+            return self._read_all_exactly(payloads)
         texts, broken = as_text(payloads)
         fast.learn(_some(texts, np.flatnonzero(valid_mask(texts))))
+        if fast.is_ambiguous:
+            return self._read_all_exactly(payloads)
         columns, doubt, broken_json = fast.read(texts)
         doubt |= broken
         rows = np.flatnonzero(doubt & ~broken_json)
         if len(rows) > max(_FAST_ROWS, len(payloads) // 10) and fast.learn(_some(texts, rows)):
             # Many rows are spelt in another way: one more try, for them.
+            if fast.is_ambiguous:
+                return self._read_all_exactly(payloads)
             again, still, _ = fast.read(texts.take(pa.array(rows)))
             columns = [put_at(column, rows, more) for column, more in zip(columns, again, strict=True)]
             doubt[rows] = still | broken[rows]
         return self._read_exactly(payloads, np.flatnonzero(doubt), columns, broken_json)
+
+    def _read_all_exactly(self, payloads: Vector) -> Decoded:
+        nothing = [nulls(len(payloads), c.type.arrow) for c in self._columns]
+        return self._read_exactly(payloads, np.flatnonzero(valid_mask(payloads)), nothing)
 
     def _read_exactly(
         self, payloads: Vector, rows: Ints, columns: Sequence[Vector], broken_json: Mask | None = None

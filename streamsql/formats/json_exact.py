@@ -76,11 +76,11 @@ def parse(payload: bytes | str) -> Any:
     try:
         value = _decode(text)
     except RecursionError:
-        raise ValueError("not JSON that can be read: it is nested too deeply") from None
+        raise ValueError(why_not_json(text) or "JSON nested too deeply") from None
     except ValueError:
         value = _decode_mended(text)
     if "\\ud" in text or "\\uD" in text:
-        _refuse_lone_surrogates(value)
+        _refuse_lone_surrogates(value, text)
     return value
 
 
@@ -89,7 +89,8 @@ def why_not_json(payload: bytes | str) -> str | None:
     try:
         orjson.loads(payload)
     except orjson.JSONDecodeError as error:
-        return f"not JSON: {error.args[0]}"
+        # A number beyond a double's range is JSON all the same.
+        return None if "infinity" in error.msg else f"not JSON: {error}"
     return None
 
 
@@ -103,11 +104,11 @@ def _decode_mended(text: str) -> Any:
     raise ValueError(why_not_json(text) or "not JSON: a number of too many digits")
 
 
-def _refuse_lone_surrogates(value: Any) -> None:
+def _refuse_lone_surrogates(value: Any, text: str) -> None:
     try:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:
-        raise ValueError("not JSON: half of a surrogate pair") from None
+        raise ValueError(why_not_json(text) or "not JSON: half of a surrogate pair") from None
 
 
 class RecordReader:

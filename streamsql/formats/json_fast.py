@@ -163,7 +163,8 @@ class FastReader:
             nothing = [nulls(len(payloads), c.type.arrow) for c in self._columns]
             return nothing, valid_mask(payloads), np.zeros(len(payloads), dtype=np.bool_)
         columns, doubt = _Finish(plan, payloads).columns(found)
-        return columns, doubt, doubt & mask_of(found.is_null())
+        # A bare value of the wrong kind is null as well.
+        return columns, doubt, doubt & mask_of(found.is_null()) & self._is_record
 
 
 class _Plan:
@@ -397,9 +398,9 @@ class _Finish:
             values, wrong = read_texts(null_where(texts, odd), t)
             odd[list(wrong)] = True
             if isinstance(t, Decimal):
-                # DuckDB prints a number's shortest digits: up to 15 of them are all there were.
-                lengths = np.diff(parts(texts)[0])
-                odd |= (lengths > 16) & mask_of(pc.match_substring(texts, ".").fill_null(False))
+                # DuckDB prints a number with the shortest digits of its double: of 15 none is lost.
+                rows = self._in_rows(valid_mask(texts), owners)
+                self._doubt_where(np.flatnonzero(rows & ~self._doubt), "(?:[0-9][.]?){16}")
         self._doubt_values(odd, owners)
         return null_where(values, odd)
 

@@ -145,7 +145,7 @@ class EmbeddedRegistry:
             return tuple(sorted(self._subjects.get(subject, {})))
 
     def delete(self, subject: str) -> tuple[int, ...]:
-        """Forget a subject and give its versions; the schemas keep their ids, and the next version its number."""
+        """Forget a subject and give its versions; the schemas keep their ids, versions go on counting."""
         with self._lock:
             gone = self.versions(subject)
             if gone:
