@@ -31,7 +31,9 @@ class WindowedKey:
         return self.kind == "SESSION"
 
 
-def join_windowed_keys(keys: pa.Array[Any], start: pa.Array[Any], end: pa.Array[Any], window: WindowedKey) -> pa.Array[Any]:
+def join_windowed_keys(
+    keys: pa.Array[Any], start: pa.Array[Any], end: pa.Array[Any], window: WindowedKey
+) -> pa.Array[Any]:
     """Add the bounds to encoded keys; binary[n] or struct[n], int64[n], int64[n] -> the same kind of array."""
     if pa.types.is_struct(keys.type):
         fields = [*keys.type, pa.field(WINDOW_START, pa.int64()), pa.field(WINDOW_END, pa.int64())]
@@ -47,7 +49,9 @@ def join_windowed_keys(keys: pa.Array[Any], start: pa.Array[Any], end: pa.Array[
     return joined
 
 
-def split_windowed_keys(keys: pa.Array[Any], window: WindowedKey) -> tuple[pa.Array[Any], pa.Array[Any], pa.Array[Any]]:
+def split_windowed_keys(
+    keys: pa.Array[Any], window: WindowedKey
+) -> tuple[pa.Array[Any], pa.Array[Any], pa.Array[Any]]:
     """The bare keys and the bounds: the inverse of `join_windowed_keys`.
 
     A key too short to hold its bounds becomes null, with bounds 0.

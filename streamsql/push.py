@@ -16,7 +16,6 @@ from streamsql.plan.push import PushPlan
 from streamsql.result import Changes, Result, Status
 from streamsql.schema import WINDOW_BOUNDS
 
-
 _MAX_BATCH_ROWS = 1 << 17
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import decimal
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import pyarrow as pa
 
