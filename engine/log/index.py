@@ -16,7 +16,7 @@ it is made again from the frames.
     24  8   base offset of the segment
     32  8   end: position after the last frame
     40  8   offset after the last frame
-    48  8   timestamp of the segment's first record, ms
+    48  8   largest timestamp of the segment's first frame, ms
     56  ..  int64[n] offsets, int64[n] positions, int64[n] largest timestamps,
             int64[m] numbers and int64[m] positions of the schema frames
 """
@@ -72,7 +72,7 @@ class Index:
             elif header.max_time > self.latest[-1]:
                 self.latest[-1] = header.max_time
             if self.first_time is None:
-                self.first_time = header.min_time
+                self.first_time = header.max_time
         self.end = position + header.frame_bytes
         self.end_offset = header.next_offset
 

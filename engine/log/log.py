@@ -39,7 +39,7 @@ class TopicConfig:
     retention_ms     records older than this may be dropped; None keeps them
     retention_bytes  bytes a partition may hold before its oldest segments go; None keeps them
     segment_bytes    a segment file is closed, and the next begun, when it would grow past this
-    segment_ms       ... or when a record is this much later than the segment's first one; None: never
+    segment_ms       ... or when a record is this much later than the segment's first batch; None: never
     properties       free text for the layers above
 
     raises  PlanError for a value out of range

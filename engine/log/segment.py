@@ -75,12 +75,9 @@ class Segment:
 
     where   "topic T partition P", for messages
     seed    where the CRCs of headers begin
-    known   the index, if it is known already; else it is read, or made, when first needed
     """
 
-    def __init__(
-        self, path: Path, where: str, seed: int, handles: Handles, known: Index | None = None
-    ) -> None:
+    def __init__(self, path: Path, where: str, seed: int, handles: Handles) -> None:
         self.path = path
         self.base_offset = int(path.stem)
         self._where = where

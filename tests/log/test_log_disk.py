@@ -92,7 +92,11 @@ def test_a_segment_is_closed_when_records_come_much_later(data: Path) -> None:
         log.create_topic("t", TopicConfig(segment_ms=100))
         for time in (0, 99, 100, 150, 200, 50):
             log.append("t", 0, timed([time]))
+        log.create_topic("wide", TopicConfig(segment_ms=100))
+        for _ in range(5):
+            log.append("wide", 0, timed([0, 1000]))
     assert [int(path.stem) for path in segments(data)] == [0, 2, 4]
+    assert len(segments(data, "wide")) == 1
 
 
 def test_a_transaction_never_spans_segments(data: Path) -> None:
