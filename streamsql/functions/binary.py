@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 from streamsql.distinct import Column, Vector, each_distinct
 from streamsql.engine.kernel import ArrowFunction
 from streamsql.errors import DataError
-from streamsql.functions.call import with_arity
+from streamsql.functions.arrow import with_arity
 from streamsql.functions.registry import BoundCall, Fragment, Scalar
 from streamsql.sqltext import FAIL, fail, literal_text
+from streamsql.tolerance import are_errors_null
 
 # Encodings ----------------------------------------------------------------------------------------------
 
@@ -119,48 +120,44 @@ def _text_to_bytes(call: BoundCall) -> Fragment:
 
 # Numbers ------------------------------------------------------------------------------------------------
 
-_ORDERS = {"BIG_ENDIAN": ">", "LITTLE_ENDIAN": "<"}
-
 
 def read_numbers(code: str, t: pa.DataType, values: Column, orders: Column | None = None) -> Vector:
     """The number that each row's bytes hold.
 
     code    numpy's code of the number: i4, i8, f8
     orders  BIG_ENDIAN or LITTLE_ENDIAN per row, in any case; None for big-endian throughout
-    raises  DataError for a wrong number of bytes or an unknown order
+    raises  DataError for a wrong number of bytes or an unknown order (null where errors are null)
     """
-    array: Any = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
-    valid = array.is_valid()
-    names = {None: ">"} if orders is None else {x: _order(x) for x in orders.unique().to_pylist()}
-    if orders is not None:
-        valid = pa.array(np.logical_and(_flags(valid), _flags(orders.is_valid())))
     width = np.dtype(code).itemsize
-    present = array.filter(valid)
-    for length in pc.binary_length(present).unique().to_pylist() if len(present) else []:
-        if length != width:
-            raise DataError(f"{width} bytes are expected, not {length}")
-    data = b"".join(present.to_pylist())
+    array: Any = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    lengths = pc.binary_length(array).fill_null(width).to_numpy(zero_copy_only=False)
+    right = _kept(lengths == width, lambda i: f"{width} bytes are expected, not {lengths[i]}")
+    valid = _is_there(array) & right
+    is_little = np.zeros(len(array), bool)
+    if orders is not None:
+        names = np.array([(x or "").upper() for x in orders.to_pylist()])
+        is_little, is_null = names == "LITTLE_ENDIAN", ~_is_there(orders)
+        known = is_little | (names == "BIG_ENDIAN") | is_null
+        message = "unknown byte order {}, there are: BIG_ENDIAN, LITTLE_ENDIAN"
+        valid &= _kept(known, lambda i: message.format(names[i])) & ~is_null
+    data = b"".join(array.filter(pa.array(valid)).to_pylist())
     numbers = np.zeros(len(array), np.dtype(code))
-    flags = _flags(valid)
-    numbers[flags] = np.frombuffer(data, ">" + code)
-    if "<" in names.values():
-        assert orders is not None
-        small = np.array([names[x] == "<" for x in orders.to_pylist()], bool) & flags
-        numbers[small] = np.frombuffer(data, "<" + code)[small[flags]]
-    return pa.array(numbers, t, mask=~flags)
+    numbers[valid] = np.frombuffer(data, ">" + code)
+    numbers[valid & is_little] = np.frombuffer(data, "<" + code)[is_little[valid]]
+    return pa.array(numbers, t, mask=~valid)
 
 
-def _flags(column: Any) -> Any:
-    return column.to_numpy(zero_copy_only=False) if isinstance(column, pa.Array) else column.to_numpy()
+def _is_there(column: Column) -> Any:
+    """bool[n], False for null."""
+    return np.array(column.is_valid().to_pylist(), bool)
 
 
-def _order(name: str | None) -> str | None:
-    if name is None:
-        return None
-    try:
-        return _ORDERS[name.upper()]
-    except KeyError:
-        raise DataError(f"unknown byte order {name}, there are: {', '.join(_ORDERS)}") from None
+def _kept(is_right: Any, reason: Callable[[int], str]) -> Any:
+    """The rows that are right, bool[n]; raises for the first that is not, unless errors are null."""
+    if not are_errors_null():
+        for i in np.flatnonzero(~is_right)[:1].tolist():
+            raise DataError(reason(i))
+    return is_right
 
 
 def _number_row(name: str, code: str, result: str, t: pa.DataType, example: str, gives: str) -> Scalar:

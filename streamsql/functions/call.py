@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from streamsql.engine.kernel import ArrowFunction
 from streamsql.errors import InternalError
+from streamsql.functions.arrow import without_errors
 from streamsql.functions.cast import widen_sql
 from streamsql.functions.registry import BoundCall, Fragment, Scalar, TableFunction
 from streamsql.functions.resolve import Match
@@ -25,12 +24,14 @@ _SIMPLE = re.compile(
 
 
 def print_call(
-    match: Match[Scalar] | Match[TableFunction], argument_sql: Sequence[str]
+    match: Match[Scalar] | Match[TableFunction], argument_sql: Sequence[str], *, is_safe: bool = False
 ) -> tuple[str, tuple[ArrowFunction, ...], bool]:
     """The call as DuckDB SQL, the Arrow functions it needs, and whether a row can raise.
 
     argument_sql  one SQL text per argument: an expression of the argument's type, a lambda as
                   `lambda a, b: body`, a unit as its word
+    is_safe       the Arrow functions of the call itself and of its arguments' casts give null where they
+                  would raise, for the form that stands under TRY: see arrow.py
     gives         can_fail speaks of the call itself and the casts of its arguments, not of what the
                   arguments do on their own
     """
@@ -42,25 +43,36 @@ def print_call(
             given.append(sql)
             continue
         assert isinstance(source, SqlType)
-        cast = widened(sql, source, target)
+        cast = widened(sql, source, target, is_safe=is_safe)
         functions += cast.functions
         can_fail = can_fail or bool(cast.can_fail)
         given.append(cast.sql)
     places = _Places(given)
     printed = _apply(match, places.names)
-    functions += printed.functions
-    can_fail = can_fail or bool(match.overload.can_fail if printed.can_fail is None else printed.can_fail)
-    return places.fill(printed.sql), tuple(dict.fromkeys(functions)), can_fail
+    own_sql, own_functions = printed.sql, printed.functions
+    if is_safe and can_fail_itself(match.overload, printed):
+        own_sql, own_functions = without_errors(own_sql, own_functions)
+    can_fail = can_fail or can_fail_itself(match.overload, printed)
+    return places.fill(own_sql), tuple(dict.fromkeys((*functions, *own_functions))), can_fail
 
 
-def widened(sql: str, source: SqlType, target: SqlType) -> Fragment:
-    """The expression, implicitly widened from `source` to `target`."""
+def can_fail_itself(row: Scalar | TableFunction, printed: Fragment) -> bool:
+    """Whether a call can raise, its arguments aside: what the printed text says, else what the row says."""
+    return row.can_fail if printed.can_fail is None else printed.can_fail
+
+
+def widened(sql: str, source: SqlType, target: SqlType, *, is_safe: bool = False) -> Fragment:
+    """The expression, implicitly widened from `source` to `target`; is_safe as in print_call."""
     if source == target:
         return Fragment(sql)
     if source == NULL:
         return Fragment(f"CAST(NULL AS {target.duckdb})")
-    printed = widen_sql(sql, source, target)
-    return Fragment(printed.sql, printed.functions, printed.can_fail)
+    places = _Places([sql])
+    printed = widen_sql(places.names[0], source, target)
+    text, functions = printed.sql, printed.functions
+    if is_safe and printed.can_fail:
+        text, functions = without_errors(text, functions)
+    return Fragment(places.fill(text), functions, printed.can_fail)
 
 
 def _apply(match: Match[Scalar] | Match[TableFunction], names: Sequence[str]) -> Fragment:
@@ -158,15 +170,3 @@ def literal_integer(sql: str) -> int | None:
     """
     match = re.fullmatch(r"(?:CAST\()?(-?\d+)(?: AS (?:INTEGER|BIGINT)\))?", sql)
     return int(match[1]) if match else None
-
-
-def with_arity(run: Callable[..., Any], count: int) -> Callable[..., Any]:
-    """A function of any number of columns as one of `count`: DuckDB counts the parameters it can see."""
-
-    def call(*columns: Any) -> Any:
-        return run(*columns)
-
-    kind = inspect.Parameter.POSITIONAL_ONLY
-    parameters = [inspect.Parameter(f"column{i}", kind) for i in range(count)]
-    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    return call

@@ -14,12 +14,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from streamsql.distinct import Column, Vector
 from streamsql.engine.kernel import ArrowFunction
 from streamsql.errors import DataError
-from streamsql.functions.call import with_arity
+from streamsql.functions.arrow import with_arity
 from streamsql.functions.registry import BoundCall, Scalar
+from streamsql.tolerance import attempt
 
 Masks = tuple[str | None, str | None, str | None, str | None]
 """What upper-case letters, lower-case letters, digits and all else become; None leaves a class alone."""
@@ -69,15 +71,11 @@ def mask_text(text: str, span: Span, count: int, masks: Masks = _DEFAULT) -> str
     >>> mask_text("Ab 1é", _SPANS["MASK_KEEP_RIGHT"], 1)
     'Xx-né'
     """
-    _check_count(count)
+    if count < 0:
+        raise DataError(f"cannot mask a number of characters below 0: {count}")
     start, end = span(count, len(text))
     start, end = max(start, 0), max(end, 0)
     return text[:start] + text[start:end].translate(_table(masks)) + text[end:]
-
-
-def _check_count(count: int) -> None:
-    if count < 0:
-        raise DataError(f"cannot mask a number of characters below 0: {count}")
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ class _Masking:
         mask_columns = columns[-4:] if self.has_masks else ()
         array = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
         masks = _one_set(mask_columns) if mask_columns else _DEFAULT
-        if masks is not None and len(array) and not (counts is not None and counts.null_count):
+        if masks is not None and len(array) and _are_counts(counts):
             _table(masks)
             limits = 0 if counts is None else counts.to_numpy().astype(np.int64)
             masked = _mask_ascii(array, _SPANS[self.name], limits, masks)
@@ -114,11 +112,16 @@ class _Masking:
         span = _SPANS[self.name]
         return pa.array(
             [
-                None if text is None or count is None else mask_text(text, span, count, masks)
+                None if text is None or count is None else attempt(mask_text, text, span, count, masks)
                 for text, count, masks in zip(texts.to_pylist(), count_values, sets, strict=True)
             ],
             pa.string(),
         )
+
+
+def _are_counts(counts: Column | None) -> bool:
+    """Whether there is no null and nothing below 0 among them; such rows go one by one."""
+    return counts is None or (counts.null_count == 0 and pc.min(counts).as_py() >= 0)
 
 
 def _one_set(columns: tuple[Column, ...]) -> Masks | None:
@@ -137,8 +140,6 @@ def _mask_ascii(texts: Any, span: Span, counts: Any, masks: Masks) -> Vector | N
     """
     if any(mask is not None and ord(mask) > 127 for mask in masks):
         return None
-    if np.any(counts < 0):
-        _check_count(int(np.min(counts)))
     offsets = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1]
     first, last = int(offsets[0]), int(offsets[-1])
     buffer = texts.buffers()[2]

@@ -37,13 +37,16 @@ ORDERED = frozenset(t for name, t in PRIMITIVES.items())
 
 @dataclass(frozen=True, slots=True)
 class Variable(SqlType):
-    """A type variable. `D` stands for decimals only; `ordered` for types with an order only."""
+    """A type variable. `D` stands for decimals only.
+
+    ordered  it stands for types with an order only; so written in one place, the others follow
+    """
 
     name: str
     ordered: bool = False
 
     def __str__(self) -> str:
-        return self.name
+        return f"{self.name} cmp" if self.ordered else self.name
 
     @property
     def is_decimal(self) -> bool:
@@ -85,7 +88,6 @@ class Parameter:
 
     def __str__(self) -> str:
         text = f"{self.name} {self.type}"
-        text += " cmp" if isinstance(self.type, Variable) and self.type.ordered else ""
         text += "..." if self.is_variadic else ""
         text += " literal" if self.is_literal else ""
         return f"[{text}]" if self.is_optional else text
@@ -160,7 +162,6 @@ class _Reader:
         self.text = text
         self.tokens = [m.group(1) for m in _TOKEN.finditer(text)]
         self.place = 0
-        self.ordered = set(re.findall(r"\b([A-Z][0-9]?)>* cmp\b", text))
         if "".join(self.tokens) != re.sub(r"\s+", "", text):
             raise self.error("unreadable characters")
 
@@ -232,12 +233,7 @@ class _Reader:
         return Lambda(tuple(parameters), self.type())
 
     def type(self) -> SqlType:
-        t = self.bare_type()
-        self.skip("cmp")
-        return t
-
-    def bare_type(self) -> SqlType:
-        word = self.take()
+        word = self.take().upper()
         if word == "UNIT":
             return Unit()
         if word == "ARRAY":
@@ -256,17 +252,23 @@ class _Reader:
             return self.struct()
         if word == "DECIMAL":
             self.take("(")
-            precision = int(self.take())
+            precision = self.number()
             self.take(",")
-            scale = int(self.take())
+            scale = self.number()
             self.take(")")
             return Decimal(precision, scale)
         if _VARIABLE.fullmatch(word):
-            return Variable(word, word in self.ordered)
+            return Variable(word, self.skip("cmp"))
         found = PRIMITIVES.get(word) or _SYNONYMS.get(word)
         if found is None:
             raise self.error(f"no type {word}")
         return found
+
+    def number(self) -> int:
+        word = self.take()
+        if not word.isdigit():
+            raise self.error(f"{word} is not a number")
+        return int(word)
 
     def struct(self) -> Struct:
         fields: list[tuple[str, SqlType]] = []

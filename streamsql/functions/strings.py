@@ -13,7 +13,8 @@ import pyarrow as pa
 from streamsql.distinct import Column, Vector, each_distinct
 from streamsql.engine.kernel import ArrowFunction
 from streamsql.errors import DataError
-from streamsql.functions.call import literal_integer, with_arity
+from streamsql.functions.arrow import with_arity
+from streamsql.functions.call import literal_integer
 from streamsql.functions.maps import last_wins
 from streamsql.functions.registry import BoundCall, Scalar
 from streamsql.sqltext import literal_text

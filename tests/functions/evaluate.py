@@ -74,7 +74,7 @@ class Evaluator:
             [a.type if isinstance(a, Value) else a.argument for a in arguments],
         )
         texts = [f'"A{i}"' if isinstance(a, Value) else a.sql for i, a in enumerate(arguments)]
-        sql, functions, can_fail = print_call(match, texts)
+        sql, functions, can_fail = print_call(match, texts, is_safe=guarded)
         functions += tuple(f for a in arguments if isinstance(a, Sql) for f in a.functions)
         if guarded and can_fail:
             sql = f"TRY({sql})"
