@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
-from streamsql.errors import StreamSQLError
+from streamsql.errors import InternalError, StreamSQLError
 from streamsql.repl.arguments import parse
 
 if TYPE_CHECKING:
@@ -40,12 +40,15 @@ def _guarded(argv: Sequence[str]) -> int:
     except StreamSQLError as error:
         report(error)
         return FAILED
-    except KeyboardInterrupt:
-        return INTERRUPTED
     except BrokenPipeError:
         # What is still in the buffer has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:  # A fault of ours: still one message, and a status.
+        report(fault(error))
+        return FAILED
 
 
 def report(error: StreamSQLError) -> None:
@@ -55,6 +58,20 @@ def report(error: StreamSQLError) -> None:
 
     sys.stdout.flush()
     print(error_text(error, terminal_of(sys.stderr)), file=sys.stderr, flush=True)
+
+
+def fault(error: Exception) -> InternalError:
+    """An exception that nobody expected, as an error to report; with STREAMSQL_TRACEBACK set, all of it."""
+    import traceback
+
+    if os.environ.get("STREAMSQL_TRACEBACK"):
+        traceback.print_exception(error)
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if "streamsql" in f.filename]
+    where = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    return InternalError(
+        f"{type(error).__name__}: {error}{where}",
+        hint="this is a fault of streamsql; please report it with what STREAMSQL_TRACEBACK=1 shows",
+    )
 
 
 def _command(name: str | None) -> Callable[[Namespace], int]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from streamsql.errors import ExternalError, StreamSQLError
 from streamsql.repl.activity import activity
-from streamsql.repl.app import DONE, FAILED, INTERRUPTED, leave, report
+from streamsql.repl.app import DONE, FAILED, INTERRUPTED, fault, leave, report
 from streamsql.repl.interactive import read_script
 from streamsql.repl.progress import blocks, rate_text
 from streamsql.repl.render import TablePrinter, duration_text
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _DATA = ".demo-data"
 _TOP = "SELECT page, views FROM pages ORDER BY views DESC LIMIT 10;"
 _PULL = """\
-SELECT p.page, p.views, p.errors, ROUND(100.0 * p.errors / p.views, 1) AS percent_bad
+SELECT p.page, p.views, p.errors, 100 * p.errors / p.views AS percent_bad
   FROM pages p
   WHERE p.views > 100
   ORDER BY percent_bad DESC, p.views DESC
@@ -54,6 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print()
         return INTERRUPTED
+    except Exception as error:  # As at the command line: one message, and a status.
+        report(fault(error))
+        return FAILED
     return DONE
 
 

@@ -21,6 +21,7 @@ import streamsql
 from streamsql.errors import StreamSQLError
 from streamsql.grammar.statements import is_complete
 from streamsql.grammar.tables import load
+from streamsql.repl.app import fault
 from streamsql.repl.arguments import MEMORY
 from streamsql.repl.commands import is_command, run_command
 from streamsql.repl.completion import SqlCompleter
@@ -119,6 +120,8 @@ class Shell:
             self._say_raw(error_text(error, self._terminal))
         except KeyboardInterrupt:
             self.say("stopped")
+        except Exception as error:  # A fault of ours must not take the shell, and the queries, with it.
+            self._say_raw(error_text(fault(error), self._terminal))
 
     def _run_sql(self, text: str) -> None:
         # The screen may have been resized since the last statement.
