@@ -13,6 +13,7 @@ from streamsql.functions.maps import MAPS
 from streamsql.functions.masks import MASKS
 from streamsql.functions.nulls import NULLS
 from streamsql.functions.numeric import NUMERIC
+from streamsql.functions.regexp import REGEXP
 from streamsql.functions.registry import Scalar, TableFunction
 from streamsql.functions.strings import STRINGS
 
@@ -23,7 +24,7 @@ def _in(category: str, rows: Iterable[Scalar]) -> tuple[Scalar, ...]:
 
 SCALARS: tuple[Scalar, ...] = (
     *_in("Numeric", NUMERIC),
-    *_in("Text", (*STRINGS, *MASKS, *ENCODINGS)),
+    *_in("Text", (*STRINGS, *MASKS, *ENCODINGS, *REGEXP)),
     *_in("Numbers from bytes", BINARY),
     *_in("Null handling", NULLS),
     *_in("Arrays", ARRAYS),
