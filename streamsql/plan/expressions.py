@@ -24,7 +24,7 @@ from streamsql.grammar.printer import to_sql
 from streamsql.plan import typing
 from streamsql.plan.environment import Environment
 from streamsql.plan.scope import Scope, at
-from streamsql.plan.type_names import resolve_type
+from streamsql.plan.type_names import check_field_names, resolve_type
 from streamsql.types import (
     BIGINT,
     BOOLEAN,
@@ -45,6 +45,7 @@ from streamsql.types import (
     duckdb_name,
     duckdb_string,
     is_numeric,
+    walk,
     widens,
 )
 
@@ -454,6 +455,7 @@ class _Compiler:
                 names = [name for name, _ in fields]
                 if len(set(names)) < len(names):
                     raise at(node.span, "STRUCT(..) has the same field twice", "PLAN-CONSTRUCTOR")
+                check_field_names(names, node.span)
                 values = [self.compile(e) for _, e in fields]
                 for value in values:
                     if value.type == NULL:
@@ -480,6 +482,9 @@ class _Compiler:
                     f"CAST({to_sql(item.node)} AS {target})",
                 )
             target = found
+        for part in walk(target):
+            if isinstance(part, Struct):
+                check_field_names([name for name, _ in part.fields], node.span)
         return [self._converted(item, target) for item in items]
 
     def _converted(self, item: Compiled, target: SqlType) -> Compiled:

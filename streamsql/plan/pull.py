@@ -20,10 +20,11 @@ from streamsql.plan.aggregates import find_aggregates, resolve_aggregate
 from streamsql.plan.environment import Environment
 from streamsql.plan.expressions import Compiled, compile_expression, compile_filter
 from streamsql.plan.items import Item, KeyColumn, expand_items, qualify
+from streamsql.plan.pull_gates import check_gates
 from streamsql.plan.rewrite import columns_used, rewrite
 from streamsql.plan.scope import Scope, ScopeColumn, at, column_sql
 from streamsql.plan.sources import source_scope
-from streamsql.schema import Column
+from streamsql.schema import WINDOW_BOUNDS, Column
 from streamsql.types import NULL, duckdb_name
 
 
@@ -54,14 +55,15 @@ class PullPlan:
 
 def plan_pull(query: ast.Query, env: Environment) -> PullPlan:
     """raises PlanError with the span of what is wrong, NotSupportedError"""
-    _check_gates(query, env)
+    check_gates(query, env)
     planner = _Planner(env)
     found = planner.query(query, {})
     keys: tuple[str, ...] = ()
     if isinstance(query, ast.Select) and isinstance(query.relation, ast.SourceRef):
         info = env.catalog.sources.get(query.relation.name)
         if info is not None and info.is_table:
-            keys = tuple(c.name for c in found.columns if info.schema.is_key(c.name))
+            own = {c.name for c in info.schema.key} | set(WINDOW_BOUNDS if info.window else ())
+            keys = tuple(c.name for c in found.columns if c.name in own)
     return PullPlan(
         found.sql,
         found.safe,
@@ -70,15 +72,6 @@ def plan_pull(query: ast.Query, env: Environment) -> PullPlan:
         tuple(planner.sources),
         tuple(planner.functions),
     )
-
-
-def _check_gates(query: ast.Query, env: Environment) -> None:
-    if query.limit is not None and not env.config.flag("ksql.query.pull.limit.clause.enabled"):
-        raise at(
-            query.span,
-            "LIMIT in pull queries is switched off (ksql.query.pull.limit.clause.enabled)",
-            "PLAN-GATE",
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +83,7 @@ class _Relation:
     columns: tuple[ScopeColumn, ...]
     key: tuple[KeyColumn, ...] = ()
     is_windowed: bool = False
+    is_table: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +176,8 @@ class _Planner:
             condition = self._noted(compile_filter(having, scope.in_clause("HAVING"), self.env))
             plain += f" WHERE {condition.sql}"
             safe += f" WHERE {condition.safe}"
+        if query.limit is not None and not order and query.group_by is None and not calls:
+            order = [] if query.is_distinct else _key_order(relation)
         return self._projected(query, items, order, plain, safe, scope)
 
     def _refuse_aggregates(self, where: ast.Expression) -> None:
@@ -225,7 +221,7 @@ class _Planner:
             listed = ", ".join(f"{v} AS {n}" for v, n in zip(values, names, strict=True))
             sql = f"SELECT {distinct}{listed} {source}"
             if ordering:
-                directions = [_direction(item) for item in query.order_by]
+                directions = [_direction(item) for item in query.order_by] or [""] * len(ordering)
                 sql += " ORDER BY " + ", ".join(f"{o}{d}" for o, d in zip(ordering, directions, strict=True))
             return sql + _limits(query)
 
@@ -348,12 +344,14 @@ class _Planner:
         number = next(self._numbers)
         feed, alias = f"s{number}", f"t{number}"
         qualifier = relation.alias or relation.name
-        scope = source_scope(info, qualifier)
-        columns = tuple(replace(c, sql=f"{alias}.{c.sql}") for c in scope.columns)
+        columns = source_scope(info, qualifier, alias).columns
+        if info.is_table:
+            # A table's row is the last of many records: it has no place in the topic.
+            columns = tuple(c for c in columns if c.name not in ("ROWPARTITION", "ROWOFFSET"))
         self.sources.append(PullSource(feed, info, _used(query, info)))
         key = tuple(KeyColumn(ast.ColumnRef(c.name), c.name) for c in info.schema.key)
         text = f"{{{feed}}} AS {alias}"
-        return _Relation(text, text, columns, key, info.window is not None)
+        return _Relation(text, text, columns, key, info.window is not None, info.is_table)
 
     def _derived(self, result: _Result, alias: str | None) -> _Relation:
         own = f"t{next(self._numbers)}"
@@ -406,6 +404,14 @@ def _used(query: ast.Select, info: SourceInfo) -> frozenset[str] | None:
     return frozenset(ref.name for ref in columns_used(query)) | {
         c.name for c in info.schema.key if info.is_table
     }
+
+
+def _key_order(relation: _Relation) -> list[ast.Expression]:
+    """The order in which LIMIT takes the rows of a table, so that one query gives one answer."""
+    if not relation.is_table:
+        return []
+    bounds = [ast.ColumnRef(name) for name in WINDOW_BOUNDS] if relation.is_windowed else []
+    return [*(key.expression for key in relation.key), *bounds]
 
 
 def _direction(item: ast.OrderItem) -> str:

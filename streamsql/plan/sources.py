@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -56,14 +56,28 @@ def build_source(info: SourceInfo, needs: Needs, schemas: SchemaStore) -> Source
     )
 
 
-def source_scope(info: SourceInfo, qualifier: str) -> Scope:
-    """The columns of a source by their own names, with the pseudo columns."""
+def source_scope(info: SourceInfo, qualifier: str, alias: str | None = None) -> Scope:
+    """The columns of a source by their own names, with the pseudo columns.
+
+    alias  what the source's batch is called in the SQL, if it must be said
+    """
+    prefix = "" if alias is None else alias + "."
     columns = [
-        ScopeColumn(c.name, column_sql(c.name), c.type, qualifier, c.name, is_key=info.schema.is_key(c.name))
+        ScopeColumn(
+            c.name,
+            prefix + column_sql(c.name),
+            c.type,
+            qualifier,
+            c.name,
+            is_key=info.schema.is_key(c.name),
+        )
         for c in info.schema.key + info.schema.value
     ]
-    columns += [ScopeColumn(c.name, header_sql(c), c.type, qualifier, c.name) for c in info.schema.headers]
-    return Scope((*columns, *pseudo_columns(qualifier, is_windowed=info.window is not None)))
+    columns += [
+        ScopeColumn(c.name, header_sql(c, prefix), c.type, qualifier, c.name) for c in info.schema.headers
+    ]
+    pseudo = pseudo_columns(qualifier, is_windowed=info.window is not None)
+    return Scope((*columns, *(replace(c, sql=prefix + c.sql) for c in pseudo)))
 
 
 def pseudo_columns(qualifier: str | None, *, is_windowed: bool) -> Sequence[ScopeColumn]:
@@ -76,12 +90,13 @@ def pseudo_columns(qualifier: str | None, *, is_windowed: bool) -> Sequence[Scop
     ]
 
 
-def header_sql(column: Column) -> str:
+def header_sql(column: Column, prefix: str = "") -> str:
     """A header column: all headers, or the last one of a name."""
+    headers = prefix + duckdb_name(HEADERS)
     if not column.header:
-        return duckdb_name(HEADERS)
+        return headers
     name = duckdb_string(column.header)
-    return f'list_extract(list_filter({duckdb_name(HEADERS)}, lambda h: h."KEY" = {name}), -1)."VALUE"'
+    return f'list_extract(list_filter({headers}, lambda h: h."KEY" = {name}), -1)."VALUE"'
 
 
 def open_decoder(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from streamsql.errors import NotSupportedError, Span
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
 from streamsql.plan.scope import at, duplicates
@@ -48,5 +49,17 @@ def resolve_type(node: ast.TypeNode, custom: Callable[[str], SqlType | None]) ->
             twice = duplicates([name for name, _ in fields])
             if twice:
                 raise at(node.span, f"this STRUCT has field {quote_name(twice[0])} twice", "PLAN-TYPE")
+            check_field_names([name for name, _ in fields], node.span)
             return Struct(tuple((name, resolve_type(t, custom)) for name, t in fields))
     raise AssertionError(node)
+
+
+def check_field_names(names: Sequence[str], span: Span) -> None:
+    """raises NotSupportedError for fields that only case tells apart: DuckDB's structs cannot hold them"""
+    folded = [name.upper() for name in names]
+    twice = duplicates(folded)
+    if twice:
+        same = [quote_name(name) for name in names if name.upper() == twice[0]]
+        raise NotSupportedError(
+            f"a STRUCT with fields that differ in nothing but case: {', '.join(same)}", span=span
+        )
