@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import pyarrow as pa
 
+from streamsql.tolerance import attempt
+
 # DuckDB evaluates the annotations of the functions it is given, and pyarrow's classes take no
 # parameters at run time; so the types are spelt as texts.
 Column: TypeAlias = "pa.Array[Any] | pa.ChunkedArray[Any]"
@@ -26,7 +28,7 @@ def each_distinct(
 
     nulls    False: a row with a null gives null without a call; True: nulls are passed as None
     returns  the Arrow type of the result
-    raises   whatever `run` raises
+    raises   whatever `run` raises; inside tolerance.errors_as_null such a row gives null instead
     """
     values: list[list[Any]] = []
     codes = np.zeros(len(columns[0]), np.int64)
@@ -45,7 +47,7 @@ def each_distinct(
 
 def _call(run: Callable[..., object], arguments: Iterable[Any], nulls: bool) -> object:
     given = tuple(arguments)
-    return None if not nulls and None in given else run(*given)
+    return None if not nulls and None in given else attempt(run, *given)
 
 
 def _decode(code: int, values: list[list[Any]]) -> list[Any]:

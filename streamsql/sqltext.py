@@ -16,6 +16,7 @@ import pyarrow as pa
 from streamsql.distinct import Column, Vector
 from streamsql.engine.kernel import ArrowFunction
 from streamsql.errors import DataError
+from streamsql.tolerance import are_errors_null
 from streamsql.types import duckdb_string
 
 _NAME = r'(?:"(?:[^"]|"")*"|[A-Za-z_][A-Za-z_0-9]*)'
@@ -85,8 +86,9 @@ def cannot(what: str, value: str, duckdb_type: str) -> str:
 
 
 def _fail_row(messages: Column) -> Vector:
-    for message in filter(None, messages.to_pylist()):
-        raise DataError(message)
+    if not are_errors_null():
+        for message in filter(None, messages.to_pylist()):
+            raise DataError(message)
     return pa.nulls(len(messages), pa.string())
 
 

@@ -25,6 +25,7 @@ from streamsql.functions.java_pattern import (
     fields_of,
 )
 from streamsql.functions.zones import Microseconds, Zone, zone_of
+from streamsql.tolerance import attempt
 
 DEFAULT_ZONE = "GMT"
 _DAY_MICROS = 86_400_000_000
@@ -209,10 +210,11 @@ def _moved(moments: Column, zones: Column, to_utc: bool) -> Vector:
     names_ = np.array(zones.to_pylist(), object)
     for name in set(names_.tolist()):
         rows = np.flatnonzero((names_ == name) & present)
-        if name is None:
+        zone = None if name is None else attempt(zone_of, name)
+        if zone is None:
             present[rows] = False
         elif len(rows):
-            moved[rows] += _shift(zone_of(name), micros[rows], to_utc)
+            moved[rows] += _shift(zone, micros[rows], to_utc)
     return pa.array(moved, pa.int64(), mask=~present).cast(pa.timestamp("us"))
 
 
