@@ -8,7 +8,7 @@ import orjson
 import pyarrow as pa
 
 from streamsql.repl.text import safe_json, safe_lines
-from streamsql.repl.values import cell_texts, json_values
+from streamsql.repl.values import cell_texts, in_small_pieces, json_values
 from streamsql.result import Changes, Result
 
 TOMBSTONE_FIELD = "$tombstone"
@@ -34,7 +34,7 @@ class JsonPrinter:
 
     def show(self, result: Result) -> int:
         rows = 0
-        for piece in result.changes():
+        for piece in in_small_pieces(result.changes()):
             lines = json_lines(piece)
             self._out.write(safe_json(lines) if self._is_screen else lines)
             rows += piece.rows.num_rows
@@ -62,7 +62,7 @@ class CsvPrinter:
             names = [column.name for column in result.columns] + [TOMBSTONE_FIELD] * has_changes
             self._out.write(",".join(_quoted(name) for name in names) + "\n")
         rows = 0
-        for piece in result.changes():
+        for piece in in_small_pieces(result.changes()):
             lines = _csv_lines(piece, has_changes)
             self._out.write(safe_lines(lines) if self._is_screen else lines)
             rows += piece.rows.num_rows

@@ -14,7 +14,7 @@ from streamsql.errors import StreamSQLError
 from streamsql.repl.layout import SEPARATOR_CELLS, Need, column_widths
 from streamsql.repl.terminal import BOLD, CYAN, DIM, RED, YELLOW, Terminal
 from streamsql.repl.text import fit, pad, safe, safe_lines, width
-from streamsql.repl.values import cell_texts, is_number
+from streamsql.repl.values import cell_texts, in_small_pieces, is_number
 from streamsql.result import Changes, Result
 
 NULL = "NULL"
@@ -59,7 +59,7 @@ class TablePrinter:
     def _table(self, result: Result) -> int:
         names = [column.name for column in result.columns]
         is_live = result.kind == "CHANGES"
-        pieces = result.changes()
+        pieces = in_small_pieces(result.changes())
         if is_live:
             sample, rest = _first(pieces), pieces
         else:

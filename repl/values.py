@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import orjson
 import pyarrow as pa
 
+from streamsql.result import Changes
+
 Value = Any
 """What orjson can print."""
 
+_PIECE_ROWS = 8192
 _MICROS = pa.timestamp("us")
 _Convert = Callable[[Any], Value]
 
@@ -51,6 +54,14 @@ def cell_texts(column: pa.Array[Any]) -> list[str | None]:
 def json_text(value: Value) -> str:
     """A value of `json_values` as compact JSON."""
     return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def in_small_pieces(pieces: Iterator[Changes], rows: int = _PIECE_ROWS) -> Iterator[Changes]:
+    """The same rows in pieces that may become Python objects without filling the memory."""
+    for piece in pieces:
+        for at in range(0, piece.rows.num_rows, rows):
+            marks = None if piece.tombstones is None else piece.tombstones.slice(at, rows)
+            yield Changes(piece.rows.slice(at, rows), marks)
 
 
 def is_number(kind: pa.DataType) -> bool:
