@@ -9,13 +9,15 @@ import difflib
 
 from streamsql.errors import PlanError
 from streamsql.formats.arrow import ARROW
+from streamsql.formats.avro import AVRO
 from streamsql.formats.delimited import DELIMITED
 from streamsql.formats.format import Format
 from streamsql.formats.json import JSON
+from streamsql.formats.json_sr import JSON_SR
 from streamsql.formats.kafka import KAFKA
 from streamsql.formats.none import NONE
 
-_FORMATS: dict[str, Format] = {f.name: f for f in (ARROW, DELIMITED, JSON, KAFKA, NONE)}
+_FORMATS: dict[str, Format] = {f.name: f for f in (ARROW, AVRO, DELIMITED, JSON, JSON_SR, KAFKA, NONE)}
 
 
 def get(name: str) -> Format:

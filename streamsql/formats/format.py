@@ -30,6 +30,9 @@ class SchemaStore(Protocol):
     def by_id(self, schema_id: int) -> tuple[str, str] | None:
         """(text, kind), or None."""
 
+    def references(self, schema_id: int) -> Mapping[str, str]:
+        """The texts of the schemas that a schema refers to, by name, theirs included."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -82,6 +85,16 @@ class Format(ABC):
     def encoder(self, layout: Layout, workspace: Workspace) -> Encoder:
         """An encoder of all the layout's columns in their order."""
 
+    def register(self, layout: Layout) -> None:
+        """Register the schema that the layout will be written with, where the format has schemas.
+
+        raises  PlanError if the registry refuses it
+        """
+        return None
+
     def infer(self, layout: Layout) -> tuple[Column, ...] | None:
-        """The columns of the registered schema, or None if this format has no registered schemas."""
+        """The columns of the registered schema, or None if there is none.
+
+        raises  PlanError if the SCHEMA_ID is unknown, or the schema holds itself
+        """
         return None

@@ -136,7 +136,6 @@ class RecordReader:
 def _fields(value: dict[str, Any], fields: Sequence[tuple[str, Convert]]) -> list[Any]:
     folded: dict[str, Any] | None = None
     found: list[Any] = []
-    name = ""
     try:
         for name, convert in fields:
             if name in value:
@@ -147,7 +146,7 @@ def _fields(value: dict[str, Any], fields: Sequence[tuple[str, Convert]]) -> lis
                 inner = folded.get(name)
             found.append(None if inner is None else convert(inner))
     except Mismatch as mismatch:
-        mismatch.inside(f".{name}")
+        mismatch.inside(f".{fields[len(found)][0]}")
         raise
     return found
 

@@ -17,7 +17,7 @@ from streamsql.types import BIGINT, DATE, INTEGER, TIME, TIMESTAMP, Decimal, Sql
 _INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _DOUBLE = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[fFdD]?", re.ASCII)
 _NAMED_DOUBLES = {"NaN", "+NaN", "-NaN", "Infinity", "+Infinity", "-Infinity"}
-_EXACT = decimal.Context(prec=decimal.MAX_PREC, Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX)
+EXACT = decimal.Context(prec=decimal.MAX_PREC, Emin=decimal.MIN_EMIN, Emax=decimal.MAX_EMAX)
 _MS_PER_DAY = 86_400_000
 _MAX_TIMESTAMP_MS = (2**63 - 1) // 1000
 
@@ -75,7 +75,7 @@ def exact_decimal(text: str, kind: Decimal) -> decimal.Decimal:
     raises  Mismatch if it is none, has more digits before the point, or would lose digits after it
     """
     try:
-        number = _EXACT.create_decimal(text.strip("_"))
+        number = EXACT.create_decimal(text.strip("_"))
     except decimal.InvalidOperation:
         number = decimal.Decimal("NaN")
     if not number.is_finite() or "_" in text:
@@ -93,7 +93,7 @@ def fit(number: decimal.Decimal, kind: Decimal) -> decimal.Decimal:
     ):
         raise Mismatch(refused)
     try:
-        fitted = number.quantize(decimal.Decimal(1).scaleb(-kind.scale), context=_EXACT)
+        fitted = number.quantize(decimal.Decimal(1).scaleb(-kind.scale), context=EXACT)
     except decimal.InvalidOperation:
         raise Mismatch(refused) from None
     if fitted != number:
