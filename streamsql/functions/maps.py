@@ -12,15 +12,13 @@ from streamsql.functions.registry import BoundCall, Scalar
 def last_wins(pairs: str) -> str:
     """A map from SQL for a list of {'key', 'value'} structs, the last one of equal keys winning.
 
-    DuckDB refuses a repeated key and a null one. The search for later equal keys, quadratic in the
-    pairs, is only made where there is one of either (list_distinct leaves nulls out too); there a null
-    key makes the condition null, and so its pair is dropped.
+    DuckDB refuses a repeated key and a null one. Only then the pairs are searched for later equal keys,
+    which is quadratic in one row's pairs; a null key makes that condition null, so its pair is dropped.
     """
-    keys = 'list_transform("$pairs", lambda "$pair": "$pair".key)'
     later = 'list_transform("$pairs"["$place" + 1:], lambda "$pair": "$pair".key)'
     kept = f'list_filter("$pairs", lambda "$one", "$place": NOT list_contains({later}, "$one".key))'
-    built = f'CASE WHEN len(list_distinct({keys})) = len("$pairs") THEN "$pairs" ELSE {kept} END'
-    return f'list_transform([{pairs}], lambda "$pairs": map_from_entries({built}))[1]'
+    built = f'coalesce(TRY(map_from_entries("$pairs")), map_from_entries({kept}))'
+    return f'list_transform([{pairs}], lambda "$pairs": {built})[1]'
 
 
 def _as_map(call: BoundCall) -> str:

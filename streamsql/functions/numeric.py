@@ -84,17 +84,24 @@ def _trunc_double_to(call: BoundCall) -> Fragment:
 
 
 def _at_digit(call: BoundCall, after: str, before: str) -> Fragment:
-    """Rounding left or right of the point; 10^n is exact up to n = 22, past it nothing is left to cut."""
+    """Rounding right (after) or left (before) of the point, by a number of digits that is known or not.
+
+    10^n is exact up to n = 22, past it nothing is left to cut; below n = -308 nothing is left at all.
+    """
     x, n = call.arguments["x"], call.arguments["digits"]
-    right = after.format(x=x, f=f"pow(10.0::DOUBLE, {n})")
-    left = before.format(x=x, f=f"pow(10.0::DOUBLE, -{n})")
-    refused = cannot("round", f"CAST({x} AS VARCHAR)", "DOUBLE")
+    known = literal_integer(n)
+    refused = f"NOT isfinite({x}) THEN {cannot('round', f'CAST({x} AS VARCHAR)', 'DOUBLE')}"
+    if known is not None and 0 <= known <= 22:
+        f = f"CAST(1e{known} AS DOUBLE)"
+        is_whole = f"abs({x}) * {f} >= 4503599627370496"
+        sql = f"CASE WHEN {refused} WHEN {is_whole} THEN {x} ELSE {after.format(x=x, f=f)} END"
+        return Fragment(sql, (FAIL,))
+    f, left_f = f"pow(10.0::DOUBLE, {n})", f"pow(10.0::DOUBLE, -{n})"
     sql = (
-        f"CASE WHEN NOT isfinite({x}) THEN {refused}"
-        f" WHEN {n} < -308 THEN CAST(0 AS DOUBLE)"
-        f" WHEN {n} < 0 THEN {left}"
-        f" WHEN {n} > 22 OR abs({x}) * pow(10.0::DOUBLE, {n}) >= 4503599627370496 THEN {x}"
-        f" ELSE {right} END"
+        f"CASE WHEN {refused} WHEN {n} < -308 THEN CAST(0 AS DOUBLE)"
+        f" WHEN {n} < 0 THEN {before.format(x=x, f=left_f)}"
+        f" WHEN {n} > 22 OR abs({x}) * {f} >= 4503599627370496 THEN {x}"
+        f" ELSE {after.format(x=x, f=f)} END"
     )
     return Fragment(f"CASE WHEN {n} IS NOT NULL THEN {sql} END", (FAIL,))
 

@@ -18,11 +18,11 @@ from streamsql.functions.call import literal_integer
 from streamsql.functions.maps import last_wins
 from streamsql.functions.registry import BoundCall, Scalar
 from streamsql.sqltext import literal_text
-from streamsql.types import duckdb_string
 
 # Cases and spaces ---------------------------------------------------------------------------------------
 
-_CONTROLS_AND_SPACE = duckdb_string("".join(map(chr, range(33))))
+# DuckDB's trim(text, characters) builds a set per row: eight times slower.
+_TRIM = r"regexp_replace({text}, '^[\x00-\x20]+|[\x00-\x20]+$', '', 'g')"
 
 
 def upper(sql: str) -> str:
@@ -464,7 +464,7 @@ STRINGS: tuple[Scalar, ...] = (
         "TRIM",
         "(text VARCHAR) -> VARCHAR",
         "The text without spaces and control characters at its ends.",
-        sql=f"trim({{text}}, {_CONTROLS_AND_SPACE})",
+        sql=_TRIM,
         example="TRIM('  hello ')",
         gives="hello",
     ),
