@@ -72,9 +72,9 @@ class TimeWindow:
         advance = "" if self.is_tumbling else f" every {self.advance_ms} ms"
         return f"windows of {self.size_ms} ms{advance}, grace {self.grace_ms} ms"
 
-    def expired_start(self, stream_time: int) -> int:
-        """Windows that start here or earlier are past their retention."""
-        return stream_time - self.retention_ms
+    def expiry_time(self, start: Int64s) -> Int64s:
+        """The stream time at which each window's retention is over."""
+        return start + self.retention_ms
 
 
 def tumbling(size_ms: int, grace_ms: int | None = None, retention_ms: int | None = None) -> TimeWindow:
@@ -96,7 +96,7 @@ class Session:
 
     gap_ms        rows join a session from gap before its start to gap after its end
     grace_ms      how long after end + gap a session still takes rows
-    retention_ms  how long after its end a session is kept, >= gap + grace
+    retention_ms  how long after its end a session is kept at least, >= gap + grace
     """
 
     gap_ms: int
@@ -115,9 +115,13 @@ class Session:
         """One line for EXPLAIN."""
         return f"sessions with gaps up to {self.gap_ms} ms, grace {self.grace_ms} ms"
 
-    def expired_end(self, stream_time: int) -> int:
-        """Sessions that end here or earlier are past their retention."""
-        return stream_time - self.retention_ms - 1
+    def expiry_time(self, end: Int64s) -> Int64s:
+        """The stream time at which each session may leave.
+
+        Not before its retention is over, nor while a row could still join it: one that is just in time
+        reaches back by another gap.
+        """
+        return end + (max(self.retention_ms, self.grace_ms + 2 * self.gap_ms) + 1)
 
 
 def session(gap_ms: int, grace_ms: int | None = None, retention_ms: int | None = None) -> Session:

@@ -41,11 +41,12 @@ class GroupStates:
         self.store = KeyedStore("groups", keys, values, KeyHasher(workspace, keys), time=TIME)
         self.touched = 0
         self._initial = _initial(calls, workspace)
-        self._plain = {
+        self._plain: dict[str, Plain] = {
             f.name: kind
             for call in calls
             if call.is_plain
             for f, kind in zip(call.state, call.plain, strict=True)
+            if kind is not None
         }
         merged = [call for call in calls if not call.is_plain]
         self._merged = pa.schema([f for call in merged for f in call.state])
@@ -169,7 +170,8 @@ def last_places(slots: Int64s) -> Int64s:
     order = np.argsort(slots, kind="stable")
     ordered = slots[order]
     ends = np.append(ordered[1:] != ordered[:-1], True)[: len(slots)]
-    return order[ends]
+    places: Int64s = order[ends]
+    return places
 
 
 def _merge_plain(column: FixedColumn, kind: Plain, slots: Int64s, array: pa.Array, is_distinct: bool) -> None:
@@ -205,12 +207,12 @@ def _merge_numbers(
         column.valid[found] = True
 
 
-def _least(dtype: np.dtype[Any]) -> tuple[np.ufunc, object]:
+def _least(dtype: np.dtype[Any]) -> tuple[np.ufunc, Any]:
     # NaN is the largest number, as DuckDB orders doubles: fmin passes it over.
     return (np.fmin, np.nan) if dtype.kind == "f" else (np.minimum, np.iinfo(dtype).max)
 
 
-def _greatest(dtype: np.dtype[Any]) -> tuple[np.ufunc, object]:
+def _greatest(dtype: np.dtype[Any]) -> tuple[np.ufunc, Any]:
     return (np.maximum, -np.inf) if dtype.kind == "f" else (np.maximum, np.iinfo(dtype).min)
 
 

@@ -205,7 +205,8 @@ class WindowedAggregateOperator(Operator):
         counts = (self.window.last_start(pane) - low) // self.window.advance_ms + 1
         source = np.repeat(np.arange(len(pane)), counts)
         number = np.arange(len(source)) - np.repeat(np.cumsum(counts) - counts, counts)
-        return source, low[source] + number * self.window.advance_ms
+        start: Int64s = low[source] + number * self.window.advance_ms
+        return source, start
 
     def _numbered(self, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, Numbering | None]:
         seq = rows.column(SEQ).to_numpy()
@@ -278,7 +279,7 @@ class WindowedAggregateOperator(Operator):
         """Note when new windows close and expire."""
         for number in distinct(partition):
             mine = partition == number
-            expires = start[mine] + self.window.retention_ms
+            expires = self.window.expiry_time(start[mine])
             if self.spec.emit_final:
                 closes = self.window.close_time(start[mine])
                 expires = closes + self.window.retention_ms

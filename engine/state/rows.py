@@ -64,6 +64,11 @@ class RowStore:
         for column in self.columns:
             column.remove(slots)
 
+    def is_live(self, slots: Int64s) -> Bools:
+        """Whether each slot holds a row; slots may be any that were ever in use."""
+        live: Bools = self._live[slots]
+        return live
+
     def slots(self) -> Int64s:
         """All live slots, rising."""
         return np.flatnonzero(self._live[: self._end])

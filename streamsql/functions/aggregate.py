@@ -128,10 +128,10 @@ def bind(
     states = row.on_table if on_table else row.state
     if states is None:
         raise PlanError(
-            f"aggregate {row.name} works on streams only: it cannot take a row back, and rows of a table change",
+            f"aggregate {row.name} works on streams only: it cannot take a row back, as a table does",
             code="PLAN-AGGREGATE-ON-TABLE",
-            hint="aggregate a stream; over a table there are COUNT, SUM, SUM_LIST, AVG, COLLECT_LIST, HISTOGRAM, "
-            "ATTR, CORRELATION, STDDEV_SAMP and STDDEV_SAMPLE",
+            hint="aggregate a stream; over a table there are COUNT, SUM, SUM_LIST, AVG, COLLECT_LIST, "
+            "HISTOGRAM, ATTR, CORRELATION, STDDEV_SAMP and STDDEV_SAMPLE",
         )
     binding = _binding(match, argument_sql, literals, settings or {})
     if row.check is not None:

@@ -1,0 +1,443 @@
+"""Aggregation in sessions: rows of a key with no long gap between them.
+
+A batch's rows and the stored sessions they may touch are intervals; those of a key that lie close enough
+unite to new sessions. A stored session that takes part is taken back under its old bounds, the new one
+put in, even if the bounds are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from streamsql.engine.batch import PARTITION, SEQ, TIME, WEIGHT, WINDOW_END, WINDOW_START
+from streamsql.engine.operators.aggregate import Aggregate
+from streamsql.engine.operators.base import Context, Operator
+from streamsql.engine.operators.calendar import Calendar
+from streamsql.engine.operators.changes import by_processing, key_order, weights
+from streamsql.engine.operators.group_states import GroupStates
+from streamsql.engine.operators.partials import Numbering, Partials, is_rising
+from streamsql.engine.operators.session_index import SessionIndex
+from streamsql.engine.operators.session_rows import Intervals, Merging, resolve
+from streamsql.engine.operators.stream_time import NEVER, StreamTime
+from streamsql.engine.state.columns import Bools, Int64s, distinct
+from streamsql.engine.state.hashing import KeyHasher
+from streamsql.engine.state.keys import UInt64s
+from streamsql.engine.windows import Session, united
+
+_UNION = "$union"
+_PIECE = "$piece"
+_DueTime = Callable[[Int64s], Int64s]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Rows through the stage, uniquely numbered; int64[n]."""
+
+    rows: pa.RecordBatch
+    hashes: UInt64s
+    partition: Int64s
+    time: Int64s
+    seq: Int64s
+    stream_time: Int64s
+
+    def part(self, begin: int, end: int) -> _Rows:
+        some = slice(begin, end)
+        return _Rows(
+            self.rows.slice(begin, end - begin),
+            self.hashes[some],
+            self.partition[some],
+            self.time[some],
+            self.seq[some],
+            self.stream_time[some],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """Stored sessions that rows of a batch may join; `key` counts the batch's keys; int64[n]."""
+
+    key: Int64s
+    slot: Int64s
+    start: Int64s
+    end: Int64s
+
+
+@dataclass(frozen=True, slots=True)
+class _Unions:
+    """New sessions, numbered from 0; int64[n].
+
+    of_row, of_stored  which of them a row, a stored session belongs to; -1: a session no row joined
+    """
+
+    key: Int64s
+    start: Int64s
+    end: Int64s
+    of_row: Int64s
+    of_stored: Int64s
+
+
+class SessionAggregateOperator(Operator):
+    """With `emit_final`, a session is emitted when it is final; should rows still join it within the
+    grace, it is taken back, and the longer one is emitted in turn."""
+
+    def __init__(self, spec: Aggregate, context: Context) -> None:
+        assert isinstance(spec.window, Session)
+        self.spec = spec
+        self.window = spec.window
+        self._problems = context.problems
+        bare = pa.schema(spec.key_fields)
+        self.groups = GroupStates(
+            pa.schema([*spec.key_fields, pa.field(WINDOW_START, pa.int64())]),
+            spec.calls,
+            context.workspace,
+            extra=[pa.field(WINDOW_END, pa.int64()), pa.field(PARTITION, pa.int32())],
+        )
+        self.stream_time = StreamTime()
+        self.stores = (self.groups.store, self.stream_time)
+        group = {_UNION: f'"{_UNION}"', _PIECE: f'"{_PIECE}"'}
+        self._partials = Partials(spec.stage, spec.calls, group, context)
+        self._bare_keys = bare
+        self._hasher = KeyHasher(context.workspace, bare)
+        self._is_ordered = any(call.is_ordered for call in spec.calls)
+        self._index = SessionIndex(bare)
+        self._closing: dict[int, Calendar] = {}
+        self._expiring: dict[int, Calendar] = {}
+        self._restorations = 0
+
+    def process(self, *inputs: pa.RecordBatch | None) -> pa.RecordBatch | None:
+        (batch,) = inputs
+        if batch is None or not batch.num_rows:
+            return None
+        self._catch_up_with_restored_rows()
+        rows, numbering = self._rows(batch)
+        if not len(rows.time):
+            return None
+        outputs: list[pa.RecordBatch] = []
+        for begin, end in self._stretches(rows):
+            stretch = rows.part(begin, end)
+            outputs += self._unite(stretch)
+            self.stream_time.advance(stretch.partition, stretch.time)
+            if self.spec.emit_final:
+                outputs += self._close(stretch)
+            self._expire()
+        outputs = [o for o in outputs if o.num_rows]
+        if not outputs:
+            return None
+        changes = outputs[0] if len(outputs) == 1 else pa.concat_batches(outputs)
+        if numbering is None:
+            return changes
+        seq = numbering.given(changes.column(SEQ).to_numpy())
+        return changes.set_column(changes.schema.get_field_index(SEQ), SEQ, pa.array(seq))
+
+    def snapshot(self) -> pa.RecordBatch:
+        self._catch_up_with_restored_rows()
+        slots = self.groups.store.values.slots()
+        if self.spec.emit_final:
+            slots = slots[self._is_final(slots)]
+        return self._output(slots, np.zeros(len(slots), dtype=np.int64), 1)
+
+    def _rows(self, batch: pa.RecordBatch) -> tuple[_Rows, Numbering | None]:
+        rows = self._partials.rows(batch)
+        seq = rows.column(SEQ).to_numpy()
+        numbering = None
+        uses_seq = any(call.uses_seq for call in self.spec.calls)
+        if uses_seq or not is_rising(seq):
+            numbering = Numbering(seq, self.stream_time.number(rows.num_rows) if uses_seq else 0)
+            rows = numbering.number(rows)
+            seq = rows.column(SEQ).to_numpy()
+        time = rows.column(TIME).to_numpy()
+        partition = np.zeros(len(time), dtype=np.int64)
+        if self.spec.by_partition:
+            partition = rows.column(PARTITION).to_numpy().astype(np.int64)
+        hashes = self._hasher(self._keys(rows))
+        stream_time = self.stream_time.running(partition, time)
+        return _Rows(rows, hashes, partition, time, seq, stream_time), numbering
+
+    def _keys(self, rows: pa.RecordBatch) -> list[pa.Array]:
+        if self.spec.keys:
+            return [rows.column(f.name) for f in self._bare_keys]
+        return [pa.array(np.ones(rows.num_rows, dtype=np.bool_))]
+
+    def _stretches(self, rows: _Rows) -> list[tuple[int, int]]:
+        """Cuts the batch before each row that may join a session which rows before it have made final.
+
+        Such a row is out of order by more than the grace; without EMIT FINAL it makes no difference.
+        """
+        count = len(rows.time)
+        if not self.spec.emit_final:
+            return [(0, count)]
+        cuts = np.flatnonzero(rows.time < rows.stream_time - self.window.grace_ms).tolist()
+        places = [0, *(cut for cut in cuts if cut), count]
+        return list(zip(places[:-1], places[1:], strict=True))
+
+    # Uniting
+
+    def _unite(self, rows: _Rows) -> list[pa.RecordBatch]:
+        """Let rows join sessions; gives the changes, in order."""
+        row_slot = self._index.key_slots(rows.hashes, self._keys(rows.rows))
+        keys, row_key = np.unique(row_slot, return_inverse=True)
+        row_key = row_key.reshape(-1)
+        earliest = np.full(len(keys), np.iinfo(np.int64).max)
+        np.minimum.at(earliest, row_key, rows.time)
+        stored, rest = self._stored(keys, earliest - self.window.gap_ms)
+        bound = self.window.late_bound(rows.stream_time)
+        intervals = Intervals(row_key, rows.time, bound, stored.key, stored.start, stored.end)
+        merging = resolve(intervals, self.window.gap_ms, self._is_ordered)
+        late = int(np.count_nonzero(merging.is_late))
+        self._problems.late(late, "the sessions they belong to had closed")
+        in_time = np.flatnonzero(~merging.is_late)
+        if not len(in_time):
+            self._index.forget_empty(keys)
+            return []
+        unions = self._unions(row_key[in_time], rows.time[in_time], stored)
+        partials = self._partials_by_union(rows, in_time, unions, merging)
+        last_row = np.full(len(unions.key), -1, dtype=np.int64)
+        np.maximum.at(last_row, unions.of_row, in_time)
+        seq, partition = rows.seq[last_row], rows.partition[last_row]
+        absorbed = unions.of_stored >= 0
+        taken_back = self._taken_back(stored, unions, seq)
+        slots = self._merge(row_slot[last_row], unions, stored, partials, merging, partition)
+        left = ~absorbed
+        self._index.relink(
+            keys,
+            rest,
+            np.concatenate([stored.key[left], unions.key]),
+            np.concatenate([stored.slot[left], slots]),
+            np.concatenate([stored.start[left], unions.start]),
+        )
+        self._index.forget_empty(keys)
+        if self.spec.emit_final:
+            return [taken_back] if taken_back is not None else []
+        news = self._output(slots, seq, 1)
+        changes = news if taken_back is None else pa.concat_batches([taken_back, news])
+        # A session's old parts go before it comes, earlier ones first.
+        order = by_processing(
+            changes.column(SEQ).to_numpy(),
+            changes.column(WEIGHT).to_numpy().astype(np.int64),
+            changes.column(WINDOW_START).to_numpy(),
+        )
+        return [changes.take(pa.array(order))]
+
+    def _stored(self, keys: Int64s, bounds: Int64s) -> tuple[_Stored, Int64s]:
+        store = self.groups.store
+        ends = store.values.fixed(WINDOW_END).values
+        key, slot, rest = self._index.ending_from(keys, bounds, ends)
+        self.groups.touched += len(slot)
+        if not len(slot):
+            return _Stored(key, slot, slot, slot), rest
+        return _Stored(key, slot, store.index.keys.fixed(WINDOW_START).values[slot], ends[slot]), rest
+
+    def _unions(self, row_key: Int64s, row_time: Int64s, stored: _Stored) -> _Unions:
+        rows = len(row_key)
+        key = np.concatenate([row_key, stored.key])
+        start = np.concatenate([row_time, stored.start])
+        end = np.concatenate([row_time, stored.end])
+        order = np.lexsort((start, key))
+        number = united(key[order], start[order], end[order], self.window.gap_ms)
+        begins = np.flatnonzero(np.append(True, number[1:] != number[:-1]))
+        has_row = np.logical_or.reduceat(order < rows, begins)
+        # Only unions that a row joined are new; they are numbered again without the others.
+        renumbered = np.where(has_row, np.cumsum(has_row) - 1, -1)
+        of = np.empty(len(key), dtype=np.int64)
+        of[order] = renumbered[number]
+        ends = np.maximum.reduceat(end[order], begins)
+        chosen = begins[has_row]
+        return _Unions(key[order][chosen], start[order][chosen], ends[has_row], of[:rows], of[rows:])
+
+    def _partials_by_union(
+        self, rows: _Rows, in_time: Int64s, unions: _Unions, merging: Merging
+    ) -> pa.RecordBatch:
+        kept = rows.rows
+        if len(in_time) < len(rows.time):
+            kept = kept.take(pa.array(in_time))
+        kept = kept.append_column(_UNION, pa.array(unions.of_row))
+        kept = kept.append_column(_PIECE, pa.array(merging.row_piece[in_time]))
+        return self._partials.of_rows(kept)
+
+    def _merge(
+        self,
+        keys: Int64s,
+        unions: _Unions,
+        stored: _Stored,
+        partials: pa.RecordBatch,
+        merging: Merging,
+        partition: Int64s,
+    ) -> Int64s:
+        """Bring the states of stored sessions and of rows together; gives the slot of each union.
+
+        keys  the index's number for the key of each union
+        """
+        groups, store = self.groups, self.groups.store
+        absorbed = np.flatnonzero(unions.of_stored >= 0)
+        union = np.concatenate([unions.of_stored[absorbed], partials.column(_UNION).to_numpy()])
+        turn = np.concatenate([merging.stored_turn[absorbed], partials.column(_PIECE).to_numpy()])
+        start = np.concatenate([stored.start[absorbed], np.zeros(partials.num_rows, dtype=np.int64)])
+        order = np.lexsort((start, turn, union))
+        # A stored session that comes first and starts where the union does becomes the union in its place.
+        is_first = np.append(True, union[order][1:] != union[order][:-1])
+        grows = order[is_first] < len(absorbed)
+        base = absorbed[order[is_first][grows]]
+        same_start = stored.start[base] == unions.start[unions.of_stored[base]]
+        base = base[same_start]
+        stays = np.zeros(len(stored.slot), dtype=np.bool_)
+        stays[base] = True
+        leaving = absorbed[~stays[absorbed]]
+        columns = [*groups.states.names, TIME]
+        old = store.values.get(stored.slot[leaving]).select(columns)
+        self._remove(stored.slot[leaving])
+        slots = np.full(len(unions.key), -1, dtype=np.int64)
+        slots[unions.of_stored[base]] = stored.slot[base]
+        fresh = np.flatnonzero(slots < 0)
+        slots[fresh] = self._add(keys[fresh], unions.start[fresh])
+        groups.begin(slots[fresh])
+        store.values.fixed(PARTITION).values[slots[fresh]] = partition[fresh]
+        news = partials.select(columns)
+        news = pa.RecordBatch.from_arrays(
+            [
+                c if c.type == f.type else c.cast(f.type)
+                for c, f in zip(news.columns, old.schema, strict=True)
+            ],
+            schema=old.schema,
+        )
+        together = pa.concat_batches([old, news])
+        places = np.full(len(absorbed), -1, dtype=np.int64)
+        places[~stays[absorbed]] = np.arange(len(leaving))
+        places = np.concatenate([places, len(leaving) + np.arange(partials.num_rows)])
+        order = order[places[order] >= 0]
+        groups.merge(
+            slots[union[order]], together.take(pa.array(places[order])), is_distinct=len(order) == len(slots)
+        )
+        store.values.fixed(WINDOW_END).values[slots] = unions.end
+        self._enter(slots[fresh], unions.end[fresh], partition[fresh])
+        return slots
+
+    def _add(self, keys: Int64s, start: Int64s) -> Int64s:
+        """New sessions, by the index's number for their keys."""
+        if not len(keys):
+            return keys
+        columns = [*self._index.keys.keys.get(keys).columns, pa.array(start)]
+        slots, is_new = self.groups.store.find_or_add(columns)
+        assert is_new.all()
+        return slots
+
+    def _remove(self, slots: Int64s) -> None:
+        self.groups.touched += len(slots)
+        self.groups.store.remove(slots)
+
+    # What follows
+
+    def _taken_back(self, stored: _Stored, unions: _Unions, seq: Int64s) -> pa.RecordBatch | None:
+        """The stored sessions that became part of others, under their old bounds."""
+        chosen = np.flatnonzero(unions.of_stored >= 0)
+        if self.spec.emit_final:
+            chosen = chosen[self._is_final(stored.slot[chosen])]
+        if not len(chosen):
+            return None
+        return self._output(stored.slot[chosen], seq[unions.of_stored[chosen]], -1)
+
+    def _close(self, rows: _Rows) -> list[pa.RecordBatch]:
+        """The sessions that these rows made final, each at the row that did."""
+        closed: list[Int64s] = []
+        seqs: list[Int64s] = []
+        for partition in distinct(rows.partition):
+            calendar = self._closing.get(int(partition))
+            if calendar is None:
+                continue
+            slots = self._due(calendar, int(partition), self.stream_time.of(int(partition)), self._close_time)
+            mine = np.flatnonzero(rows.partition == partition)
+            driver = np.searchsorted(rows.stream_time[mine], self._close_time(slots))
+            closed.append(slots)
+            seqs.append(rows.seq[mine[driver]])
+        if not closed:
+            return []
+        slots, seq = np.concatenate(closed), np.concatenate(seqs)
+        keys = self.groups.store.index.keys.get(slots)
+        order = by_processing(seq, keys.column(WINDOW_START).to_numpy(), key_order(keys.columns[:-1]))
+        return [self._output(slots[order], seq[order], 1)]
+
+    def _expire(self) -> None:
+        for partition, calendar in self._expiring.items():
+            slots = self._due(calendar, partition, self.stream_time.of(partition), self._expiry_time)
+            if len(slots):
+                owners = distinct(self._index.owners(slots))
+                self._index.remove(slots)
+                self._index.forget_empty(owners)
+                self._remove(slots)
+
+    def _due(self, calendar: Calendar, partition: int, until: int, due_time: _DueTime) -> Int64s:
+        """The sessions in a calendar that are due by what their end is now.
+
+        A session is entered once, when it begins; by the time its entry comes up it may have grown, or
+        another one may have its slot.
+        """
+        slots, _ = calendar.take(until)
+        slots = distinct(slots)
+        store = self.groups.store.values
+        slots = slots[store.is_live(slots)]
+        slots = slots[store.fixed(PARTITION).values[slots] == partition]
+        due = due_time(slots)
+        calendar.enter(due[due > until], slots[due > until])
+        found: Int64s = slots[due <= until]
+        return found
+
+    def _close_time(self, slots: Int64s) -> Int64s:
+        return self.window.close_time(self.groups.store.values.fixed(WINDOW_END).values[slots])
+
+    def _expiry_time(self, slots: Int64s) -> Int64s:
+        """The stream time at which sessions leave; with EMIT FINAL counted from their being final."""
+        if self.spec.emit_final:
+            return self._close_time(slots) + self.window.retention_ms
+        return self.window.expiry_time(self.groups.store.values.fixed(WINDOW_END).values[slots])
+
+    def _enter(self, slots: Int64s, end: Int64s, partition: Int64s) -> None:
+        for number in distinct(partition):
+            mine = slots[partition == number]
+            if self.spec.emit_final:
+                self._closing.setdefault(int(number), Calendar()).enter(self._close_time(mine), mine)
+            self._expiring.setdefault(int(number), Calendar()).enter(self._expiry_time(mine), mine)
+
+    def _catch_up_with_restored_rows(self) -> None:
+        store = self.groups.store
+        if self._restorations == store.restorations:
+            return
+        self._restorations = store.restorations
+        self._closing, self._expiring = {}, {}
+        self._index = SessionIndex(self._bare_keys)
+        slots = store.values.slots()
+        if not len(slots):
+            return
+        keys = store.index.keys.get(slots)
+        start = keys.column(WINDOW_START).to_numpy()
+        bare = keys.columns[:-1]
+        key_slots, place = np.unique(self._index.key_slots(self._hasher(bare), bare), return_inverse=True)
+        nothing_after = np.full(len(key_slots), -1, dtype=np.int64)
+        self._index.relink(key_slots, nothing_after, place.reshape(-1), slots, start)
+        partition = store.values.fixed(PARTITION).values[slots].astype(np.int64)
+        self._enter(slots, store.values.fixed(WINDOW_END).values[slots], partition)
+        # What was final before the restart has been emitted.
+        for number, calendar in self._closing.items():
+            self._due(calendar, number, self.stream_time.of(number), self._close_time)
+
+    def _is_final(self, slots: Int64s) -> Bools:
+        partition = self.groups.store.values.fixed(PARTITION).values[slots]
+        stream_time = np.full(len(slots), NEVER)
+        for number in self.stream_time.partitions():
+            stream_time[partition == number] = self.stream_time.of(number)
+        final: Bools = self._close_time(slots) <= stream_time
+        return final
+
+    def _output(self, slots: Int64s, seq: Int64s, weight: int) -> pa.RecordBatch:
+        """Output rows for sessions as they are now; those taken back carry values only on request."""
+        keys = self.groups.store.index.keys.get(slots)
+        end = pa.array(self.groups.store.values.fixed(WINDOW_END).values[slots])
+        columns: list[pa.Array] = list(keys.columns[:-1]) if self.spec.keys else []
+        if weight > 0 or self.spec.emit_old:
+            columns += self.groups.results(slots)
+        else:
+            columns += [pa.nulls(len(slots), call.result_type) for call in self.spec.calls]
+        columns += [keys.column(WINDOW_START), end, end, pa.array(seq), weights(len(slots), weight)]
+        return pa.RecordBatch.from_arrays(columns, schema=self.spec.output)

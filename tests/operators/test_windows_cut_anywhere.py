@@ -1,0 +1,175 @@
+"""Windowed aggregation equals the row-by-row model, one row a batch and for any other cut."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamsql.engine.operators.aggregate import Aggregate
+from streamsql.engine.windows import Session, TimeWindow
+from tests.operators.aggregation import (
+    Row,
+    apply,
+    batch,
+    commutative_calls,
+    open_run,
+    ordered_calls,
+    pieces,
+    stage,
+)
+from tests.operators.window_model import Sessions, TimeWindows
+
+rows = st.lists(
+    st.tuples(st.sampled_from(["a", "b", "c", None]), st.none() | st.integers(-3, 9), st.integers(0, 60)),
+    max_size=20,
+)
+"""Times in no order: some rows are late, some only for some of their windows."""
+cuts = st.lists(st.integers(0, 100), max_size=4)
+
+
+few = settings(deadline=None, max_examples=max(5, settings.default.max_examples // 5))
+"""Each case is run for every kind of window, so that the examples of a case can be few."""
+
+
+def with_partitions(plain: list[tuple[str | None, int | None, int]], partitions: int) -> list[Row]:
+    """A key's rows all come from one partition."""
+    return [Row(k, x, t, ord(k or "a") % partitions) for k, x, t in plain]
+
+
+def names(spec: Aggregate) -> list[str]:
+    return [c.name for c in spec.calls]
+
+
+WINDOWS = {
+    "tumbling": TimeWindow(10, 10, 5, 15),
+    "tumbling, no grace": TimeWindow(7, 7, 0, 7),
+    "tumbling, kept longer": TimeWindow(10, 10, 0, 40),
+    "hopping": TimeWindow(10, 5, 3, 13),
+    "hopping, odd": TimeWindow(10, 4, 0, 10),
+    "hopping, wide": TimeWindow(12, 2, 20, 50),
+}
+CALLS = {"by panes": commutative_calls(), "by rows": ordered_calls()}
+
+
+def time_window_spec(window: TimeWindow, calls, **options) -> Aggregate:
+    return Aggregate(stage(), ("k",), calls, window, **options)
+
+
+def time_model(spec: Aggregate) -> TimeWindows:
+    w = spec.window
+    return TimeWindows(w.size_ms, w.advance_ms, w.grace_ms, w.retention_ms, names(spec), spec.emit_final)
+
+
+@pytest.mark.parametrize("calls", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)
+@few
+@given(plain=rows, cuts=cuts, partitions=st.sampled_from([1, 2]), emit_old=st.booleans())
+def test_time_windows(window, calls, plain, cuts, partitions, emit_old):
+    spec = time_window_spec(window, calls, emit_old=emit_old)
+    model, single, cut = time_model(spec), open_run(spec), open_run(spec)
+    expected, seen = {}, {}
+    for piece in pieces(with_partitions(plain, partitions), cuts):
+        for row in piece:
+            changes = model.feed(row)
+            came = [c for c in single.feed([row]) if c["$weight"] > 0]
+            assert [{n: v for n, v in c.items() if n not in ("$seq", "$weight")} for c in came] == changes
+            apply([{**c, "$weight": 1} for c in changes], expected, check_old=False)
+        apply(cut.feed(piece), seen, check_old=emit_old)
+        assert seen == expected
+        assert cut.table() == single.table() == model.table()
+    assert cut.problems.counters.late == single.problems.counters.late == model.late
+
+
+@pytest.mark.parametrize("calls", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)
+@few
+@given(plain=rows, cuts=cuts, partitions=st.sampled_from([1, 2]))
+def test_final_rows_of_time_windows(window, calls, plain, cuts, partitions):
+    spec = time_window_spec(window, calls, emit_final=True)
+    model, cut = time_model(spec), open_run(spec)
+    first = 0
+    for piece in pieces(with_partitions(plain, partitions), cuts):
+        expected = [
+            {**change, "$seq": first + i, "$weight": 1}
+            for i, row in enumerate(piece)
+            for change in model.feed(row)
+        ]
+        assert cut.feed(piece, first) == expected
+        first += len(piece)
+        assert cut.table() == model.table()
+
+
+SESSIONS = {
+    "sessions": Session(5, 10, 15),
+    "sessions, no grace": Session(4, 0, 4),
+    "sessions, kept longer": Session(3, 2, 60),
+}
+
+
+def session_model(spec: Aggregate) -> Sessions:
+    w = spec.window
+    return Sessions(w.gap_ms, w.grace_ms, w.retention_ms, names(spec), spec.emit_final)
+
+
+@pytest.mark.parametrize("calls", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize("window", SESSIONS.values(), ids=SESSIONS)
+@few
+@given(plain=rows, cuts=cuts, partitions=st.sampled_from([1, 2]), emit_old=st.booleans())
+def test_sessions(window, calls, plain, cuts, partitions, emit_old):
+    spec = Aggregate(stage(), ("k",), calls, window, emit_old=emit_old)
+    model, single, cut = session_model(spec), open_run(spec), open_run(spec)
+    expected, seen = {}, {}
+    for piece in pieces(with_partitions(plain, partitions), cuts):
+        for row in piece:
+            changes = model.feed(row)
+            if not emit_old:
+                blank = dict.fromkeys(names(spec))
+                changes = [(w, c if w > 0 else {**c, **blank}) for w, c in changes]
+            came = single.feed([row])
+            assert [{**c, "$seq": 0, "$weight": w} for w, c in changes] == came
+            apply([{**c, "$weight": w} for w, c in changes], expected, check_old=emit_old)
+        apply(cut.feed(piece), seen, check_old=emit_old)
+        assert seen == expected
+        assert cut.table() == single.table() == model.table()
+    assert cut.problems.counters.late == single.problems.counters.late == model.late
+
+
+@pytest.mark.parametrize("calls", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize("window", SESSIONS.values(), ids=SESSIONS)
+@few
+@given(plain=rows, cuts=cuts, partitions=st.sampled_from([1, 2]))
+def test_final_rows_of_sessions(window, calls, plain, cuts, partitions):
+    spec = Aggregate(stage(), ("k",), calls, window, emit_final=True, emit_old=True)
+    model, cut = session_model(spec), open_run(spec)
+    first = 0
+    for piece in pieces(with_partitions(plain, partitions), cuts):
+        expected = [
+            {**change, "$seq": first + i, "$weight": weight}
+            for i, row in enumerate(piece)
+            for weight, change in model.feed(row)
+        ]
+        assert cut.feed(piece, first) == expected
+        first += len(piece)
+        assert cut.table() == model.table()
+
+
+@pytest.mark.parametrize("final", [False, True], ids=["changes", "final"])
+@pytest.mark.parametrize("window", [*WINDOWS.values(), *SESSIONS.values()], ids=[*WINDOWS, *SESSIONS])
+@few
+@given(plain=rows, cut=st.integers(0, 30))
+def test_a_restart_changes_nothing(window, final, plain, cut):
+    spec = Aggregate(stage(), ("k",), ordered_calls(), window, emit_final=final, emit_old=True)
+    before, all_rows = open_run(spec), with_partitions(plain, 2)
+    if all_rows[:cut]:
+        before.feed(all_rows[:cut])
+    after = open_run(spec)
+    for old, new in zip(before.operator.stores, after.operator.stores, strict=True):
+        if (records := old.drain()) is not None:
+            new.restore(records)
+    assert after.table() == before.table()
+    for row in all_rows[cut:]:
+        # The checker of the new run has not seen what came before; its own operator is asked.
+        one = batch([row])
+        assert after.operator.operator.process(one) == before.operator.operator.process(one)
+    assert after.table() == before.table()
