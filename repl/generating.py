@@ -22,7 +22,7 @@ def datagen(arguments: Namespace) -> int:
     template = generate.template(arguments.template)
     topic = arguments.topic
     line = ProgressLine(sys.stderr)
-    started = time.perf_counter()
+    started = 0.0
 
     def show(rows: int) -> None:
         rate = rate_text(rows, time.perf_counter() - started, "rows")
@@ -40,6 +40,7 @@ def datagen(arguments: Namespace) -> int:
         else:
             rows = generate.paced(template, arguments.rows, arguments.rate, db.clock, seed=arguments.seed)
         writer = db.topic_writer(topic)
+        started = time.perf_counter()
         try:
             count = generate.send(rows, writer, show)
         finally:

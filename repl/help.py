@@ -92,7 +92,7 @@ From files, outside the shell:
   DESCRIBE clicks;             columns
   DESCRIBE clicks EXTENDED;    and formats, offsets, queries, sizes
   DESCRIBE FUNCTION SUBSTRING;
-  EXPLAIN SELECT ...;          how a query would run
+  EXPLAIN SELECT * FROM clicks WHERE status = 404 EMIT CHANGES;   how a query would run
   PRINT clicks FROM BEGINNING LIMIT 10;   the records of a topic as they are
 """,
     "settings": """\

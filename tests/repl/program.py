@@ -9,11 +9,16 @@ import subprocess
 import sys
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from streamsql.repl.app import main
 
-ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS")} | {"TERM": "xterm"}
+_UNWANTED = ("NO_COLOR", "COLUMNS", "PYTHONDONTWRITEBYTECODE")
+# Compiled modules are shared by the processes of a test run, wherever the source tree may be written.
+_COMPILED = TemporaryDirectory()
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in _UNWANTED}
+ENVIRONMENT |= {"TERM": "xterm", "PYTHONPYCACHEPREFIX": _COMPILED.name}
 COMMAND = [sys.executable, "-m", "streamsql.repl"]
 
 

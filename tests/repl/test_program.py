@@ -250,9 +250,9 @@ def test_run_refuses_what_has_no_end(program: Program) -> None:
 
 
 UDF = """
-import streamsql
+from streamsql.functions.user import udf
 
-@streamsql.udf("shout(text VARCHAR) -> VARCHAR", says="The text, louder.")
+@udf("shout(text VARCHAR) -> VARCHAR", says="The text, louder.")
 def shout(text):
     return text.upper() + "!"
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.history import FileHistory, InMemoryHistory
 
 from streamsql.errors import PlanError
+from streamsql.grammar.parser import parse
 from streamsql.repl.commands import is_command, run_command
 from streamsql.repl.completion import SqlCompleter, current_word
 from streamsql.repl.help import TOPICS, page
@@ -182,6 +184,17 @@ def test_help_lists_its_pages_and_every_page_is_there() -> None:
     overview = page("")
     assert overview is not None and all(topic in overview for topic in TOPICS)
     assert page("nonsense") is None
+
+
+BEGINNINGS = "CREATE|SELECT|INSERT|SHOW|DESCRIBE|EXPLAIN|PRINT|SET|UNSET|DEFINE|UNDEFINE|DROP|TERMINATE"
+
+
+@pytest.mark.parametrize("topic", ["", *TOPICS])
+def test_the_sql_in_help_is_sql(topic: str) -> None:
+    statements = re.findall(rf"(?:^ |  )( (?:{BEGINNINGS}) [^;]*;)", page(topic) or "", re.MULTILINE)
+    assert statements or topic == "joins"
+    for statement in statements:
+        parse(statement)
 
 
 def test_history_is_kept_with_the_data_for_its_owner_only(tmp_path: Path) -> None:
