@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import duckdb
 import pyarrow as pa
+from duckdb.func import FunctionNullHandling, PythonUDFType
 
 # DuckDB advises con.sql() for Arrow results; measured, execute() is twice as fast for small batches and
 # equal for large ones.
@@ -105,8 +106,8 @@ class Workspace:
             function.run,
             list(function.arguments),
             function.returns,
-            type="arrow",
-            null_handling="special",
+            type=PythonUDFType.ARROW,
+            null_handling=FunctionNullHandling.SPECIAL,
             side_effects=function.volatile,
         )
         self._functions[function.name] = function
@@ -149,6 +150,7 @@ class Kernel:
             feed.batches = batches[name]
         try:
             reader = self._connection.execute(self._execute).to_arrow_reader(_MAX_RESULT_ROWS)
+            assert reader is not None
             return one_batch(reader.schema, list(reader))
         finally:
             for feed in self._feeds.values():

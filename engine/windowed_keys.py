@@ -62,7 +62,9 @@ def split_windowed_keys(
         fields = [f for f in keys.type if f.name in children]
         return pa.StructArray.from_arrays(list(children.values()), fields=fields), start, end
     width = 16 if window.is_session else 8
-    bare, starts, ends = [], [], []
+    bare: list[bytes | None] = []
+    starts: list[int] = []
+    ends: list[int] = []
     # A loop over records: windowed sources are rare, and their keys have no fixed width to stride over.
     for key in keys.to_pylist():
         if key is None or len(key) < width:

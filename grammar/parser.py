@@ -48,17 +48,17 @@ def parse(text: str) -> tuple[ast.Statement, ...]:
 
 def parse_statement(text: str) -> ast.Statement:
     """The one statement of a text; its `;` may be left out. Raises ParseError."""
-    return _only_one("statement", text)  # type: ignore[no-any-return]
+    return _only_one("statement", text)
 
 
 def parse_expression(text: str) -> ast.Expression:
     """An expression alone, as in SELECT or WHERE. Raises ParseError."""
-    return _only_one("expression", text)  # type: ignore[no-any-return]
+    return _only_one("expression", text)
 
 
 def parse_type(text: str) -> ast.TypeNode:
     """A type alone: `MAP<STRING, DECIMAL(10, 2)>`. Raises ParseError."""
-    return _only_one("type", text)  # type: ignore[no-any-return]
+    return _only_one("type", text)
 
 
 def _only_one(start: str, text: str) -> Any:

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-
 from streamsql.catalog import Catalog, SourceInfo
 from streamsql.config import Config
-from streamsql.engine.log.log import Log
+from streamsql.engine.log.log import Log, TopicPartition
 from streamsql.engine.log.reader import TopicReader
 from streamsql.errors import PlanError
 from streamsql.functions.library import Library
@@ -183,7 +182,7 @@ def print_topic(
         )
     partitions = range(log.topic_config(topic).partitions)
     start = {
-        (topic, p): log.start_offset(topic, p) if from_beginning else log.end_offset(topic, p)
+        TopicPartition(topic, p): log.start_offset(topic, p) if from_beginning else log.end_offset(topic, p)
         for p in partitions
     }
     reader = TopicReader(log, topic, start)

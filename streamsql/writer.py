@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +48,7 @@ class TopicWriter:
     def write(
         self,
         rows: pa.RecordBatch,
-        timestamps: pa.Array | None = None,
+        timestamps: pa.Array[Any] | None = None,
         *,
         absent: pa.BooleanArray | None = None,
     ) -> int:
@@ -62,8 +63,8 @@ class TopicWriter:
             return 0
         if self._info is None:
             fields = list(rows.schema)
-            keys: pa.Array = pa.nulls(rows.num_rows)
-            values: pa.Array = pa.StructArray.from_arrays(rows.columns, fields=fields)
+            keys: pa.Array[Any] = pa.nulls(rows.num_rows)
+            values: pa.Array[Any] = pa.StructArray.from_arrays(rows.columns, fields=fields)
             hashed = None
         else:
             columns = self._fitted(rows, self._info)
@@ -80,7 +81,7 @@ class TopicWriter:
         self._append(keys, values, timestamps, hashed)
         return rows.num_rows
 
-    def write_text(self, payloads: pa.Array, timestamps: pa.Array | None = None) -> int:
+    def write_text(self, payloads: pa.Array[Any], timestamps: pa.Array[Any] | None = None) -> int:
         """Append values that are already in the topic's format; string[n] or binary[n]."""
         values = payloads.cast(pa.binary()) if not pa.types.is_binary(payloads.type) else payloads
         self._append(pa.nulls(len(values), pa.binary()), values, timestamps, None)
@@ -89,7 +90,7 @@ class TopicWriter:
     def close(self) -> None:
         self._workspace.close()
 
-    def _fitted(self, rows: pa.RecordBatch, info: SourceInfo) -> Sequence[pa.Array]:
+    def _fitted(self, rows: pa.RecordBatch, info: SourceInfo) -> Sequence[pa.Array[Any]]:
         """The rows' columns in the order of the schema, with its types."""
         by_name = {name.upper(): i for i, name in enumerate(rows.schema.names)}
         by_name.update({name: i for i, name in enumerate(rows.schema.names)})
@@ -105,7 +106,7 @@ class TopicWriter:
                 code="DATA-COLUMN",
                 hint=f"its columns are {', '.join(c.name for c in columns)}",
             )
-        found: list[pa.Array] = []
+        found: list[pa.Array[Any]] = []
         for column in columns:
             index = by_name.get(column.name)
             if index is None:
@@ -118,7 +119,11 @@ class TopicWriter:
         return found
 
     def _append(
-        self, keys: pa.Array, values: pa.Array, timestamps: pa.Array | None, hashed: pa.Array | None
+        self,
+        keys: pa.Array[Any],
+        values: pa.Array[Any],
+        timestamps: pa.Array[Any] | None,
+        hashed: pa.Array[Any] | None,
     ) -> None:
         if timestamps is None:
             timestamps = pa.array(np.full(len(values), self._clock.now_ms(), dtype=np.int64))
@@ -130,7 +135,7 @@ class TopicWriter:
         for partition in np.unique(partitions):
             self._log.append(self.topic, int(partition), records.filter(pa.array(partitions == partition)))
 
-    def _partition(self, rows: int, hashed: pa.Array | None) -> npt.NDArray[np.int64]:
+    def _partition(self, rows: int, hashed: pa.Array[Any] | None) -> npt.NDArray[np.int64]:
         """By the key's hash; records without a key go round."""
         around = (self._next + np.arange(rows)) % self._partitions
         if hashed is None or hashed.null_count == rows:
@@ -140,7 +145,7 @@ class TopicWriter:
         return np.where(hashed.is_null().to_numpy(zero_copy_only=False), around, chosen)
 
 
-def _converted(array: pa.Array, name: str, info: SourceInfo, target: pa.DataType) -> pa.Array:
+def _converted(array: pa.Array[Any], name: str, info: SourceInfo, target: pa.DataType) -> pa.Array[Any]:
     try:
         fits = widens(from_arrow(array.type), from_arrow(target)) or pa.types.is_null(array.type)
     except KeyError:

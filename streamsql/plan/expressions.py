@@ -522,10 +522,10 @@ class _Compiler:
                         arguments.append(UnitArgument(argument.unit))
                         compiled.append(None)
                     case _:
-                        value = self.compile(argument)
-                        bodies.append(value)
-                        compiled.append(value)
-                        arguments.append(value.type)
+                        found = self.compile(argument)
+                        bodies.append(found)
+                        compiled.append(found)
+                        arguments.append(found.type)
             match_ = resolve(node.name, overloads, arguments)
         except PlanError as error:
             if error.span is None:

@@ -129,6 +129,7 @@ def _evaluate(values: list[Compiled], columns: list[Column]) -> pa.RecordBatch:
                 workspace.register(function)
         sql = ", ".join(f"{v.sql} AS c{i}" for i, v in enumerate(values))
         reader = workspace.connection.execute(f"SELECT {sql}").to_arrow_reader(1)
+        assert reader is not None
         (batch,) = list(reader)
     except duckdb.Error as error:
         reason = str(error).splitlines()[0]

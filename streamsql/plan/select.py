@@ -241,9 +241,11 @@ class SelectPlanner:
     # --- the steps ------------------------------------------------------------------------------
 
     def _finish(self, query: ast.Select, flow: Flow) -> PlannedSelect:
-        items = expand_items(
-            query, flow.scope, flow.key, self.env, self.is_persistent, flow.window is not None
+        has_bounds = (
+            query.window is not None and not isinstance(query.relation, ast.Join) and flow.window is None
         )
+        listed = bounds_in_select(flow.scope) if has_bounds else flow.scope
+        items = expand_items(query, listed, flow.key, self.env, self.is_persistent, flow.window is not None)
         if query.where is not None:
             self._where(query.where, flow)
         is_grouped = query.group_by is not None or any(self.is_aggregate(n) for n in walk(query.items))
@@ -320,9 +322,7 @@ class SelectPlanner:
             if compiled.type == NULL:
                 raise at(expression.span, "the type of this NULL is unknown", "PLAN-PARTITION-BY")
         flow.key = tuple(key_column(e, items, flow.scope) for e in resolved)
-        listed = flow.scope if query.window is None else bounds_in_select(flow.scope)
-        items = expand_items(query, listed, flow.key, self.env, self.is_persistent, False)
-        return items
+        return expand_items(query, flow.scope, flow.key, self.env, self.is_persistent, False)
 
     def _project(
         self, query: ast.Select, items: Sequence[Item], flow: Flow, is_grouped: bool
@@ -331,7 +331,9 @@ class SelectPlanner:
         key_names = self._key_names(query, items, flow)
         if flow.equal_to_key:
             # The key column carries the join's key, which is there even where its own side is not.
-            items = [replace(i, expression=flow.key[0].expression) if i.name in key_names else i for i in items]
+            items = [
+                replace(i, expression=flow.key[0].expression) if i.name in key_names else i for i in items
+            ]
         compiled = [compile_expression(item.expression, scope, self.env) for item in items]
         if query.partition_by is not None and NULL_VALUE in flow.builder.schema.names:
             compiled = [self._without_value(value, flow) for value in compiled]

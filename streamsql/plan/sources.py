@@ -35,7 +35,7 @@ class Needs:
         return self.columns is None or name in self.columns
 
 
-def build_source(info: SourceInfo, needs: Needs, schemas: SchemaStore) -> Source:
+def build_source(info: SourceInfo, needs: Needs, schemas: SchemaStore | None) -> Source:
     """The source operator's settings."""
     timed = {info.timestamp.name} if info.timestamp else set()
     key = [c for c in info.schema.key if needs.uses(c.name) or c.name in timed]
@@ -100,7 +100,7 @@ def header_sql(column: Column, prefix: str = "") -> str:
 
 
 def open_decoder(
-    info: SourceInfo, wanted: Collection[Column], *, is_key: bool, schemas: SchemaStore
+    info: SourceInfo, wanted: Collection[Column], *, is_key: bool, schemas: SchemaStore | None
 ) -> OpenDecoder:
     """How to open the decoder of one side of a source."""
     side = info.key_format if is_key else info.value_format
@@ -109,7 +109,7 @@ def open_decoder(
     return lambda workspace: formats.get(side.name).decoder(layout, names, workspace)
 
 
-def open_encoder(info: SourceInfo, *, is_key: bool, schemas: SchemaStore) -> OpenEncoder:
+def open_encoder(info: SourceInfo, *, is_key: bool, schemas: SchemaStore | None) -> OpenEncoder:
     """How to open the encoder of one side of a source."""
     side = info.key_format if is_key else info.value_format
     layout = layout_of(info, is_key=is_key, schemas=schemas)
