@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         StatementError,
         StreamSQLError,
     )
+    from streamsql.functions.user import udf, udtf
     from streamsql.result import Changes, Result, Status
 
 __version__ = "0.1.0"
@@ -43,11 +44,15 @@ __all__ = [
     "Status",
     "StreamSQLError",
     "connect",
+    "udf",
+    "udtf",
 ]
 
 _HOME = {
     "Database": "streamsql.database",
     "connect": "streamsql.database",
+    "udf": "streamsql.functions.user",
+    "udtf": "streamsql.functions.user",
     "Changes": "streamsql.result",
     "Result": "streamsql.result",
     "Status": "streamsql.result",

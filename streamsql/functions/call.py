@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from streamsql.engine.kernel import ArrowFunction
 from streamsql.errors import InternalError
 from streamsql.functions.arrow import without_errors
-from streamsql.functions.cast import widen_sql
+from streamsql.functions.cast import CastPrint, cast_sql, widen_sql
 from streamsql.functions.registry import BoundCall, Fragment, Scalar, TableFunction
 from streamsql.functions.resolve import Match
 from streamsql.functions.signature import Lambda, Unit
@@ -67,8 +67,24 @@ def widened(sql: str, source: SqlType, target: SqlType, *, is_safe: bool = False
         return Fragment(sql)
     if source == NULL:
         return Fragment(f"CAST(NULL AS {target.duckdb})")
+    return _converted(widen_sql, sql, source, target, is_safe=is_safe)
+
+
+def converted(sql: str, source: SqlType, target: SqlType, *, is_safe: bool = False) -> Fragment:
+    """CAST(expression AS target); is_safe as in print_call. PlanError PLAN-CAST if there is no such cast."""
+    return _converted(cast_sql, sql, source, target, is_safe=is_safe)
+
+
+def _converted(
+    how: Callable[[str, SqlType, SqlType], CastPrint],
+    sql: str,
+    source: SqlType,
+    target: SqlType,
+    *,
+    is_safe: bool,
+) -> Fragment:
     places = _Places([sql])
-    printed = widen_sql(places.names[0], source, target)
+    printed = how(places.names[0], source, target)
     text, functions = printed.sql, printed.functions
     if is_safe and printed.can_fail:
         text, functions = without_errors(text, functions)

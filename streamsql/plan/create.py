@@ -189,6 +189,8 @@ def check_formats(info: SourceInfo, env: Environment, span: Span) -> None:
     """raises PlanError if a format cannot hold the columns"""
     for is_key in (True, False):
         side = info.key_format if is_key else info.value_format
+        if not is_key and not info.schema.value:
+            continue  # its values are never read
         try:
             formats.get(side.name).check(layout_of(info, is_key=is_key, schemas=env.schemas))
         except PlanError as error:

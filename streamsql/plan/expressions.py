@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 
 from streamsql.engine.kernel import ArrowFunction
 from streamsql.errors import NotSupportedError, PlanError
-from streamsql.functions.call import print_call
-from streamsql.functions.cast import cast_sql, is_castable, widen_sql
+from streamsql.functions.call import converted, print_call, widened
+from streamsql.functions.cast import is_castable
+from streamsql.functions.registry import Fragment
 from streamsql.functions.resolve import LambdaArgument, UnitArgument, resolve
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
@@ -96,15 +97,19 @@ def coerce(value: Compiled, target: SqlType) -> Compiled:
     """The value as `target`, to which its type widens (see types.widens)."""
     if value.type == target:
         return value
-    plain, safe = widen_sql(value.sql, value.type, target), widen_sql(value.safe, value.type, target)
-    guarded = f"TRY({safe.sql})" if safe.can_fail else safe.sql
+    plain = widened(value.sql, value.type, target)
+    safe = widened(value.safe, value.type, target, is_safe=True)
+    return _with_type(value, target, plain, safe)
+
+
+def _with_type(value: Compiled, target: SqlType, plain: Fragment, safe: Fragment) -> Compiled:
     return replace(
         value,
         sql=plain.sql,
-        safe=guarded,
+        safe=f"TRY({safe.sql})" if safe.can_fail else safe.sql,
         type=target,
-        can_fail=value.can_fail or plain.can_fail,
-        functions=value.functions + plain.functions,
+        can_fail=value.can_fail or bool(plain.can_fail),
+        functions=tuple(dict.fromkeys((*value.functions, *plain.functions, *safe.functions))),
     )
 
 
@@ -372,18 +377,9 @@ class _Compiler:
             return replace(operand, node=node)
         if not is_castable(operand.type, target):
             raise at(node.span, f"a {operand.type} cannot be cast to {target}", "PLAN-CAST")
-        plain, safe = (
-            cast_sql(operand.sql, operand.type, target),
-            cast_sql(operand.safe, operand.type, target),
-        )
-        return Compiled(
-            plain.sql,
-            f"TRY({safe.sql})" if safe.can_fail else safe.sql,
-            target,
-            node,
-            operand.can_fail or plain.can_fail,
-            operand.functions + plain.functions,
-        )
+        plain = converted(operand.sql, operand.type, target)
+        safe = converted(operand.safe, operand.type, target, is_safe=True)
+        return replace(_with_type(operand, target, plain, safe), node=node)
 
     def _case(self, node: ast.Case) -> Compiled:
         if node.operand is not None:
@@ -492,18 +488,8 @@ class _Compiler:
             return item
         if widens(item.type, target):
             return coerce(item, target)
-        return replace(self._cast_compiled(item, target), node=item.node)
-
-    def _cast_compiled(self, item: Compiled, target: SqlType) -> Compiled:
-        plain = cast_sql(item.sql, item.type, target)
-        return replace(
-            item,
-            sql=plain.sql,
-            safe=f"TRY({plain.sql})" if plain.can_fail else plain.sql,
-            type=target,
-            can_fail=item.can_fail or plain.can_fail,
-            functions=item.functions + plain.functions,
-        )
+        plain = converted(item.sql, item.type, target)
+        return _with_type(item, target, plain, converted(item.safe, item.type, target, is_safe=True))
 
     # --- functions ------------------------------------------------------------------------------
 
@@ -549,7 +535,7 @@ class _Compiler:
                 safe.append(value.safe)
         try:
             sql, functions, can_fail = print_call(match_, plain)
-            safe_sql, _, _ = print_call(match_, safe)
+            safe_sql, safe_functions, _ = print_call(match_, safe, is_safe=True)
         except PlanError as error:
             if error.span is None:
                 error.span = node.span
@@ -561,7 +547,9 @@ class _Compiler:
             match_.result,
             node,
             fails or any(body.can_fail for body in bodies),
-            tuple(dict.fromkeys((*functions, *(f for body in bodies for f in body.functions)))),
+            tuple(
+                dict.fromkeys((*functions, *safe_functions, *(f for body in bodies for f in body.functions)))
+            ),
         )
 
     def _lambda(self, node: ast.Lambda) -> LambdaArgument:
