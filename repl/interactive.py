@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from streamsql.errors import ExternalError
+from streamsql.errors import ExternalError, StreamSQLError
 from streamsql.repl.opening import open_database, printer
+from streamsql.repl.text import safe
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -22,8 +23,13 @@ def interact(arguments: Namespace) -> int:
         texts = [_text(kind, value) for kind, value in arguments.sources]
         with open_database(arguments) as db:
             show = printer(arguments.output, sys.stdout, sys.stderr)
-            for text in texts:
-                run_text(db, text, show)
+            for (kind, value), text in zip(arguments.sources, texts, strict=True):
+                try:
+                    run_text(db, text, show)
+                except StreamSQLError:
+                    if kind == "file":
+                        sys.stderr.write(f"in {safe(value)}:\n")
+                    raise
         return 0
     if sys.stdin.isatty() and sys.stdout.isatty():
         from streamsql.repl.loop import Shell

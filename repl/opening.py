@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from importlib.abc import MetaPathFinder
 from typing import TYPE_CHECKING, Any, TextIO
 
 from streamsql.repl.arguments import MEMORY
@@ -21,6 +22,8 @@ def open_database(arguments: Namespace) -> Database:
 
     raises  ExternalError if another process holds it, or a file with functions cannot be used
     """
+    if not arguments.udf:
+        _spare_pandas()
     from streamsql.database import connect
 
     line = ProgressLine(sys.stderr)
@@ -37,6 +40,30 @@ def open_database(arguments: Namespace) -> Database:
         )
     finally:
         line.clear()
+
+
+class _NoPandas(MetaPathFinder):
+    """Finds that there is no pandas."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError(f"{name} is not wanted here", name=name)
+
+
+def _spare_pandas() -> None:
+    """Keep Arrow from importing pandas, which takes as long as all the rest of starting.
+
+    Arrow looks for it once, when it is first given a list, and not again. Whoever imports pandas
+    later finds it; only a user's own functions could hand its objects to Arrow.
+    """
+    import pyarrow as pa
+
+    finder = _NoPandas()
+    sys.meta_path.insert(0, finder)
+    try:
+        pa.array([0])
+    finally:
+        sys.meta_path.remove(finder)
 
 
 def _functions_of(path: str) -> Callable[..., Any]:

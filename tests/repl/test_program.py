@@ -149,6 +149,13 @@ def test_errors_are_reported_on_stderr(program: Program, arguments: list[str], s
     assert said in done.err
 
 
+def test_an_error_in_a_file_names_the_file_and_the_line(program: Program) -> None:
+    (program.folder / "a.sql").write_text("SHOW STREAMS;\nSELECT * FROM nothing;")
+    done = program.call("-e", "SHOW TABLES;", "-f", "a.sql")
+    assert done.code == 1
+    assert done.err.startswith("in a.sql:\n[PLAN-UNKNOWN-SOURCE]") and "LINE 2:" in done.err
+
+
 def test_a_script_that_is_no_text(program: Program) -> None:
     (program.folder / "a.sql").write_bytes(b"SHOW STREAMS;\n\xff")
     done = program.call("-f", "a.sql")

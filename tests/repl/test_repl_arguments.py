@@ -84,3 +84,14 @@ def test_help_and_version_load_nothing_heavy() -> None:
             [sys.executable, "-c", code, option], capture_output=True, text=True, check=True
         )
         assert done.stdout.splitlines()[-1] == ""
+
+
+def test_a_statement_loads_neither_the_shell_nor_pandas() -> None:
+    code = (
+        "import sys; from streamsql.repl.app import main\n"
+        "main(['--data', ':memory:', '-e', 'SHOW STREAMS;'])\n"
+        "print(*({'pandas', 'prompt_toolkit', 'rich.console'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == ""
+    assert done.stderr == ""
