@@ -16,8 +16,10 @@ from streamsql.formats.json import JSON
 from streamsql.formats.json_sr import JSON_SR
 from streamsql.formats.kafka import KAFKA
 from streamsql.formats.none import NONE
+from streamsql.formats.protobuf import PROTOBUF, PROTOBUF_NOSR
 
-_FORMATS: dict[str, Format] = {f.name: f for f in (ARROW, AVRO, DELIMITED, JSON, JSON_SR, KAFKA, NONE)}
+_ALL: tuple[Format, ...] = (ARROW, AVRO, DELIMITED, JSON, JSON_SR, KAFKA, NONE, PROTOBUF, PROTOBUF_NOSR)
+_FORMATS = {found.name: found for found in _ALL}
 
 
 def get(name: str) -> Format:

@@ -12,6 +12,9 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
+from streamsql.formats.proto_text import ProtoField, parse_proto
+from streamsql.formats.protobuf_schema import messages_in
+
 LEVELS = (
     "NONE",
     "BACKWARD",
@@ -216,25 +219,23 @@ def _json_body(schema: Any) -> Any:
 
 
 def _protobuf(reader: str, writer: str) -> list[str]:
-    from streamsql.formats.proto_text import parse_proto
-
-    new, old = parse_proto(reader), parse_proto(writer)
+    new, old = messages_in([parse_proto(reader)]).messages, messages_in([parse_proto(writer)]).messages
     found: list[str] = []
-    for message in old.message_type:
-        kept = next((m for m in new.message_type if m.name == message.name), None)
-        if kept is None:
-            found.append(f"message {message.name} is gone")
+    for name, message in old.items():
+        if name not in new:
+            found.append(f"message {name} is gone")
             continue
-        fields = {field.number: field for field in kept.field}
-        for field in message.field:
-            same = fields.get(field.number)
-            if same is not None and (same.type, same.label, same.type_name) != (
-                field.type,
-                field.label,
-                field.type_name,
-            ):
-                found.append(f"field {message.name}.{field.name} has another type")
+        fields = {field.number: field for field in new[name].fields}
+        for field in message.fields:
+            kept = fields.get(field.number)
+            if kept is not None and _wire(kept) != _wire(field):
+                found.append(f"field {name}.{field.name} has another type")
     return found
+
+
+def _wire(field: ProtoField) -> tuple[str, bool, str | None]:
+    """What must stay the same for the bytes to read; optional or not is the same."""
+    return field.type.lstrip("."), field.label == "repeated", field.map_key
 
 
 _CHECKS: dict[str, Callable[[str, str], list[str]]] = {

@@ -179,7 +179,7 @@ def _whole(value: Any, t: SqlType) -> int | None:
     """A number without its fraction, or a text of digits."""
     kind = type(value)
     if kind is int:
-        return value  # type: ignore[no-any-return]
+        return value
     if value is None:
         return None
     if kind is Real:

@@ -49,7 +49,8 @@ class JsonSrDecoder:
         present = valid_mask(payloads)
         lengths = np.diff(parts(payloads)[0])
         unframed = present & ((lengths < FRAME_BYTES) | (first_bytes(payloads) != 0))
-        decoded = self._json.decode(pc.binary_slice(null_where(payloads, unframed), FRAME_BYTES))
+        bodies = pc.binary_replace_slice(null_where(payloads, unframed), 0, FRAME_BYTES, b"")
+        decoded = self._json.decode(bodies)
         if not unframed.any():
             return decoded
         reasons = dict(zip(decoded.bad, decoded.reasons, strict=True))

@@ -30,6 +30,9 @@ from streamsql.types import (
 
 FRAME_BYTES = 5
 
+Convert: TypeAlias = "Callable[[Any], Any]"
+"""One value to another; raises Mismatch."""
+
 ReadRecord: TypeAlias = "Callable[[bytes], Sequence[Any]]"
 """The bytes of a record to one Python value per wanted column; raises ValueError with a reason."""
 
@@ -211,6 +214,11 @@ def raw_type(t: SqlType) -> pa.DataType:
     if t == DATE:
         return pa.int32()
     return pa.int64() if t in (TIME, TIMESTAMP) else t.arrow
+
+
+def same(value: Any) -> Any:
+    """A value that needs no conversion."""
+    return value
 
 
 def write_all(n: int, absent: Vector | None, write: Callable[[int], bytes | None]) -> Vector:
