@@ -70,8 +70,7 @@ class Database:
         self.log = log
         self.clock = clock or SystemClock()
         self.library = Library()
-        for function in udfs:
-            self.library.add_user(function)
+        self.library.add_user(*udfs)
         self.schemas = schemas or EmbeddedRegistry(None)
         self.variables: dict[str, str] = {}
         self._config = Config({})

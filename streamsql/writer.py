@@ -21,6 +21,10 @@ from streamsql.plan.sources import open_encoder
 from streamsql.types import from_arrow, widens
 
 
+_EMPTY = {"JSON": b"{}"}
+"""The value of a record whose stream has only key columns, where it is not no bytes."""
+
+
 class TopicWriter:
     """Encodes typed columns and appends them; not thread-safe.
 
@@ -43,7 +47,8 @@ class TopicWriter:
                 self._key = open_encoder(info, is_key=True, schemas=schemas)(self._workspace)
                 if self._partitions > 1 and info.key_format.name == "ARROW":
                     self._key_bytes = key_bytes(info)(self._workspace)
-            self._value = open_encoder(info, is_key=False, schemas=schemas)(self._workspace)
+            if info.schema.value:
+                self._value = open_encoder(info, is_key=False, schemas=schemas)(self._workspace)
 
     def write(
         self,
@@ -76,8 +81,10 @@ class TopicWriter:
                 no_key = key_columns[0].is_null() if width == 1 and key_columns[0].null_count else None
                 keys = self._key.encode(key_columns, no_key)
                 hashed = self._key_bytes.encode(key_columns) if self._key_bytes else keys
-            assert self._value is not None
-            values = self._value.encode(value_columns, absent)
+            if self._value is not None:
+                values = self._value.encode(value_columns, absent)
+            else:
+                values = pa.repeat(pa.scalar(_EMPTY.get(self._info.value_format.name, b"")), rows.num_rows)
         self._append(keys, values, timestamps, hashed)
         return rows.num_rows
 

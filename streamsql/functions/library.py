@@ -10,7 +10,7 @@ from streamsql.errors import PlanError
 from streamsql.functions import SCALARS, TABLE_FUNCTIONS
 from streamsql.functions.aggregate import AggregateFunction
 from streamsql.functions.aggregates import AGGREGATES
-from streamsql.functions.registry import Registry, Scalar, TableFunction, unknown_function
+from streamsql.functions.registry import Overload, Registry, Scalar, TableFunction, unknown_function
 from streamsql.functions.user import ROWS
 
 
@@ -29,18 +29,21 @@ class Library:
     def __contains__(self, name: str) -> bool:
         return name in self.scalars or name in self.tables or name in self.aggregates
 
-    def add_user(self, function: Callable[..., Any]) -> None:
-        """Add what udf, udtf or udaf made of a Python function.
+    def add_user(self, *functions: Callable[..., Any]) -> None:
+        """Add what udf, udtf or udaf made of Python functions; those of one name are overloads.
 
-        raises  PlanError PLAN-UDF if it was not decorated, PLAN-FUNCTION-EXISTS if the name is in use
+        raises  PlanError PLAN-UDF if one was not decorated, PLAN-FUNCTION-EXISTS if the name is in use
         """
-        rows = getattr(function, ROWS, None)
-        if rows is None:
-            raise PlanError(
-                f"{getattr(function, '__name__', function)} is not a user-defined function",
-                code="PLAN-UDF",
-                hint='decorate it: @streamsql.udf("name(x BIGINT) -> BIGINT")',
-            )
+        rows: list[Overload] = []
+        for function in functions:
+            own = getattr(function, ROWS, None)
+            if own is None:
+                raise PlanError(
+                    f"{getattr(function, '__name__', function)} is not a user-defined function",
+                    code="PLAN-UDF",
+                    hint='decorate it: @streamsql.udf("name(x BIGINT) -> BIGINT")',
+                )
+            rows += own
         self.scalars.add([r for r in rows if isinstance(r, Scalar)], self.__contains__)
         self.tables.add([r for r in rows if isinstance(r, TableFunction)], self.__contains__)
         self.aggregates.add([r for r in rows if isinstance(r, AggregateFunction)], self.__contains__)

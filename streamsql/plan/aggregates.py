@@ -9,6 +9,7 @@ from typing import Any
 from streamsql.engine.operators.aggregate_call import AggregateCall
 from streamsql.errors import PlanError
 from streamsql.functions.aggregate import AggregateFunction, bind
+from streamsql.functions.registry import unknown_function
 from streamsql.functions.resolve import Match, resolve
 from streamsql.grammar import ast
 from streamsql.grammar.printer import to_sql
@@ -122,3 +123,12 @@ def _literal(argument: Compiled, call: ast.FunctionCall) -> Any:
         f"this argument of {call.name} must be a literal, not {to_sql(argument.node)}",
         "PLAN-LITERAL",
     )
+
+
+def refuse_unknown_functions(parts: Any, env: Environment) -> None:
+    """raises PlanError PLAN-UNKNOWN-FUNCTION for the first call of a function that is of no kind"""
+    for node in walk(parts):
+        if isinstance(node, ast.FunctionCall) and node.name not in env.library:
+            error = unknown_function(node.name, env.library.names())
+            error.span = node.span
+            raise error

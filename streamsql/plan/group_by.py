@@ -15,7 +15,12 @@ from streamsql.engine.windows import Session, TimeWindow, default_grace_ms, hopp
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
 from streamsql.grammar.printer import to_sql
-from streamsql.plan.aggregates import ResolvedAggregate, find_aggregates, resolve_aggregate
+from streamsql.plan.aggregates import (
+    ResolvedAggregate,
+    find_aggregates,
+    refuse_unknown_functions,
+    resolve_aggregate,
+)
 from streamsql.plan.expressions import Compiled, compile_expression, compile_filter
 from streamsql.plan.items import Item, KeyColumn, key_column, qualify
 from streamsql.plan.properties import duration_ms
@@ -56,6 +61,7 @@ def group_by(planner: SelectPlanner, query: ast.Select, items: Sequence[Item], f
         [*(i.expression for i in items), *([having] if having is not None else [])], planner.env
     )
     if not calls:
+        refuse_unknown_functions((query.items, query.having), planner.env)
         raise at(
             query.span, "GROUP BY needs an aggregate in SELECT or HAVING", "PLAN-GROUP-BY", "COUNT(*), say"
         )

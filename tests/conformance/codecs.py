@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from streamsql import formats
 from streamsql.catalog import SideFormat, SourceInfo
-from streamsql.formats.registry import EmbeddedRegistry
+from streamsql.formats.registry import EmbeddedRegistry, Reference
 from streamsql.plan.sources import layout_of
 from streamsql.schema import Column
 from streamsql.types import SqlType, Struct
@@ -17,6 +18,8 @@ from tests.conformance.corpus import Record
 from tests.conformance.records import Raw
 
 REGISTERED = frozenset({"AVRO", "PROTOBUF", "JSON_SR", "PROTOBUF_NOSR"})
+
+_KINDS = {"AVRO": "AVRO", "PROTOBUF": "PROTOBUF", "JSON_SR": "JSON"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +82,35 @@ def header_pairs(headers: Sequence[Mapping[str, Any]]) -> list[tuple[str, bytes 
 
 
 def register_schemas(topics: Sequence[Mapping[str, Any]], schemas: EmbeddedRegistry) -> None:
-    pass
+    """Register the schemas that topics have beforehand, those with an id first."""
+    schemas.set_compatibility("NONE")
+    sides = [(topic, side) for topic in topics for side in ("key", "value") if f"{side}Schema" in topic]
+    for topic, side in sorted(sides, key=lambda found: f"{found[1]}SchemaId" not in found[0]):
+        name = (topic.get(f"{side}Format") or "AVRO").upper()
+        references = []
+        for reference in topic.get(f"{side}SchemaReferences", ()):
+            schemas.register(reference["name"], _text(reference["schema"], name), _KINDS[name])
+            references.append(Reference(reference["name"], reference["name"], -1))
+        schemas.register(
+            f"{topic['name']}-{side}",
+            _text(topic[f"{side}Schema"], name),
+            _KINDS[name],
+            references,
+            topic.get(f"{side}SchemaId"),
+        )
 
 
 def register_derived(info: SourceInfo, schemas: EmbeddedRegistry) -> None:
-    pass
+    """Register the schemas of a source's columns, where its topic has none."""
+    for is_key in (True, False):
+        side = info.key_format if is_key else info.value_format
+        layout = layout_of(info, is_key=is_key, schemas=schemas)
+        subject = f"{info.topic}-{'key' if is_key else 'value'}"
+        found = formats.get(side.name)
+        if found.can_infer and layout.columns and "SCHEMA_ID" not in side.properties:
+            if schemas.latest(subject) is None:
+                found.register(layout)
+
+
+def _text(schema: Any, name: str) -> str:
+    return schema if name == "PROTOBUF" else wire.json_text(schema)

@@ -23,7 +23,7 @@ from streamsql.grammar.parser import parse
 from streamsql.result import Result
 from tests.conformance import codecs
 from tests.conformance.corpus import Case
-from tests.conformance.functions import FUNCTIONS
+from tests.conformance.functions import functions
 from tests.conformance.records import Raw, batch_of, raw_records
 
 DEFAULT_PARTITIONS = 4
@@ -52,7 +52,7 @@ class Harness:
         self.db = Database(
             MemoryLog(),
             settings={**_SETTINGS, **given},
-            udfs=FUNCTIONS,
+            udfs=functions(),
             clock=ManualClock(0),
             autostart=False,
         )

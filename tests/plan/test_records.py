@@ -125,3 +125,15 @@ def test_the_key_of_a_windowed_table_has_its_bounds(db: Database) -> None:
         "CREATE TABLE t AS SELECT id, COUNT(*) AS n FROM s WINDOW TUMBLING (SIZE 1 SECOND) GROUP BY id;"
     )
     assert db.execute("SELECT n, WINDOWEND, id FROM t;").keys == ("WINDOWEND", "ID")
+
+
+def test_a_stream_may_have_key_columns_only() -> None:
+    found = run(
+        "CREATE STREAM s (k VARCHAR KEY) WITH (KAFKA_TOPIC = 't', FORMAT = 'JSON');"
+        "INSERT INTO s VALUES ('a');"
+        "CREATE STREAM o AS SELECT k, LEN(k) AS n FROM s;",
+        "t",
+        [("bcd", {"X": 1}), ("ef", {})],
+        "O",
+    )
+    assert found == [("a", {"N": 1}), ("bcd", {"N": 3}), ("ef", {"N": 2})]
