@@ -8,6 +8,8 @@ from dataclasses import replace
 from streamsql.functions.arrays import ARRAYS
 from streamsql.functions.binary import BINARY, ENCODINGS
 from streamsql.functions.dates import DATES
+from streamsql.functions.geo import GEO
+from streamsql.functions.json_text import JSON_TEXT
 from streamsql.functions.lambdas import LAMBDAS
 from streamsql.functions.maps import MAPS
 from streamsql.functions.masks import MASKS
@@ -16,6 +18,8 @@ from streamsql.functions.numeric import NUMERIC
 from streamsql.functions.regexp import REGEXP
 from streamsql.functions.registry import Scalar, TableFunction
 from streamsql.functions.strings import STRINGS
+from streamsql.functions.tables import TABLES
+from streamsql.functions.url import URL
 
 
 def _in(category: str, rows: Iterable[Scalar]) -> tuple[Scalar, ...]:
@@ -31,6 +35,9 @@ SCALARS: tuple[Scalar, ...] = (
     *_in("Maps", MAPS),
     *_in("Lambdas", LAMBDAS),
     *_in("Dates and times", DATES),
+    *_in("JSON texts", JSON_TEXT),
+    *_in("URLs", URL),
+    *_in("Geography", GEO),
 )
 
-TABLE_FUNCTIONS: tuple[TableFunction, ...] = ()
+TABLE_FUNCTIONS: tuple[TableFunction, ...] = TABLES

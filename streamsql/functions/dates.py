@@ -224,6 +224,8 @@ DATES = (
         "() -> INTEGER",
         says="Days from 1970-01-01 to today, in UTC.",
         sql="CAST(epoch_ms(now()) // 86400000 AS INTEGER)",
+        example="UNIX_DATE() > 18321",
+        gives="true",
     ),
     Scalar(
         "UNIX_DATE",
@@ -238,6 +240,8 @@ DATES = (
         "() -> BIGINT",
         says="Milliseconds from 1970-01-01T00:00 UTC to now.",
         sql="epoch_ms(now())",
+        example="UNIX_TIMESTAMP() > 1582934400000",
+        gives="true",
     ),
     Scalar(
         "UNIX_TIMESTAMP",
