@@ -31,7 +31,8 @@ class ArrowFunction:
     name       unique per implementation and argument types
     arguments  DuckDB types
     returns    DuckDB type
-    run        Arrow arrays in, one of equal length out; it handles nulls itself
+    run        Arrow arrays in, one of equal length out; it handles nulls itself. Without annotations that
+               cannot be evaluated: DuckDB looks at them
     volatile   gives another value each time (no constant folding)
     """
 

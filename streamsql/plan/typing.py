@@ -65,7 +65,7 @@ def decimal_division(a: Decimal, b: Decimal, result: Decimal) -> ArrowFunction:
     context = decimal.Context(prec=100, rounding=decimal.ROUND_HALF_UP)
     unit = decimal.Decimal(1).scaleb(-stored.scale)
 
-    def divide(left: pa.Array[Any], right: pa.Array[Any]) -> pa.Array[Any]:
+    def divide(left: Any, right: Any) -> Any:
         # A loop over rows: neither DuckDB nor Arrow divides decimals exactly at these scales.
         quotients = [
             None if x is None or y is None else context.divide(x, y).quantize(unit, context=context)
