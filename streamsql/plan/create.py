@@ -50,6 +50,9 @@ def plan_create(statement: ast.CreateSource, env: Environment) -> NewSource:
     schema = read_columns(statement.columns, statement.kind, env)
     key_default, value_default = default_formats(env)
     key_format, value_format = side_formats(properties, key_default, value_default, has_key=bool(schema.key))
+    if properties.flag("WRAP_SINGLE_VALUE") is False:
+        # Then a registered record is not the row: it is the one value.
+        value_format = replace(value_format, is_wrapped=False)
     topic = properties.get("KAFKA_TOPIC") or statement.name
     draft = SourceInfo(
         statement.kind,

@@ -250,7 +250,7 @@ class _Compiler:
                 "PLAN-COMPARE",
                 "use IS NULL or IS NOT NULL" if NULL in (left.type, right.type) else "CAST one side",
             )
-        sides = [coerce(side, target) if side.type != target else side for side in (left, right)]
+        sides = [self._converted(side, target) for side in (left, right)]
         return _combine(node, BOOLEAN, f"({{}} {node.op} {{}})", sides)
 
     def _pseudo_time(self, side: Compiled, other: Compiled) -> Compiled:

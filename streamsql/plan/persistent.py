@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any
 
 import pyarrow as pa
@@ -34,7 +35,7 @@ from streamsql.plan.properties import (
 )
 from streamsql.plan.scope import at, column_sql, physical
 from streamsql.plan.select import PlannedSelect, SelectPlanner
-from streamsql.plan.sources import open_encoder
+from streamsql.plan.sources import layout_of, open_encoder
 from streamsql.plan.stages import Output, StageBuilder
 from streamsql.schema import Column
 from streamsql.types import BIGINT, TIMESTAMP, duckdb_name, widens
@@ -95,6 +96,7 @@ def plan_create_as(
     )
     check_columns(sink, statement.span)
     check_formats(sink, env, statement.span)
+    _check_given_schemas(sink, env, statement.span)
     partitions = properties.number("PARTITIONS", 1) or partitions_of_topic.get(left.topic, 1)
     if topic in partitions_of_topic:
         asked = properties.number("PARTITIONS", 1)
@@ -135,6 +137,30 @@ def plan_insert_select(
         )
     select = _fit(select, sink, statement.span)
     return _with_sink(select, sink, env, partitions_of_topic[sink.topic], None)
+
+
+def _check_given_schemas(sink: SourceInfo, env: Environment, span: Span) -> None:
+    """The schema of a *_SCHEMA_ID is written as it is: the result's columns must be its first ones.
+
+    raises  PlanError PLAN-SCHEMA-ID
+    """
+    for is_key in (True, False):
+        side = sink.key_format if is_key else sink.value_format
+        columns = sink.schema.key if is_key else sink.schema.value
+        layout = layout_of(sink, is_key=is_key, schemas=env.schemas)
+        if "SCHEMA_ID" not in side.properties or (is_key and len(columns) == 1):
+            continue
+        given = formats.get(side.name).infer(layout) or ()
+        for mine, theirs in zip_longest(columns, given[: len(columns)]):
+            if theirs is None or mine.name != theirs.name or mine.type != theirs.type:
+                word = "key" if is_key else "value"
+                raise at(
+                    span,
+                    f"{word} column {quote_name(mine.name)} {mine.type} is not in its place in schema "
+                    f"{side.properties['SCHEMA_ID']}",
+                    "PLAN-SCHEMA-ID",
+                    "the schema has " + ", ".join(f"{quote_name(c.name)} {c.type}" for c in given),
+                )
 
 
 def _fit(select: PlannedSelect, sink: SourceInfo, span: Span) -> PlannedSelect:

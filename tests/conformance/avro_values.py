@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import base64
-import datetime
 import io
 import json
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 import fastavro
 
-_EPOCH = datetime.date(1970, 1, 1)
+_EXACT = Context(prec=100)
 
 
 def encode(spec: Any, schema_text: str) -> bytes:
@@ -28,7 +27,7 @@ def encode(spec: Any, schema_text: str) -> bytes:
 
 def decode(data: bytes, schema_text: str) -> Any:
     """JSON-like Python; a record gives all fields of the schema, empty bytes at the top level a null."""
-    schema = fastavro.parse_schema(json.loads(schema_text))
+    schema = fastavro.parse_schema(_without_times(json.loads(schema_text)))
     found = _plain(fastavro.schemaless_reader(io.BytesIO(data), schema, None))
     return None if found == "" and _is_bytes(json.loads(schema_text)) else found
 
@@ -60,7 +59,7 @@ class _Fitter:
             case "map":
                 return {k: self.fit(v, schema["values"]) for k, v in spec.items()}
             case "bytes" | "fixed" if schema.get("logicalType") == "decimal":
-                return Decimal(spec).quantize(Decimal(1).scaleb(-schema.get("scale", 0)))
+                return Decimal(spec).quantize(Decimal(1).scaleb(-schema.get("scale", 0)), context=_EXACT)
             case "bytes" | "fixed":
                 return base64.b64decode(spec)
             case "int" | "long":
@@ -100,6 +99,18 @@ class _Fitter:
         return {"int": 0, "long": 0, "float": 0.0, "double": 0.0, "boolean": False, "string": ""}.get(kind)
 
 
+def _without_times(schema: Any) -> Any:
+    """The schema with dates and times as the integers they are: Python has none before the year 1."""
+    if isinstance(schema, list):
+        return [_without_times(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept = {k: _without_times(v) for k, v in schema.items()}
+    if kept.get("logicalType") != "decimal":
+        kept.pop("logicalType", None)
+    return kept
+
+
 def _plain(value: Any) -> Any:
     match value:
         case dict():
@@ -108,14 +119,6 @@ def _plain(value: Any) -> Any:
             return [_plain(v) for v in value]
         case bytes():
             return base64.b64encode(value).decode()
-        case datetime.datetime():
-            epoch = datetime.datetime(1970, 1, 1, tzinfo=value.tzinfo)
-            return (value - epoch) // datetime.timedelta(milliseconds=1)
-        case datetime.date():
-            return (value - _EPOCH).days
-        case datetime.time():
-            seconds = (value.hour * 60 + value.minute) * 60 + value.second
-            return seconds * 1000 + value.microsecond // 1000
     return value
 
 

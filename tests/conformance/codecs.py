@@ -9,6 +9,7 @@ from typing import Any
 
 from streamsql import formats
 from streamsql.catalog import SideFormat, SourceInfo
+from streamsql.formats.format import Layout
 from streamsql.formats.registry import EmbeddedRegistry, Reference
 from streamsql.plan.sources import layout_of
 from streamsql.schema import Column
@@ -19,7 +20,7 @@ from tests.conformance.records import Raw
 
 REGISTERED = frozenset({"AVRO", "PROTOBUF", "JSON_SR", "PROTOBUF_NOSR"})
 
-_KINDS = {"AVRO": "AVRO", "PROTOBUF": "PROTOBUF", "JSON_SR": "JSON"}
+_KINDS = {"AVRO": "AVRO", "PROTOBUF": "PROTOBUF", "JSON_SR": "JSON", "JSON": "JSON"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class Side:
     columns: Sequence[Column]
     type: SqlType | None
     subject: str
+    layout: Layout | None = None
 
 
 def side_of(topic: str, info: SourceInfo | None, entry: Mapping[str, Any], *, is_key: bool) -> Side:
@@ -49,8 +51,11 @@ def side_of(topic: str, info: SourceInfo | None, entry: Mapping[str, Any], *, is
     side: SideFormat = info.key_format if is_key else info.value_format
     columns = layout.columns
     if len(columns) == 1 and not layout.is_wrapped:
-        return Side(side.name, columns, columns[0].type, subject)
-    return Side(side.name, columns, Struct(tuple((c.name, c.type) for c in columns)), subject)
+        # A Protobuf message is always a record, even around one key.
+        is_message = side.name.startswith("PROTOBUF")
+        t = Struct(((columns[0].name, columns[0].type),)) if is_message else columns[0].type
+        return Side(side.name, columns, t, subject, layout)
+    return Side(side.name, columns, Struct(tuple((c.name, c.type) for c in columns)), subject, layout)
 
 
 def encode_record(
@@ -61,7 +66,7 @@ def encode_record(
     for is_key, spec in ((True, record.key), (False, record.value)):
         side = side_of(record.topic, info, entry, is_key=is_key)
         if side.format in REGISTERED and spec is not None:
-            parts.append(registered.encode(side.format, spec, side.subject, schemas))
+            parts.append(registered.encode(side.format, spec, side.subject, side.layout, schemas))
         else:
             parts.append(wire.encode(side.format, spec, side.columns))
     headers = tuple(header_pairs(record.headers or ()))
@@ -72,7 +77,7 @@ def encode_record(
 def decode(data: bytes | None, side: Side, schemas: EmbeddedRegistry) -> Any:
     """A key or a value as JSON-like Python."""
     if side.format in REGISTERED and data is not None:
-        return registered.decode(side.format, data, schemas)
+        return registered.decode(side.format, data, side.layout, schemas)
     return wire.decode(side.format, data, side.columns)
 
 
@@ -81,23 +86,29 @@ def header_pairs(headers: Sequence[Mapping[str, Any]]) -> list[tuple[str, bytes 
     return [(h["key"], None if h["value"] is None else base64.b64decode(h["value"])) for h in headers]
 
 
-def register_schemas(topics: Sequence[Mapping[str, Any]], schemas: EmbeddedRegistry) -> None:
-    """Register the schemas that topics have beforehand, those with an id first."""
-    schemas.set_compatibility("NONE")
-    sides = [(topic, side) for topic in topics for side in ("key", "value") if f"{side}Schema" in topic]
-    for topic, side in sorted(sides, key=lambda found: f"{found[1]}SchemaId" not in found[0]):
-        name = (topic.get(f"{side}Format") or "AVRO").upper()
-        references = []
-        for reference in topic.get(f"{side}SchemaReferences", ()):
-            schemas.register(reference["name"], _text(reference["schema"], name), _KINDS[name])
-            references.append(Reference(reference["name"], reference["name"], -1))
-        schemas.register(
-            f"{topic['name']}-{side}",
-            _text(topic[f"{side}Schema"], name),
-            _KINDS[name],
-            references,
-            topic.get(f"{side}SchemaId"),
-        )
+def register_numbered(topics: Sequence[Mapping[str, Any]], schemas: EmbeddedRegistry) -> None:
+    """Register the schemas of topics that come with an id."""
+    for topic in topics:
+        for side in ("key", "value"):
+            if f"{side}SchemaId" in topic:
+                _register(topic, side, schemas)
+
+
+def register_given(topic: Mapping[str, Any], schemas: EmbeddedRegistry) -> None:
+    """Register the schemas of a topic that come without an id."""
+    for side in ("key", "value"):
+        if f"{side}Schema" in topic and f"{side}SchemaId" not in topic:
+            _register(topic, side, schemas)
+
+
+def _register(topic: Mapping[str, Any], side: str, schemas: EmbeddedRegistry) -> None:
+    kind = _KINDS[(topic.get(f"{side}Format") or "AVRO").upper()]
+    references = []
+    for reference in topic.get(f"{side}SchemaReferences", ()):
+        schemas.register(reference["name"], _text(reference["schema"], kind), kind)
+        references.append(Reference(reference["name"], reference["name"], -1))
+    text = _text(topic[f"{side}Schema"], kind)
+    schemas.register(f"{topic['name']}-{side}", text, kind, references, topic.get(f"{side}SchemaId"))
 
 
 def register_derived(info: SourceInfo, schemas: EmbeddedRegistry) -> None:
@@ -112,5 +123,5 @@ def register_derived(info: SourceInfo, schemas: EmbeddedRegistry) -> None:
                 found.register(layout)
 
 
-def _text(schema: Any, name: str) -> str:
-    return schema if name == "PROTOBUF" else wire.json_text(schema)
+def _text(schema: Any, kind: str) -> str:
+    return schema if kind == "PROTOBUF" else wire.json_text(schema)

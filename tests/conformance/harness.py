@@ -20,6 +20,7 @@ from streamsql.engine.task import Task
 from streamsql.errors import StreamSQLError
 from streamsql.grammar import ast
 from streamsql.grammar.parser import parse
+from streamsql.plan.create import plan_create
 from streamsql.result import Result
 from tests.conformance import codecs
 from tests.conformance.corpus import Case
@@ -60,18 +61,41 @@ class Harness:
     # --- before the first statement -------------------------------------------------------------
 
     def prepare(self) -> None:
-        """Create the topics and register the schemas that exist beforehand."""
+        """Create the topics and register the schemas that exist beforehand.
+
+        A CREATE statement's own PARTITIONS go before those of the topic's entry: the original does not
+        hold them against each other.
+        """
+        declared = declared_sources(self.case)
+        asked = {topic: count for statement in declared for topic, count in [_topic_of(statement)] if count}
+        names: dict[str, None] = {}
         for topic in self.case.topics:
-            self._create_topic(topic["name"], topic.get("partitions") or DEFAULT_PARTITIONS)
-        for statement in declared_sources(self.case):
-            values = {p.name.upper(): p.value for p in statement.properties}
-            name, partitions = values.get("KAFKA_TOPIC"), values.get("PARTITIONS")
-            if isinstance(name, ast.StringLiteral) and name.value:
-                count = partitions.value if isinstance(partitions, ast.IntegerLiteral) else None
-                self._create_topic(name.value, count or DEFAULT_PARTITIONS)
+            name = topic["name"]
+            names[name] = None
+            self._create_topic(name, asked.get(name) or topic.get("partitions") or DEFAULT_PARTITIONS)
+        for statement in declared:
+            name, count = _topic_of(statement)
+            if name and statement.columns:
+                names[name] = None
+                self._create_topic(name, count or DEFAULT_PARTITIONS)
         for record in self.case.inputs + self.case.outputs:
             self._create_topic(record.topic, DEFAULT_PARTITIONS)
-        codecs.register_schemas(self.case.topics, self.db.schemas)
+        self._register_schemas(names, declared)
+
+    def _register_schemas(self, topics: Iterable[str], declared: Sequence[ast.CreateSource]) -> None:
+        """Schemas without an id are numbered in the order in which a hash table of Java holds the topics."""
+        schemas = self.db.schemas
+        schemas.set_compatibility("NONE")
+        codecs.register_numbered(self.case.topics, schemas)
+        for name in sorted(topics, key=_java_bucket):
+            codecs.register_given(self._topic(name), schemas)
+            for statement in declared:
+                if _topic_of(statement)[0] == name and statement.columns:
+                    try:
+                        info = plan_create(statement, self.db.environment).info
+                    except StreamSQLError:
+                        continue  # it is reported when the script is run
+                    codecs.register_derived(info, schemas)
 
     def _create_topic(self, name: str, partitions: int) -> None:
         if not self.db.log.has_topic(name):
@@ -162,15 +186,33 @@ class Harness:
 
 
 def declared_sources(case: Case) -> list[ast.CreateSource]:
-    """The CREATE STREAM and CREATE TABLE statements that list columns, as far as they can be read."""
+    """The CREATE STREAM and CREATE TABLE statements, as far as they can be read."""
     found = []
     for statement in case.statements:
         try:
             parsed = parse(statement)
         except StreamSQLError:
             continue  # it is reported when the script is run
-        found += [s for s in parsed if isinstance(s, ast.CreateSource) and s.columns]
+        found += [s for s in parsed if isinstance(s, ast.CreateSource)]
     return found
+
+
+def _topic_of(statement: ast.CreateSource) -> tuple[str, int | None]:
+    """KAFKA_TOPIC and PARTITIONS of a CREATE statement; '' and None where they are missing."""
+    values = {p.name.upper(): p.value for p in statement.properties}
+    name, partitions = values.get("KAFKA_TOPIC"), values.get("PARTITIONS")
+    return (
+        name.value if isinstance(name, ast.StringLiteral) else "",
+        partitions.value if isinstance(partitions, ast.IntegerLiteral) else None,
+    )
+
+
+def _java_bucket(name: str) -> int:
+    """The place of a text in a java.util.HashMap of up to twelve entries."""
+    code = 0
+    for character in name:
+        code = (31 * code + ord(character)) & 0xFFFFFFFF
+    return (code ^ (code >> 16)) & 15
 
 
 def _setting(value: Any) -> str:
