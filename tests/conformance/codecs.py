@@ -102,13 +102,14 @@ def register_given(topic: Mapping[str, Any], schemas: EmbeddedRegistry) -> None:
 
 
 def _register(topic: Mapping[str, Any], side: str, schemas: EmbeddedRegistry) -> None:
+    """What a schema refers to comes after it: statements count on the schema's own id."""
     kind = _KINDS[(topic.get(f"{side}Format") or "AVRO").upper()]
-    references = []
-    for reference in topic.get(f"{side}SchemaReferences", ()):
-        schemas.register(reference["name"], _text(reference["schema"], kind), kind)
-        references.append(Reference(reference["name"], reference["name"], -1))
+    others = topic.get(f"{side}SchemaReferences", ())
+    references = [Reference(other["name"], other["name"], -1) for other in others]
     text = _text(topic[f"{side}Schema"], kind)
     schemas.register(f"{topic['name']}-{side}", text, kind, references, topic.get(f"{side}SchemaId"))
+    for other in others:
+        schemas.register(other["name"], _text(other["schema"], kind), kind)
 
 
 def register_derived(info: SourceInfo, schemas: EmbeddedRegistry) -> None:
