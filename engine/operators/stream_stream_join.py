@@ -1,0 +1,417 @@
+"""Stream-stream join: rows of equal keys whose times lie close to each other.
+
+A left row at tL and a right row at tR match if tL - before <= tR <= tL + after. The later one to arrive
+finds the earlier in the other side's buffer. The rules of time are those of Kafka Streams:
+
+- A row stays in its buffer as long as its time is greater than its own side's stream time less before +
+  after + grace, judged at every row that looks for it. Each side has its own stream time for this, so that
+  a side that lags does not find the other's rows gone because of what it has not reached itself.
+- An unmatched row of a preserved side comes out with nulls once its window has closed: when stream time,
+  the larger of both sides', is greater than the last time of a partner plus grace. A row that comes in
+  after that comes out at once. If the join is eager it comes out at once in any case, and its
+  partners follow when they arrive.
+- A row without a key matches nothing; preserved, it comes out at once.
+
+Stream times are per partition of the source. A pair has the larger of the times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from streamsql.engine.batch import PARTITION, SEQ, TIME
+from streamsql.engine.operators.as_of import is_complete
+from streamsql.engine.operators.base import Context, Operator
+from streamsql.engine.operators.join_buffer import JoinBuffer, JoinKeys
+from streamsql.engine.operators.join_time import TimesInBatch
+from streamsql.engine.operators.stream_time import StreamTime
+from streamsql.engine.state.columns import Bools, Int64s, concatenated
+
+_SIDES = ("left", "right")
+_NONE: Int64s = np.zeros(0, dtype=np.int64)
+_CLOSED, _ALONE, _PAIR = 0, 2, 3
+"""The order among what one row causes: windows that close, left then right; itself alone; its pairs."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStreamJoin:
+    """Streams joined on keys and time.
+
+    left, right  schemas of the inputs; no column but meta columns and the keys is in both
+    keys         the key columns, of the same names and types on both sides; they come first in the output
+    kind         INNER, LEFT, RIGHT or FULL
+    before_ms, after_ms  how much earlier or later than the left row the right row may be
+    grace_ms     how long after its window has closed a row may still match, by stream time
+    is_eager     an unmatched row of a preserved side comes out at once, not when its window closes
+    """
+
+    left: pa.Schema
+    right: pa.Schema
+    keys: tuple[str, ...]
+    kind: str
+    before_ms: int
+    after_ms: int
+    grace_ms: int
+    is_eager: bool
+
+    def columns(self, side: int) -> tuple[str, ...]:
+        """Columns of a side (0 left, 1 right) other than keys and meta columns."""
+        schema = self.right if side else self.left
+        return tuple(n for n in schema.names if not n.startswith("$") and n not in self.keys)
+
+    def schema(self, side: int) -> pa.Schema:
+        """What is kept of a side's rows: keys and columns."""
+        source = self.right if side else self.left
+        return pa.schema([source.field(n) for n in (*self.keys, *self.columns(side))])
+
+    def is_preserved(self, side: int) -> bool:
+        return self.kind in ("FULL", ("LEFT", "RIGHT")[side])
+
+    @property
+    def retention_ms(self) -> int:
+        return self.before_ms + self.after_ms + self.grace_ms
+
+    def reach_ms(self, side: int) -> tuple[int, int]:
+        """How much earlier and later than a row of this side its partner may be."""
+        return (self.after_ms, self.before_ms) if side else (self.before_ms, self.after_ms)
+
+    def closing_ms(self, side: int) -> int:
+        """How far stream time goes beyond a row of this side before its window has closed."""
+        return self.reach_ms(side)[1] + self.grace_ms
+
+    @property
+    def output(self) -> pa.Schema:
+        return pa.schema(
+            [
+                *self.schema(0),
+                *(self.right.field(n) for n in self.columns(1)),
+                pa.field(TIME, pa.int64()),
+                pa.field(SEQ, pa.int64()),
+                pa.field(PARTITION, pa.int32()),
+            ]
+        )
+
+    def open(self, context: Context) -> Operator:
+        return StreamStreamJoinOperator(self, context)
+
+    def describe(self) -> str:
+        window = f"{self.before_ms} ms before, {self.after_ms} ms after, grace {self.grace_ms} ms"
+        return f"{self.kind.lower()} join streams on ({', '.join(self.keys)}) within {window}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrivals:
+    """The rows of one side in a batch; arrays [n].
+
+    slots   of the keys; -1 where a key has a null in it
+    number  rank in processing, over both sides and the operator's life
+    waits   the row's window is open, and the row will come out with nulls if no partner does
+    rows    the row's place in the buffer; -1 if it is not kept
+    """
+
+    batch: pa.RecordBatch | None
+    slots: Int64s
+    number: Int64s
+    time: Int64s
+    partition: Int64s
+    waits: Bools
+    rows: Int64s
+
+
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """Pairs that rows of one side made by arriving; all int64[m].
+
+    probe    places of the arrived rows
+    number   of the arrived rows
+    partner  places in the other side's buffer
+    """
+
+    probe: Int64s
+    number: Int64s
+    partner: Int64s
+    partner_number: Int64s
+    partner_time: Int64s
+
+
+@dataclass(frozen=True, slots=True)
+class _Results:
+    """A part of what comes out; int64[n] each.
+
+    columns  in the order of the output, without meta columns
+    number   of the row that caused it
+    phase, tie  the order among what one row causes
+    """
+
+    columns: list[pa.Array[Any]]
+    number: Int64s
+    phase: Int64s
+    tie: Int64s
+    time: Int64s
+    partition: Int64s
+
+
+class StreamStreamJoinOperator(Operator):
+    def __init__(self, spec: StreamStreamJoin, context: Context) -> None:
+        self.spec = spec
+        self._keys = JoinKeys(pa.schema([spec.left.field(n) for n in spec.keys]), context.workspace)
+        self.buffers = tuple(
+            JoinBuffer(_SIDES[side], spec.schema(side), spec.keys, self._keys) for side in (0, 1)
+        )
+        self._times = (StreamTime(), StreamTime())
+        for time, name in zip(self._times, _SIDES, strict=True):
+            time.name = f"{name}-time"
+        self.stores = (*(buffer.store for buffer in self.buffers), *self._times)
+        self._restorations = 0
+
+    def process(self, *inputs: pa.RecordBatch | None) -> pa.RecordBatch | None:
+        self._rebuild_if_restored()
+        batches = [batch if batch is not None and batch.num_rows else None for batch in inputs]
+        if all(batch is None for batch in batches):
+            return None
+        first, seq, numbers = self._numbered(batches)
+        arrivals = [self._looked_up(batch, number) for batch, number in zip(batches, numbers, strict=True)]
+        own = [_times_of([a], t.of) for a, t in zip(arrivals, self._times, strict=True)]
+        shared = _times_of(arrivals, self._shared_time)
+        arrivals = [self._kept(side, arrivals[side], own[side], shared) for side in (0, 1)]
+        pairs = [self._pairs(side, arrivals[side], own[1 - side]) for side in (0, 1)]
+        results = [self._joined(side, arrivals[side], pairs[side]) for side in (0, 1)]
+        for side in (0, 1):
+            if self.spec.is_preserved(side):
+                results.append(self._alone(side, arrivals[side], pairs[side]))
+                results.append(self._closed(side, arrivals[side], pairs, shared))
+        self._drop(arrivals, own)
+        for arrived, time in zip(arrivals, self._times, strict=True):
+            keyed = arrived.slots >= 0
+            time.advance(arrived.partition[keyed], arrived.time[keyed])
+        return self._in_order([r for r in results if len(r.number)], seq, first)
+
+    # --- what arrives ---------------------------------------------------------------------------
+
+    def _rebuild_if_restored(self) -> None:
+        restorations = sum(buffer.store.restorations for buffer in self.buffers)
+        if restorations != self._restorations:
+            self._restorations = restorations
+            self._keys.clear()
+            for buffer in self.buffers:
+                buffer.rebuild()
+
+    def _numbered(self, batches: list[pa.RecordBatch | None]) -> tuple[int, Int64s, list[Int64s]]:
+        """Numbers in the order of processing: the first, `$seq` by number, and each side's numbers."""
+        seqs = [_NONE if batch is None else batch.column(SEQ).to_numpy() for batch in batches]
+        both = np.concatenate(seqs)
+        order = np.argsort(both, kind="stable")
+        first = self._times[0].number(len(both))
+        number = np.empty(len(both), dtype=np.int64)
+        number[order] = first + np.arange(len(both))
+        return first, both[order], [number[: len(seqs[0])], number[len(seqs[0]) :]]
+
+    def _looked_up(self, batch: pa.RecordBatch | None, number: Int64s) -> _Arrivals:
+        if batch is None:
+            return _Arrivals(None, _NONE, _NONE, _NONE, _NONE, np.zeros(0, dtype=np.bool_), _NONE)
+        keys = [batch.column(n) for n in self.spec.keys]
+        complete = is_complete(keys)
+        slots = np.full(len(complete), -1, dtype=np.int64)
+        if complete.all():
+            slots = self._keys.slots(keys)
+        elif complete.any():
+            whole = pa.array(complete)
+            slots[complete] = self._keys.slots([key.filter(whole) for key in keys])
+        time = batch.column(TIME).to_numpy()
+        partition = batch.column(PARTITION).to_numpy().astype(np.int64)
+        return _Arrivals(batch, slots, number, time, partition, np.zeros(len(slots), dtype=np.bool_), slots)
+
+    def _kept(self, side: int, arrived: _Arrivals, own: TimesInBatch, shared: TimesInBatch) -> _Arrivals:
+        """Put the rows that may find a partner, or have to wait for one, into the buffer."""
+        if arrived.batch is None:
+            return arrived
+        spec = self.spec
+        has_key = arrived.slots >= 0
+        waits = np.zeros(len(has_key), dtype=np.bool_)
+        if spec.is_preserved(side) and not spec.is_eager:
+            now = shared.as_of(arrived.number, arrived.partition)
+            waits = has_key & (arrived.time + spec.closing_ms(side) >= now)
+        is_in_time = arrived.time > own.as_of(arrived.number, arrived.partition) - spec.retention_ms
+        kept = np.flatnonzero(has_key & (is_in_time | waits))
+        rows = np.full(len(has_key), -1, dtype=np.int64)
+        columns = [arrived.batch.column(n) for n in spec.schema(side).names]
+        if len(kept) < len(rows):
+            columns = [column.take(pa.array(kept)) for column in columns]
+        rows[kept] = self.buffers[side].add(
+            columns,
+            arrived.slots[kept],
+            arrived.number[kept],
+            arrived.time[kept],
+            arrived.partition[kept],
+            waits[kept],
+        )
+        return replace(arrived, waits=waits, rows=rows)
+
+    # --- what comes out -------------------------------------------------------------------------
+
+    def _pairs(self, side: int, arrived: _Arrivals, other_time: TimesInBatch) -> _Pairs:
+        """The partners that each row of this side finds among the other's rows that came before it."""
+        probes = np.flatnonzero(arrived.slots >= 0)
+        if not len(probes):
+            return _Pairs(_NONE, _NONE, _NONE, _NONE, _NONE)
+        other = self.buffers[1 - side]
+        earlier, later = self.spec.reach_ms(side)
+        time = arrived.time[probes]
+        found = other.by_key.find(arrived.slots[probes], time - earlier, time + later)
+        number = arrived.number[probes][found.probe]
+        oldest = other_time.as_of(number, other.partitions(found.rows)) - self.spec.retention_ms
+        valid = (found.numbers < number) & (found.times > oldest)
+        return _Pairs(
+            probes[found.probe[valid]],
+            number[valid],
+            found.rows[valid],
+            found.numbers[valid],
+            found.times[valid],
+        )
+
+    def _joined(self, side: int, arrived: _Arrivals, pairs: _Pairs) -> _Results:
+        """The pairs as rows."""
+        if arrived.batch is None or not len(pairs.probe):
+            return self._nothing()
+        spec = self.spec
+        probe = pa.array(pairs.probe)
+        own = {n: arrived.batch.column(n).take(probe) for n in (*spec.keys, *spec.columns(side))}
+        names = spec.columns(1 - side)
+        own.update(zip(names, self.buffers[1 - side].take(names, pairs.partner), strict=True))
+        return _Results(
+            [own[n] for n in self._names],
+            pairs.number,
+            np.full(len(pairs.probe), _PAIR),
+            pairs.partner_number,
+            np.maximum(arrived.time[pairs.probe], pairs.partner_time),
+            arrived.partition[pairs.probe],
+        )
+
+    def _alone(self, side: int, arrived: _Arrivals, pairs: _Pairs) -> _Results:
+        """Rows that come out with nulls as they arrive: no partner is there, and none is waited for."""
+        alone = ~arrived.waits
+        alone[pairs.probe] = False
+        chosen = np.flatnonzero(alone)
+        if arrived.batch is None or not len(chosen):
+            return self._nothing()
+        rows = pa.array(chosen)
+        own = {n: arrived.batch.column(n).take(rows) for n in self.spec.schema(side).names}
+        return _Results(
+            self._padded(own, len(chosen)),
+            arrived.number[chosen],
+            np.full(len(chosen), _ALONE),
+            arrived.number[chosen],
+            arrived.time[chosen],
+            arrived.partition[chosen],
+        )
+
+    def _closed(self, side: int, arrived: _Arrivals, pairs: list[_Pairs], shared: TimesInBatch) -> _Results:
+        """Waiting rows whose windows close before a partner came; settles those that found one too."""
+        if self.spec.is_eager or not shared.partitions():
+            return self._nothing()
+        buffer = self.buffers[side]
+        matched = arrived.rows[pairs[side].probe]
+        buffer.settle(matched[matched >= 0])
+        found = [self._closing(side, partition, shared) for partition in shared.partitions()]
+        rows, causes = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        as_partner = pairs[1 - side]
+        unmatched = _first_number(rows, as_partner.partner, as_partner.number) > causes
+        buffer.settle(np.concatenate([rows, as_partner.partner]))
+        rows, causes = rows[unmatched], causes[unmatched]
+        if not len(rows):
+            return self._nothing()
+        names = self.spec.schema(side).names
+        numbers, times = buffer.numbers(rows), buffer.times(rows)
+        ranks = np.empty(len(rows), dtype=np.int64)
+        ranks[np.lexsort((numbers, times))] = np.arange(len(rows))
+        return _Results(
+            self._padded(dict(zip(names, buffer.take(names, rows), strict=True)), len(rows)),
+            causes,
+            np.full(len(rows), _CLOSED + side),
+            ranks,
+            times,
+            buffer.partitions(rows),
+        )
+
+    def _closing(self, side: int, partition: int, shared: TimesInBatch) -> tuple[Int64s, Int64s]:
+        """Waiting rows that stream time passes in this batch, and the numbers of the rows that moved it."""
+        buffer = self.buffers[side]
+        reach = self.spec.closing_ms(side) + 1
+        found = buffer.between(
+            partition, self._shared_time(partition) - reach, shared.at_end(partition) - reach
+        )
+        waiting = buffer.waits(found.rows)
+        return found.rows[waiting], shared.passed(partition, found.times[waiting] + reach - 1)
+
+    def _drop(self, arrivals: list[_Arrivals], own: list[TimesInBatch]) -> None:
+        """Forget rows that nobody will find any more."""
+        touched = [arrived.slots[arrived.slots >= 0] for arrived in arrivals]
+        for buffer, time, times in zip(self.buffers, self._times, own, strict=True):
+            touched.append(buffer.expire(time.of, times, self.spec.retention_ms))
+        self._keys.forget_unused(np.concatenate(touched))
+
+    # --- putting it together ----------------------------------------------------------------------
+
+    def _shared_time(self, partition: int) -> int:
+        return max(time.of(partition) for time in self._times)
+
+    @property
+    def _names(self) -> list[str]:
+        return [n for n in self.spec.output.names if n not in (TIME, SEQ, PARTITION)]
+
+    def _padded(self, own: dict[str, pa.Array[Any]], count: int) -> list[pa.Array[Any]]:
+        types = self.spec.output
+        return [own[n] if n in own else pa.nulls(count, types.field(n).type) for n in self._names]
+
+    def _nothing(self) -> _Results:
+        return _Results([], _NONE, _NONE, _NONE, _NONE, _NONE)
+
+    def _in_order(self, results: list[_Results], seq: Int64s, first: int) -> pa.RecordBatch | None:
+        """All parts in the order of the rows that caused them."""
+        if not results:
+            return None
+        number, phase, tie, time, partition = (
+            np.concatenate([getattr(r, name) for r in results])
+            for name in ("number", "phase", "tie", "time", "partition")
+        )
+        order = np.lexsort((tie, phase, number))
+        chosen = pa.array(order)
+        columns: dict[str, pa.Array[Any]] = {
+            name: concatenated([r.columns[i] for r in results], self.spec.output.field(name).type).take(
+                chosen
+            )
+            for i, name in enumerate(self._names)
+        }
+        columns[TIME] = pa.array(time[order])
+        columns[SEQ] = pa.array(seq[number[order] - first])
+        columns[PARTITION] = pa.array(partition[order].astype(np.int32))
+        return pa.RecordBatch.from_arrays(
+            [columns[f.name] for f in self.spec.output], schema=self.spec.output
+        )
+
+
+def _times_of(arrivals: Sequence[_Arrivals], before: Callable[[int], int]) -> TimesInBatch:
+    """Stream time in a batch; rows without a key do not move it."""
+    keyed = [arrived.slots >= 0 for arrived in arrivals]
+    return TimesInBatch(
+        before,
+        [a.number[k] for a, k in zip(arrivals, keyed, strict=True)],
+        [a.partition[k] for a, k in zip(arrivals, keyed, strict=True)],
+        [a.time[k] for a, k in zip(arrivals, keyed, strict=True)],
+    )
+
+
+def _first_number(rows: Int64s, partner: Int64s, number: Int64s) -> Int64s:
+    """For each row the smallest number of those that found it, a very large one if none did; int64[n]."""
+    result = np.full(len(rows), np.iinfo(np.int64).max)
+    if len(rows) and len(partner):
+        order = np.lexsort((number, partner))
+        place = np.searchsorted(partner[order], rows, side="left")
+        found = order[np.minimum(place, len(order) - 1)]
+        result = np.where(partner[found] == rows, number[found], result)
+    return result

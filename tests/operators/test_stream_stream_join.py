@@ -1,0 +1,179 @@
+"""The stream-stream join against a row-by-row model and against DuckDB, its input cut anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamsql.engine.kernel import Workspace
+from streamsql.engine.operators.base import Context
+from streamsql.engine.operators.stream_stream_join import StreamStreamJoin, StreamStreamJoinOperator
+from streamsql.engine.problems import Problems
+from tests.operators.join_model import JoinModel, Row
+
+META = [pa.field("$time", pa.int64()), pa.field("$seq", pa.int64()), pa.field("$partition", pa.int32())]
+LEFT = pa.schema([pa.field("K", pa.int64()), pa.field("L", pa.int64()), *META])
+RIGHT = pa.schema([pa.field("K", pa.int64()), pa.field("R", pa.int64()), *META])
+
+Result = list[tuple[int | None, int | None, int, int]]
+
+
+@pytest.fixture(scope="module")
+def context() -> Iterator[Context]:
+    workspace = Workspace(1)
+    yield Context(workspace, Problems())
+    workspace.close()
+
+
+def opened(context: Context, spec: StreamStreamJoin) -> StreamStreamJoinOperator:
+    operator = spec.open(context)
+    assert isinstance(operator, StreamStreamJoinOperator)
+    return operator
+
+
+def join(kind: str, before: int, after: int, grace: int, is_eager: bool = False) -> StreamStreamJoin:
+    return StreamStreamJoin(LEFT, RIGHT, ("K",), kind, before, after, grace, is_eager)
+
+
+def batch(rows: Sequence[Row], side: int) -> pa.RecordBatch | None:
+    own = [r for r in rows if r.side == side]
+    if not own:
+        return None
+    columns = [
+        pa.array([r.key for r in own], pa.int64()),
+        pa.array([r.number for r in own], pa.int64()),
+        pa.array([r.time for r in own], pa.int64()),
+        pa.array([r.number for r in own], pa.int64()),
+        pa.array([r.partition for r in own], pa.int32()),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=RIGHT if side else LEFT)
+
+
+def run(operator: StreamStreamJoinOperator, rows: Sequence[Row]) -> Result:
+    out = operator.process(batch(rows, 0), batch(rows, 1))
+    if out is None:
+        return []
+    assert out.schema == operator.spec.output
+    keys = {r.number: r.key for r in rows}
+    for row in out.to_pylist():
+        number = row["L"] if row["L"] is not None else row["R"]
+        assert number not in keys or row["K"] == keys[number]
+    return [(r["L"], r["R"], r["$time"], r["$seq"]) for r in out.to_pylist()]
+
+
+def cut(rows: Sequence[Row], places: Sequence[int]) -> list[Sequence[Row]]:
+    ends = sorted({min(p, len(rows)) for p in places} | {0, len(rows)})
+    return [rows[a:b] for a, b in pairwise(ends)]
+
+
+arrivals = st.lists(
+    st.tuples(
+        st.integers(0, 1),
+        st.one_of(st.none(), st.integers(0, 2)),
+        st.integers(0, 40),
+        st.integers(0, 1),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    arrivals,
+    st.lists(st.integers(0, 40), max_size=6),
+    st.sampled_from(["INNER", "LEFT", "RIGHT", "FULL"]),
+    st.tuples(st.integers(0, 8), st.integers(0, 8), st.integers(0, 8)),
+    st.booleans(),
+)
+def test_any_cut_gives_what_the_rules_give_row_by_row(
+    context: Context,
+    drawn: list[tuple[int, int | None, int, int]],
+    cuts: list[int],
+    kind: str,
+    window: tuple[int, int, int],
+    is_eager: bool,
+) -> None:
+    rows = [Row(side, key, time, p, number) for number, (side, key, time, p) in enumerate(drawn)]
+    model = JoinModel(kind, *window, is_eager)
+    expected = [out for row in drawn_again(rows) for out in model.feed(row)]
+    operator = opened(context, join(kind, *window, is_eager))
+    assert [out for part in cut(rows, cuts) for out in run(operator, part)] == expected
+
+
+def drawn_again(rows: Sequence[Row]) -> list[Row]:
+    """Rows of their own for the model, which marks them."""
+    return [Row(r.side, r.key, r.time, r.partition, r.number) for r in rows]
+
+
+@pytest.mark.parametrize(("before", "after"), [(5, 0), (0, 5), (30, 70)])
+def test_inner_join_is_duckdbs_join_over_the_history(context: Context, before: int, after: int) -> None:
+    rng = np.random.default_rng(7)
+    rows = [
+        Row(int(side), int(key), int(time), 0, number)
+        for number, (side, key, time) in enumerate(
+            zip(rng.integers(0, 2, 3000), rng.integers(0, 40, 3000), rng.integers(0, 3000, 3000), strict=True)
+        )
+    ]
+    operator = opened(context, join("INNER", before, after, grace=3000))
+    found = [out[:2] for part in cut(rows, [100, 101, 1500, 2900]) for out in run(operator, part)]
+    left, right = batch(rows, 0), batch(rows, 1)
+    with duckdb.connect() as con:
+        con.register("l", pa.Table.from_batches([left]))
+        con.register("r", pa.Table.from_batches([right]))
+        expected = con.execute(
+            "SELECT L, R FROM l JOIN r ON l.K = r.K "
+            'AND r."$time" BETWEEN l."$time" - ? AND l."$time" + ?',
+            [before, after],
+        ).fetchall()
+    assert len(found) > 50
+    assert sorted(found) == sorted(expected)
+
+
+@settings(max_examples=40, deadline=None)
+@given(arrivals, st.integers(0, 40), st.sampled_from(["INNER", "FULL"]))
+def test_state_comes_back_from_its_changelog(
+    context: Context, drawn: list[tuple[int, int | None, int, int]], stop: int, kind: str
+) -> None:
+    rows = [Row(side, key, time, p, number) for number, (side, key, time, p) in enumerate(drawn)]
+    spec = join(kind, 3, 4, 5)
+    first, second = opened(context, spec), opened(context, spec)
+    changes: dict[str, list[pa.RecordBatch]] = {store.name: [] for store in first.stores}
+    for part in cut(rows[:stop], [stop // 2]):
+        run(first, part)
+        for store in first.stores:
+            drained = store.drain()
+            if drained is not None:
+                changes[store.name].append(drained)
+    for store in second.stores:
+        for records in changes[store.name]:
+            store.restore(records)
+    assert run(second, rows[stop:]) == run(first, rows[stop:])
+
+
+def test_what_is_out_of_reach_is_forgotten(context: Context) -> None:
+    operator = opened(context, join("FULL", 10, 10, 0))
+    for begin in range(0, 20_000, 500):
+        run(operator, [Row(n % 2, n % 97, n, 0, n) for n in range(begin, begin + 500)])
+    # Twenty milliseconds are within reach of a row, and there is a row in each.
+    assert sum(buffer.store.rows for buffer in operator.buffers) <= 22
+    assert sum(len(buffer.by_key) for buffer in operator.buffers) <= 6000
+
+
+def test_work_depends_on_the_batch_and_its_matches_not_on_the_state(context: Context) -> None:
+    reached = []
+    for stored in (1_000, 50_000):
+        operator = opened(context, join("LEFT", 10, 10, 10**9))
+        run(operator, [Row(1, n // 10, n, 0, n) for n in range(stored)])
+        spines = [spine for b in operator.buffers for spine in (b.by_key, b.by_partition)]
+        before = sum(spine.reached for spine in spines)
+        run(operator, [Row(0, 50, 500 + n, 0, stored + n) for n in range(10)])
+        reached.append(sum(spine.reached for spine in spines) - before)
+    # Ten rows with ten partners each.
+    assert reached == [100, 100]
