@@ -80,7 +80,9 @@ class CheckedOperator(Operator):
                 raise InternalError(f"{key} is there {self._rows[key]} times", code="INTERNAL-CHECK")
 
     def _keys_of(self, rows: pa.RecordBatch) -> list[object]:
-        return [repr(row) for row in rows.select(self._keys).to_pylist()] if self._keys else [None]
+        if not self._keys:
+            return [None] * rows.num_rows
+        return [repr(row) for row in rows.select(self._keys).to_pylist()]
 
     def _same_schema(self, rows: pa.RecordBatch) -> None:
         if rows.schema != self._schema:

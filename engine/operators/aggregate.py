@@ -123,16 +123,20 @@ class AggregateOperator(Operator):
         return self._rows(slots, np.zeros(len(slots), dtype=np.int64))
 
     def _partials_of(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Numbering | None]:
-        rows = self._partials.rows(batch) if self.spec.explodes else batch
-        numbering = None
+        if not self.spec.explodes:
+            numbered, numbering = self._numbered(batch)
+            partials = self._partials.of_batch(numbered)
+            if partials is not None:
+                return partials, numbering
+        rows, numbering = self._numbered(self._partials.rows(batch))
+        return self._partials.of_rows(rows), numbering
+
+    def _numbered(self, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, Numbering | None]:
         seq = rows.column(SEQ).to_numpy()
-        if self._uses_seq or not is_rising(seq):
-            first = self._progress.number(rows.num_rows) if self._uses_seq else 0
-            numbering = Numbering(seq, first)
-            rows = numbering.number(rows)
-        if self.spec.explodes:
-            return self._partials.of_rows(rows), numbering
-        return self._partials.of_batch(rows), numbering
+        if not self._uses_seq and is_rising(seq):
+            return rows, None
+        numbering = Numbering(seq, self._progress.number(rows.num_rows) if self._uses_seq else 0)
+        return numbering.number(rows), numbering
 
     def _apply(self, partials: pa.RecordBatch, seq: Int64s) -> pa.RecordBatch:
         """Merge partials, given in the order of output, and give the changes that follow."""

@@ -13,7 +13,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from streamsql.engine.batch import SEQ, TIME
+from streamsql.engine.batch import PARTITION, SEQ, TIME
 from streamsql.engine.kernel import Kernel
 from streamsql.engine.operators.aggregate_call import AggregateCall, aggregate_failed
 from streamsql.engine.operators.base import Context
@@ -51,25 +51,43 @@ class Partials:
         self._context = context
         self._functions = tuple({f.name: f for c in calls for f in c.functions}.values())
         self._alone: StageKernel | None = None
-        self._fused: Kernel | None = None
+        self._fused: dict[bool, Kernel] = {}
+        self._places: Kernel | None = None
         self._of_rows: Kernel | None = None
 
-    def of_batch(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Partials of a raw batch, the stage included.
+    def of_batch(self, batch: pa.RecordBatch) -> pa.RecordBatch | None:
+        """Partials of a raw batch, the stage included; its rows are numbered in rising order.
 
-        raises  DataError if an aggregate fails, as a decimal sum that overflows does
+        gives  None if a row fails: then `rows` finds out which, and `of_rows` groups the others
         """
-        if self._fused is None:
-            self._fused = self._context.workspace.kernel(
-                self._sql(f"({self._stage.sql})"),
+        in_order = _in_time_order(batch)
+        kernel = self._fused.get(in_order)
+        if kernel is None:
+            kernel = self._fused[in_order] = self._context.workspace.kernel(
+                self._sql(f"({self._stage.sql})", with_time=not in_order),
                 {"input": self._stage.input},
                 (*self._stage.functions, *self._functions),
             )
         try:
-            return self._fused.run(input=batch)
+            partials = kernel.run(input=batch)
         except duckdb.Error:
-            # Some row fails: the stage drops or mends it, and the rest is grouped without it.
-            return self.of_rows(self.rows(batch))
+            return None
+        if not in_order:
+            return partials
+        # The latest time of a group is that of its last row, and there is one aggregate less to compute.
+        last = partials.column(SEQ).to_numpy() - batch.column(SEQ)[0].as_py()
+        return partials.append_column(TIME, batch.column(TIME).take(pa.array(last)))
+
+    def places(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """`$time`, `$partition` and `$seq` of the rows that pass the stage; none may fail in it."""
+        if self._places is None:
+            columns = ", ".join(f'"{name}"' for name in (TIME, PARTITION, SEQ))
+            self._places = self._context.workspace.kernel(
+                f"SELECT {columns} FROM ({self._stage.sql})",
+                {"input": self._stage.input},
+                self._stage.functions,
+            )
+        return self._places.run(input=batch)
 
     def rows(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The stage's rows alone."""
@@ -78,7 +96,10 @@ class Partials:
         return self._alone.run(batch)
 
     def of_rows(self, rows: pa.RecordBatch) -> pa.RecordBatch:
-        """Partials of rows that went through the stage; they may have further columns, always the same."""
+        """Partials of rows that went through the stage; they may have further columns, always the same.
+
+        raises  DataError if an aggregate fails
+        """
         if self._of_rows is None:
             self._of_rows = self._context.workspace.kernel(
                 self._sql("{input}"), {"input": rows.schema}, self._functions
@@ -88,14 +109,15 @@ class Partials:
         except duckdb.Error as error:
             raise aggregate_failed(error) from error
 
-    def _sql(self, source: str) -> str:
+    def _sql(self, source: str, with_time: bool = True) -> str:
         columns = [f"{sql} AS {_quoted(name)}" for name, sql in self._group.items()]
         for call in self._calls:
             columns += [
                 f"{sql} AS {_quoted(f.name)}" for f, sql in zip(call.state, call.partial, strict=True)
             ]
         columns += [f"{sql} AS {_quoted(name)}" for name, sql in self._extra.items()]
-        columns += [f'max("{TIME}") AS "{TIME}"', f'max("{SEQ}") AS "{SEQ}"']
+        latest = (TIME, SEQ) if with_time else (SEQ,)
+        columns += [f'max("{name}") AS "{name}"' for name in latest]
         places = ", ".join(str(i + 1) for i in range(len(self._group)))
         rows = self._expand.replace("{rows}", source)
         grouped = f"SELECT {', '.join(columns)} FROM ({rows}) GROUP BY {places}"
@@ -126,6 +148,14 @@ class Numbering:
 def is_rising(seq: Int64s) -> bool:
     """Whether no two rows share a number."""
     return bool((seq[1:] > seq[:-1]).all())
+
+
+def _in_time_order(batch: pa.RecordBatch) -> bool:
+    """Whether times never fall, and numbers have no gaps, so that a row's place follows from its number."""
+    seq, time = batch.column(SEQ), batch.column(TIME).to_numpy()
+    if seq[-1].as_py() - seq[0].as_py() + 1 != len(seq):
+        return False
+    return bool((time[1:] >= time[:-1]).all())
 
 
 def _quoted(name: str) -> str:

@@ -36,11 +36,16 @@ class StreamTime:
         return [partition for partition in self._times if partition != _NUMBERED]
 
     def running(self, partition: Int64s, time: Int64s) -> Int64s:
-        """Stream time at each row, itself included, if these rows came now; int64[n] -> int64[n]."""
+        """Stream time at each row, itself included, if these rows came now; int64[n] -> int64[n].
+
+        gives  `time` itself if the rows are of one partition and in order
+        """
         if not len(time):
             return time
         first = int(partition[0])
         if (partition == first).all():
+            if time[0] >= self.of(first) and (time[1:] >= time[:-1]).all():
+                return time
             return np.maximum(np.maximum.accumulate(time), self.of(first))
         result = np.empty(len(time), dtype=np.int64)
         for number in distinct(partition):

@@ -33,9 +33,16 @@ class WindowPlan:
         latest = {PARTITION: f'max("{PARTITION}")'} if spec.by_partition else {}
         self._of_rows = self._partials(window_low=f'"{LOW}"', partitions=latest, has_low=True)
 
-    def of_batch(self, batch: pa.RecordBatch, with_partitions: bool) -> pa.RecordBatch:
-        """Partials of a raw batch by the fused statement, for batches in which no row is late."""
+    def of_batch(self, batch: pa.RecordBatch, with_partitions: bool) -> pa.RecordBatch | None:
+        """Partials of a raw batch by the fused statement, for batches in which no row is late.
+
+        gives  None if a row fails
+        """
         return (self._of_partitions if with_partitions else self._of_one_partition).of_batch(batch)
+
+    def places(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """`$time`, `$partition`, `$seq` of the rows of a batch for which `of_batch` gave partials."""
+        return self._of_rows.places(batch)
 
     def rows(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The stage's rows."""

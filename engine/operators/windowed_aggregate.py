@@ -5,9 +5,8 @@ windows. A tumbling window is one pane; a hopping one is put together from the p
 that each row is aggregated once, however many windows it falls into. Aggregates that go by the order of
 rows are grouped by window instead.
 
-A batch in which no row can be late goes through one fused statement. If a row may be late, or a window
-may close and its final row must be placed at the row that closes it, the stage's rows are looked at
-before they are grouped.
+A batch in which no row can be late goes through one fused statement. If a row may be late, the stage's
+rows are looked at before they are grouped.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from streamsql.engine.windows import TimeWindow
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """The stage's rows of a batch, and where stream time stood at each; int64[n]."""
+    """The stage's rows of a batch, all columns or only their places, and stream time at each; int64[n]."""
 
     rows: pa.RecordBatch
     partition: Int64s
@@ -90,17 +89,17 @@ class WindowedAggregateOperator(Operator):
         if batch is None or not batch.num_rows:
             return None
         self._catch_up_with_restored_rows()
-        looked_at = None
-        partials = None if self._must_look_at_rows(batch) else self._partials_of_batch(batch)
-        if partials is None:
-            looked_at = self._look_at_rows(batch)
-            partials = self._partials_of_rows(looked_at)
-            self.stream_time.advance(looked_at.partition, looked_at.time)
-        else:
+        partials = None if self._may_be_late(batch) else self._partials_of_batch(batch)
+        if partials is not None:
+            closers = self._rows(self._plan.places(batch)) if self._may_close(batch) else None
             self.stream_time.advance(partials.partition, partials.rows.column(TIME).to_numpy())
+        else:
+            closers = self._rows(self._plan.rows(batch))
+            partials = self._partials_of_rows(closers)
+            self.stream_time.advance(closers.partition, closers.time)
         changes = self._apply(partials)
         if self.spec.emit_final:
-            changes = self._close(looked_at) if looked_at is not None else None
+            changes = None if closers is None else self._close(closers)
         self._expire()
         return changes if changes is not None and changes.num_rows else None
 
@@ -114,34 +113,46 @@ class WindowedAggregateOperator(Operator):
 
     # What the batch adds
 
-    def _must_look_at_rows(self, batch: pa.RecordBatch) -> bool:
-        """Whether a row of this batch may be late, or may close a window that is emitted when it does.
+    def _may_be_late(self, batch: pa.RecordBatch) -> bool:
+        """Whether the rows must be looked at because one of them may be late.
 
         Judged from the rows before the stage's filter, by a stream time that is never too low.
         """
         if self.spec.explodes or self._groups_span_partitions:
             return True
-        partition, time = self._partitions(batch), batch.column(TIME).to_numpy()
-        earliest, latest = time.min(keepdims=True), int(time.max())
-        known = (self.stream_time.of(int(p)) for p in distinct(partition))
-        latest = max(latest, *known)
-        first = self.window.first_start(earliest)
-        if self.spec.emit_final:
-            due = [int(self.window.close_time(first)[0])]
-            due += [d for calendar in self._closing.values() if (d := calendar.first()) is not None]
-            if min(due) <= latest:
-                return True
-        if self.window.open_start(np.array([latest]))[0] <= first[0]:
+        time = batch.column(TIME).to_numpy()
+        first = self.window.first_start(time.min(keepdims=True))
+        latest = np.array([self._latest(batch)])
+        if self.window.open_start(latest)[0] <= first[0]:
             return False
-        open_start = self.window.open_start(self.stream_time.running(partition, time))
-        return bool((self.window.first_start(time) < open_start).any())
+        running = self.stream_time.running(self._partitions(batch), time)
+        if running is time:
+            # In order: every row is the latest so far, and no window that contains it can be closed.
+            return False
+        return bool((self.window.first_start(time) < self.window.open_start(running)).any())
+
+    def _may_close(self, batch: pa.RecordBatch) -> bool:
+        """Whether a row of this batch may close a window whose final row is then due."""
+        if not self.spec.emit_final:
+            return False
+        first = self.window.first_start(batch.column(TIME).to_numpy().min(keepdims=True))
+        due = [int(self.window.close_time(first)[0])]
+        due += [d for calendar in self._closing.values() if (d := calendar.first()) is not None]
+        return min(due) <= self._latest(batch)
+
+    def _latest(self, batch: pa.RecordBatch) -> int:
+        """No stream time is later than this once the batch has been seen."""
+        known = (self.stream_time.of(int(p)) for p in distinct(self._partitions(batch)))
+        return max(int(batch.column(TIME).to_numpy().max()), *known)
 
     def _partials_of_batch(self, batch: pa.RecordBatch) -> _Partials | None:
-        """Partials by the fused statement; None if groups turn out to span partitions."""
+        """Partials by the fused statement; None if a row fails, or groups turn out to span partitions."""
         partition = self._partitions(batch)
         one = int(partition[0]) if (partition == partition[0]).all() else None
         batch, numbering = self._numbered(batch)
         partials = self._plan.of_batch(batch, with_partitions=one is None)
+        if partials is None:
+            return None
         if one is None:
             other = partials.column(OTHER_PARTITION).to_numpy()
             if (partials.column(PARTITION).to_numpy() != other).any():
@@ -149,14 +160,14 @@ class WindowedAggregateOperator(Operator):
                 return None
         return self._in_windows(partials, numbering, one)
 
-    def _partials_of_rows(self, looked_at: _Rows) -> _Partials:
+    def _partials_of_rows(self, given: _Rows) -> _Partials:
         """Partials of the rows that are not late; those that are get counted."""
-        open_start = self.window.open_start(looked_at.stream_time)
-        first = self.window.first_start(looked_at.time)
-        in_time = self.window.last_start(looked_at.time) >= open_start
+        open_start = self.window.open_start(given.stream_time)
+        first = self.window.first_start(given.time)
+        in_time = self.window.last_start(given.time) >= open_start
         late = int(np.count_nonzero(first < open_start))
         self._problems.late(late, "a window they fall into had closed")
-        rows = looked_at.rows
+        rows = given.rows
         low = np.maximum(first, open_start)
         if late:
             rows, low = rows.filter(pa.array(in_time)), low[in_time]
@@ -164,8 +175,7 @@ class WindowedAggregateOperator(Operator):
         partials = self._plan.of_rows(rows.append_column(LOW, pa.array(low)))
         return self._in_windows(partials, numbering, None)
 
-    def _look_at_rows(self, batch: pa.RecordBatch) -> _Rows:
-        rows = self._plan.rows(batch)
+    def _rows(self, rows: pa.RecordBatch) -> _Rows:
         partition, time = self._partitions(rows), rows.column(TIME).to_numpy()
         seq = rows.column(SEQ).to_numpy()
         return _Rows(rows, partition, time, seq, self.stream_time.running(partition, time))
@@ -249,18 +259,18 @@ class WindowedAggregateOperator(Operator):
         columns = interleaved(olds.columns, news.columns, had_row)
         return pa.RecordBatch.from_arrays(columns, schema=self.spec.output)
 
-    def _close(self, looked_at: _Rows) -> pa.RecordBatch | None:
+    def _close(self, rows: _Rows) -> pa.RecordBatch | None:
         """The final rows of the windows that these rows closed, each at the row that closed it."""
         closed: list[Int64s] = []
         seqs: list[Int64s] = []
-        for partition in distinct(looked_at.partition):
+        for partition in distinct(rows.partition):
             calendar = self._closing.get(int(partition))
             if calendar is None:
                 continue
             slots, due = calendar.take(self.stream_time.of(int(partition)))
-            mine = np.flatnonzero(looked_at.partition == partition)
+            mine = np.flatnonzero(rows.partition == partition)
             closed.append(slots)
-            seqs.append(looked_at.seq[mine[np.searchsorted(looked_at.stream_time[mine], due)]])
+            seqs.append(rows.seq[mine[np.searchsorted(rows.stream_time[mine], due)]])
         if not closed:
             return None
         slots, seq = np.concatenate(closed), np.concatenate(seqs)

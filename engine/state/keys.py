@@ -158,14 +158,14 @@ class KeyIndex:
             table[claimed[::-1]] = claimants[::-1].astype(np.uint64) + _ONE
             won = table[claimed] == claimants.astype(np.uint64) + _ONE
             winners = claimants[won]
-            taken = self._occupy(winners, claimed[won], hashes, keys)
-            slots[winners] = taken
+            slots[winners] = self._occupy(hashes[winners], claimed[won])
             is_new[winners] = True
             # Losers look at the same place again: it may hold their key now.
             going = ~hit
             going[empty] = ~won
             step = (~empty[going]).astype(np.int64)
             rows, places = rows[going], (places[going] + step) & mask
+        self._store(np.flatnonzero(is_new), slots, hashes, keys)
         if not repeated:
             return []
         again = np.concatenate(repeated)
@@ -174,22 +174,24 @@ class KeyIndex:
         equal = equal_rows([k.take(chosen) for k in keys], self.keys.get(mine).columns)
         return [int(row) for row in again[~equal]]
 
-    def _occupy(self, rows: Int64s, places: Int64s, hashes: UInt64s, keys: Sequence[pa.Array]) -> Int64s:
-        """Give each row's key a slot and write it to its place."""
-        slots = self._pool.take(len(rows))
+    def _occupy(self, hashes: UInt64s, places: Int64s) -> Int64s:
+        """Take slots for new keys and write them to their places in the table."""
+        slots = self._pool.take(len(hashes))
+        self._table[places] = (hashes & _HIGH) | (slots.astype(np.uint64) + _ONE)
+        return slots
+
+    def _store(self, rows: Int64s, slots: Int64s, hashes: UInt64s, keys: Sequence[pa.Array]) -> None:
+        """Keep the keys of some rows under their new slots."""
         if self._pool.end > len(self._hashes):
             grown = np.zeros(max(_SMALLEST, 1 << (self._pool.end - 1).bit_length()), dtype=np.uint64)
             grown[: len(self._hashes)] = self._hashes
             self._hashes = grown
-        chosen = hashes[rows]
-        self._hashes[slots] = chosen
-        self._table[places] = (chosen & _HIGH) | (slots.astype(np.uint64) + _ONE)
+        self._hashes[slots[rows]] = hashes[rows]
         if len(rows) == len(hashes):
             self.keys.put(slots, keys)
         else:
             index = pa.array(rows)
-            self.keys.put(slots, [k.take(index) for k in keys])
-        return slots
+            self.keys.put(slots[rows], [k.take(index) for k in keys])
 
     def _mistaken(self, slots: Int64s, keys: Sequence[pa.Array]) -> list[int]:
         """The rows whose slot holds another key with the same fingerprint."""
@@ -231,7 +233,8 @@ class KeyIndex:
         while self._table[place] != _EMPTY:
             place = (place + 1) & mask
         hashes = np.array([key_hash], dtype=np.uint64)
-        slots = self._occupy(np.array([0]), np.array([place]), hashes, key)
+        slots = self._occupy(hashes, np.array([place]))
+        self._store(np.array([0]), slots, hashes, key)
         return int(slots[0]), True
 
     def _make_room(self, count: int) -> bool:

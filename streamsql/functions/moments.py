@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from streamsql.functions.aggregate import State
 
+_ROUNDING = "1e-12"
+
 
 @dataclass(frozen=True, slots=True)
 class _Side:
@@ -99,6 +101,10 @@ def _without(whole: _Side, gone: _Side, variables: Sequence[str]) -> _Side:
         f" - {apart[p[0]]} * {apart[p[1]]} * {whole.n} * {share}, 0)"
         for p in _pairs(variables)
     }
+    for v in variables:
+        # What is left of rounding when the values that remain are all the same is no deviation.
+        left, before = product[v + v], whole.product[v + v]
+        product[v + v] = f"CASE WHEN {left} > {_ROUNDING} * {before} THEN {left} ELSE 0 END"
     return _Side(n, mean, product)
 
 
