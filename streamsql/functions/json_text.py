@@ -8,6 +8,7 @@ a trailing comma.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pyarrow as pa
@@ -133,15 +134,36 @@ def _extract(call: BoundCall) -> Fragment:
         return Fragment(exact, (_EXTRACT,), True)
 
     def printed(found: str) -> str:
-        # A string is JSON of its own; a number with a fraction, and all that may hold one, is read again.
         return (
             f"CASE WHEN starts_with({found}, '\"') THEN json_extract_string({found}, '$')"
-            f" WHEN regexp_matches({found}, '[.eE{{\\[]') AND {found} NOT IN ('true', 'false')"
-            f" THEN {exact} ELSE {found} END"
+            f" WHEN regexp_full_match({found}, '-?[0-9]+|true|false|null') THEN {found}"
+            f" WHEN {found} IS NOT NULL THEN {_fraction(text, known or '', found, exact)} END"
         )
 
     found = f"CAST(json_extract({text}, {duckdb_string(quick)}) AS VARCHAR)"
     return Fragment(once(found, printed), (_EXTRACT,), True)
+
+
+_NUMBER = r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
+
+
+def _fraction(text: str, path: str, found: str, exact: str) -> str:
+    """The digits of a number with a fraction, which DuckDB gives rounded.
+
+    If the path ends in a name that stands before just one number in the text, and that number has the
+    value found, it is the one; all else, objects and arrays too, is read again.
+    """
+    tokens = path_tokens(path)
+    if not tokens or not re.fullmatch(r"[A-Za-z_]\w*", tokens[-1], re.ASCII):
+        return exact
+    member = duckdb_string(f'"{tokens[-1]}"\\s*:\\s*({_NUMBER})')
+    return once(
+        f"regexp_extract_all({text}, {member}, 1)",
+        lambda digits: (
+            f"CASE WHEN len({digits}) = 1 AND TRY_CAST({digits}[1] AS DOUBLE) = TRY_CAST({found} AS DOUBLE)"
+            f" THEN {digits}[1] ELSE {exact} END"
+        ),
+    )
 
 
 def _duckdb_path(path: str) -> str | None:

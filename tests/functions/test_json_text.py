@@ -98,6 +98,22 @@ def test_extract_a_field(evaluate: Evaluator, path: str, expected: str | None) -
     assert evaluate.one("EXTRACTJSONFIELD", text(DOCUMENT), text(path)) == expected
 
 
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        ('{"a" : 2.50}', "2.50"),
+        ('{"b": {"a": 2.5}, "a": 2.50}', "2.50"),
+        ('{"x": "\\"a\\": 2.5", "a": 2.50}', "2.50"),
+        ('{"a": "2.50", "b": {"a": 2.5}}', "2.50"),
+        ('{"a": -1.0E+2}', "-1.0E+2"),
+        ('{"a": 0.1000000000000000055511151231257827}', "0.1000000000000000055511151231257827"),
+        ('{"a": [2.50]}', "[2.50]"),
+    ],
+)
+def test_digits_of_a_fraction_are_kept(evaluate: Evaluator, document: str, expected: str) -> None:
+    assert evaluate.one("EXTRACTJSONFIELD", text(document), quoted("$.a")) == expected
+
+
 def test_the_whole_document_is_a_path_too(evaluate: Evaluator) -> None:
     assert evaluate.one("EXTRACTJSONFIELD", text(" [1.0 ,2] "), quoted("$")) == "[1.0,2]"
     assert evaluate.one("EXTRACTJSONFIELD", text('"x"'), quoted("$")) == "x"
