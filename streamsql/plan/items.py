@@ -90,7 +90,12 @@ class _Expander:
             if not c.is_hidden and (qualifier is None or c.qualifier in (qualifier, None))
         ]
         if len(self._qualifiers) > 1:
-            return [Item(c.name, ast.ColumnRef(c.name, span=span), span) for c in chosen]
+            # A join's synthetic key belongs to neither side.
+            return [
+                Item(c.name if c.qualifier else c.short, ast.ColumnRef(c.name, span=span), span)
+                for c in chosen
+                if c.qualifier or qualifier is None
+            ]
         key_names = [k.expression for k in self._key]
         keys = [Item(k.name, k.expression, span) for k in self._key]
         bounds = (

@@ -10,17 +10,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
 from streamsql.catalog import STREAM, TABLE, SourceInfo
+from streamsql.engine.batch import WINDOW_END, WINDOW_START
+from streamsql.engine.operators.stream_stream_join import StreamStreamJoin
 from streamsql.engine.operators.stream_table_join import StreamTableJoin
 from streamsql.engine.operators.table_table_join import TableTableJoin
+from streamsql.engine.windows import default_grace_ms
 from streamsql.errors import NotSupportedError
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
 from streamsql.grammar.printer import to_sql
-from streamsql.plan.expressions import Compiled, compile_expression
+from streamsql.plan.expressions import Compiled, compile_expression, compile_filter
 from streamsql.plan.items import KeyColumn, qualify
+from streamsql.plan.properties import duration_ms
 from streamsql.plan.rewrite import columns_used
 from streamsql.plan.scope import Scope, ScopeColumn, at, column_sql, physical
 from streamsql.plan.stages import Output
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from streamsql.plan.select import Flow, SelectPlanner
 
 JOIN_KEY = "KSQL_JOIN_KEY"
+_BOUNDS = (WINDOW_START, WINDOW_END)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,22 @@ class _Side:
     qualifiers: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Condition:
+    """A join condition taken apart.
+
+    equalities  pairs of sides that must be equal, left one first; the first pair is the join's key
+    rest        other conditions, for the rows of an inner join
+    """
+
+    equalities: tuple[tuple[_Side, _Side], ...]
+    rest: tuple[ast.Expression, ...]
+
+    @property
+    def key(self) -> tuple[_Side, _Side]:
+        return self.equalities[0]
+
+
 def plan_join(planner: SelectPlanner, join: ast.Join, query: ast.Select) -> Flow:
     """The flow of a join, its columns named ALIAS_COLUMN."""
     relations = _flatten(join)
@@ -49,6 +68,13 @@ def plan_join(planner: SelectPlanner, join: ast.Join, query: ast.Select) -> Flow
         if alias in aliases[:number]:
             raise at(
                 relation.span, f"{quote_name(alias)} stands in FROM twice", "PLAN-JOIN", "give one an alias"
+            )
+        if relation.name in [r.name for r in relations[:number]]:
+            raise at(
+                relation.span,
+                f"{quote_name(relation.name)} cannot be joined with itself",
+                "PLAN-SELF-JOIN",
+                "declare it a second time over the same topic, under another name",
             )
     return _joined(planner, join, query)
 
@@ -72,10 +98,15 @@ def _joined(planner: SelectPlanner, relation: ast.Relation, query: ast.Select) -
     _check_kinds(planner, relation, left, right)
     condition = _condition(planner, relation, left, right)
     if left.kind == STREAM and right.kind == STREAM:
-        return _stream_stream(relation, left, right, condition)
-    if left.kind == STREAM:
-        return _stream_table(relation, left, right, condition)
-    return _table_table(relation, left, right, condition)
+        flow = _stream_stream(relation, left, right, condition)
+    elif left.kind == STREAM:
+        flow = _stream_table(relation, left, right, condition)
+    else:
+        flow = _table_table(planner, relation, left, right, condition)
+    for rest in condition.rest:
+        flow.builder.filter(compile_filter(rest, flow.scope.in_clause("JOIN ON"), planner.env))
+        flow.titles.append(f"filter {to_sql(rest)}")
+    return flow
 
 
 def _named(flow: Flow, relation: ast.SourceRef) -> Flow:
@@ -137,42 +168,87 @@ def _check_kinds(planner: SelectPlanner, join: ast.Join, left: Flow, right: Flow
             )
 
 
-def _condition(planner: SelectPlanner, join: ast.Join, left: Flow, right: Flow) -> tuple[_Side, _Side]:
-    """The two sides of the equality, left one first."""
-    node = join.condition
-    if isinstance(node, ast.Logical):
-        raise NotSupportedError(
-            f"{node.op} in a join condition", span=node.span, hint="put the rest into WHERE"
-        )
-    if not isinstance(node, ast.Comparison) or node.op != "=":
-        raise at(
-            node.span, "a join condition must be one equality", "PLAN-JOIN", "put other conditions into WHERE"
-        )
+def _condition(planner: SelectPlanner, join: ast.Join, left: Flow, right: Flow) -> _Condition:
+    """The condition taken apart: equalities of the two sides, and what an inner join filters by."""
     scope = Scope((*left.scope.columns, *right.scope.columns), "JOIN ON")
-    sides = [_side(planner, e, scope) for e in (node.left, node.right)]
     ours = {c.qualifier for c in left.scope.columns if c.qualifier}
     theirs = {c.qualifier for c in right.scope.columns if c.qualifier}
+    parts = _conjuncts(join.condition)
+    equalities: list[tuple[_Side, _Side]] = []
+    rest: list[ast.Expression] = []
+    for part in parts:
+        found = _equality(planner, part, scope, ours, theirs, is_only=len(parts) == 1)
+        if found is None:
+            rest.append(qualify(part, scope))
+        elif found not in equalities:
+            equalities.append(found)
+    if not equalities:
+        raise at(
+            join.condition.span,
+            "a join condition needs an equality between a column of each side",
+            "PLAN-JOIN",
+            "put other conditions into WHERE",
+        )
+    if rest and join.kind != "INNER":
+        raise NotSupportedError(
+            f"a {join.kind} join on more than equalities",
+            span=join.condition.span,
+            hint="put the rest into WHERE: it then drops rows, also those without a match",
+        )
+    return _Condition(tuple(equalities), tuple(rest))
+
+
+def _conjuncts(node: ast.Expression) -> list[ast.Expression]:
+    if isinstance(node, ast.Logical) and node.op == "AND":
+        return [part for operand in (node.left, node.right) for part in _conjuncts(operand)]
+    return [node]
+
+
+def _equality(
+    planner: SelectPlanner,
+    node: ast.Expression,
+    scope: Scope,
+    ours: set[str],
+    theirs: set[str],
+    *,
+    is_only: bool,
+) -> tuple[_Side, _Side] | None:
+    """The sides of an equality, left one first; None if it is something else and not the only condition."""
+    if not isinstance(node, ast.Comparison) or node.op != "=":
+        if not is_only:
+            return None
+        raise at(
+            node.span, "a join condition must be an equality", "PLAN-JOIN", "put other conditions into WHERE"
+        )
+    sides = [_side(planner, e, scope) for e in (node.left, node.right)]
+    first, second = sides
+    if first.qualifiers <= theirs and second.qualifiers <= ours:
+        first, second = second, first
+    fits = first.qualifiers <= ours and second.qualifiers <= theirs
+    if not fits and not is_only:
+        return None
     for side in sides:
         if not side.qualifiers:
+            if not is_only:
+                return None
             raise at(side.expression.span, "each side of a join condition must use a column", "PLAN-JOIN")
-        if side.qualifiers & ours and side.qualifiers & theirs or len(side.qualifiers) > 1:
+        if len(side.qualifiers) > 1:
+            if not is_only:
+                return None
             raise at(
                 side.expression.span,
                 "each side of a join condition must use the columns of one source",
                 "PLAN-JOIN",
             )
-    first, second = sides
-    if first.qualifiers <= theirs and second.qualifiers <= ours:
-        first, second = second, first
-    if not (first.qualifiers <= ours and second.qualifiers <= theirs):
+    if not fits:
         raise at(
             node.span, "a join condition must compare the source it adds with one before it", "PLAN-JOIN"
         )
     if first.value.type != second.value.type:
         raise at(
             node.span,
-            f"the sides of a join condition must have one type: {to_sql(node.left)} is {sides[0].value.type}, "
-            f"{to_sql(node.right)} is {sides[1].value.type}",
+            f"the sides of a join condition must have one type: {to_sql(node.left)} is "
+            f"{sides[0].value.type}, {to_sql(node.right)} is {sides[1].value.type}",
             "PLAN-JOIN-TYPE",
             "CAST one of them",
         )
@@ -196,18 +272,26 @@ def _is_primary_key(flow: Flow, side: _Side) -> bool:
     )
 
 
-def _with_key(flow: Flow, side: _Side, name: str = JOIN_KEY) -> int:
-    """Add the join key as a column; gives the node to join."""
-    passing = [f for f in flow.builder.schema if not f.name.startswith("$") and f.name != name]
+def _with_keys(flow: Flow, sides: Sequence[_Side], names: Sequence[str]) -> int:
+    """Add what is joined on as columns of these names; gives the node to join."""
+    passing = [
+        f for f in flow.builder.schema if not f.name.startswith("$") and not f.name.startswith(JOIN_KEY)
+    ]
+    keys = [Output(name, side.value) for name, side in zip(names, sides, strict=True)]
     outputs = [
         Output(
-            f.name, Compiled(duckdb_name(f.name), duckdb_name(f.name), flow.type_of(f.name), side.expression)
+            f.name,
+            Compiled(duckdb_name(f.name), duckdb_name(f.name), flow.type_of(f.name), sides[0].expression),
         )
         for f in passing
     ]
-    flow.builder.project([Output(name, side.value), *outputs])
-    flow.titles.append(f"join key {to_sql(side.expression)}")
+    flow.builder.project([*keys, *outputs])
+    flow.titles.append(f"join key {', '.join(to_sql(side.expression) for side in sides)}")
     return flow.close_stage()
+
+
+def _key_names(count: int) -> tuple[str, ...]:
+    return (JOIN_KEY, *(f"{JOIN_KEY}_{number}" for number in range(1, count)))
 
 
 def _viable(kind: str, left: Flow, sides: tuple[_Side, _Side]) -> tuple[ast.Expression, ...]:
@@ -258,53 +342,95 @@ def _result(
     return left
 
 
-def _stream_table(join: ast.Join, left: Flow, right: Flow, sides: tuple[_Side, _Side]) -> Flow:
-    if not _is_primary_key(right, sides[1]):
-        raise at(
-            join.condition.span,
-            f"a table is joined on its primary key, {', '.join(k.name for k in right.key)}, not on "
-            f"{to_sql(sides[1].expression)}",
-            "PLAN-JOIN",
-        )
-    left_node = _with_key(left, sides[0])
-    right_node = _with_key(right, sides[1], "KSQL_TABLE_KEY")
-    bounds = ("$start", "$end") if left.window else ()
+def _stream_table(join: ast.Join, left: Flow, right: Flow, condition: _Condition) -> Flow:
+    sides = _with_primary_key_first(join, left, right, condition)
+    left_keys, right_keys = _key_names(len(sides)), tuple(f"KSQL_TABLE_KEY_{n}" for n in range(len(sides)))
+    left_node = _with_keys(left, [s[0] for s in sides], left_keys)
+    right_node = _with_keys(right, [s[1] for s in sides], right_keys)
+    bounds = _BOUNDS if left.window else ()
     spec = StreamTableJoin(
         left.builder.schema,
-        _without(right.builder.schema, bounds),
-        (JOIN_KEY,),
-        ("KSQL_TABLE_KEY",),
+        right.builder.schema,
+        left_keys + bounds,
+        right_keys + bounds,
         keeps_unmatched=join.kind == "LEFT",
     )
-    if bounds:
-        raise NotSupportedError("a join of a windowed stream with a windowed table", span=join.span)
     node = left.graph.add(spec, left_node, right_node)
-    return _result(left, right, node, join.kind, _viable(join.kind, left, sides), STREAM, sides[0])
+    return _result(left, right, node, join.kind, _viable(join.kind, left, sides[0]), STREAM, sides[0][0])
 
 
-def _table_table(join: ast.Join, left: Flow, right: Flow, sides: tuple[_Side, _Side]) -> Flow:
-    if not _is_primary_key(right, sides[1]):
-        raise at(
-            join.condition.span,
-            f"the table on the right is joined on its primary key, {', '.join(k.name for k in right.key)}, not on "
-            f"{to_sql(sides[1].expression)}",
-            "PLAN-JOIN",
-        )
-    if not _is_primary_key(left, sides[0]):
+def _table_table(
+    planner: SelectPlanner, join: ast.Join, left: Flow, right: Flow, condition: _Condition
+) -> Flow:
+    sides = _with_primary_key_first(join, left, right, condition)
+    if len(sides) > 1:
+        raise NotSupportedError("a join of tables on several columns", span=join.condition.span)
+    if not _is_primary_key(left, sides[0][0]):
         raise NotSupportedError("a join on a foreign key", span=join.condition.span)
-    if left.window is not None:
-        raise NotSupportedError("a join of windowed tables", span=join.span)
-    left_node, right_node = _with_key(left, sides[0]), _with_key(right, sides[1])
-    spec = TableTableJoin(left.builder.schema, right.builder.schema, (JOIN_KEY,), join.kind, emit_old=True)
+    left_node = _with_keys(left, [sides[0][0]], (JOIN_KEY,))
+    right_node = _with_keys(right, [sides[0][1]], (JOIN_KEY,))
+    bounds = _BOUNDS if left.window else ()
+    keys = (JOIN_KEY, *bounds)
+    spec = TableTableJoin(left.builder.schema, right.builder.schema, keys, join.kind, emit_old=True)
     node = left.graph.add(spec, left_node, right_node)
-    flow = _result(left, right, node, join.kind, _viable(join.kind, left, sides), TABLE, sides[0])
+    flow = _result(left, right, node, join.kind, _viable(join.kind, left, sides[0]), TABLE, sides[0][0])
     flow.has_old_rows = True
     return flow
 
 
-def _stream_stream(join: ast.Join, left: Flow, right: Flow, sides: tuple[_Side, _Side]) -> Flow:
-    raise NotSupportedError("a join of two streams", span=join.span)
+def _with_primary_key_first(
+    join: ast.Join, left: Flow, right: Flow, condition: _Condition
+) -> tuple[tuple[_Side, _Side], ...]:
+    """The equalities that cover the right table's primary key.
+
+    raises  PlanError if they do not, or if others are there as well
+    """
+    keys = [k.expression for k in right.key]
+    covering = [s for s in condition.equalities if s[1].expression in keys or _is_primary_key(right, s[1])]
+    names = ", ".join(to_sql(k) for k in keys)
+    if len(covering) < max(1, len(keys)):
+        given = ", ".join(to_sql(s[1].expression) for s in condition.equalities)
+        raise at(
+            join.condition.span,
+            f"the table on the right is joined on its primary key, {names}, not on {given}",
+            "PLAN-JOIN",
+        )
+    if len(covering) < len(condition.equalities):
+        raise NotSupportedError(
+            f"a join with a table on its primary key, {names}, and on other columns",
+            span=join.condition.span,
+            hint="put the rest into WHERE",
+        )
+    return tuple(covering)
 
 
-def _without(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:
-    return pa.schema([f for f in schema if f.name not in names])
+def _stream_stream(join: ast.Join, left: Flow, right: Flow, condition: _Condition) -> Flow:
+    assert join.within is not None
+    before, after = duration_ms(join.within.before), duration_ms(join.within.after)
+    grace = None if join.within.grace is None else duration_ms(join.within.grace)
+    sides = condition.equalities
+    for flow, side in ((left, sides[0][0]), (right, sides[0][1])):
+        if flow.window is not None and not _is_primary_key(flow, side):
+            raise at(
+                side.expression.span,
+                "a windowed source is joined on its key: it cannot be re-keyed",
+                "PLAN-JOIN",
+            )
+    names = _key_names(len(sides))
+    left_node = _with_keys(left, [s[0] for s in sides], names)
+    right_node = _with_keys(right, [s[1] for s in sides], names)
+    if join.kind == "RIGHT":
+        # ksqlDB runs a RIGHT JOIN as a LEFT JOIN with the sides, but not the window, turned around.
+        before, after = after, before
+    spec = StreamStreamJoin(
+        left.builder.schema,
+        right.builder.schema,
+        names + (_BOUNDS if left.window else ()),
+        join.kind,
+        before,
+        after,
+        default_grace_ms(before + after) if grace is None else grace,
+        is_eager=grace is None,
+    )
+    node = left.graph.add(spec, left_node, right_node)
+    return _result(left, right, node, join.kind, _viable(join.kind, left, sides[0]), STREAM, sides[0][0])

@@ -274,7 +274,7 @@ class SelectPlanner:
                 raise at(
                     node.span, f"table function {to_sql(node)} cannot be used in WHERE", "PLAN-TABLE-FUNCTION"
                 )
-        if flow.kind == TABLE:
+        if flow.kind == TABLE and not flow.has_old_rows:
             self.materialise(flow, emit_old=True)
         condition = compile_filter(where, flow.scope.in_clause("WHERE"), self.env)
         flow.builder.filter(condition)
@@ -289,7 +289,7 @@ class SelectPlanner:
     def materialise(self, flow: Flow, *, emit_old: bool) -> None:
         """Keep the table that the flow is, so that its changes come with the rows they replace."""
         node = flow.close_stage()
-        keys = tuple(physical(k.name) for k in flow.key)
+        keys = tuple(_key_column(k) for k in flow.key)
         spec = Materialise(flow.builder.schema, keys, emit_old=emit_old)
         flow.take(flow.graph.add(spec, node), spec.output)
         flow.has_old_rows = emit_old
@@ -420,3 +420,9 @@ class SelectPlanner:
                 )
             found.append(matching[0].name)
         return tuple(found)
+
+
+def _key_column(key: KeyColumn) -> str:
+    """What a key column is called in batches."""
+    column = key.expression
+    return physical(column.name if isinstance(column, ast.ColumnRef) else key.name)
