@@ -26,6 +26,7 @@ from streamsql.errors import PlanError
 from streamsql.formats.arrays import Ints, Vector, as_text, mask_of, null_where, parts, pc, valid_mask
 from streamsql.formats.checks import cannot_hold, refuse_properties, require_columns
 from streamsql.formats.format import Format, Layout
+from streamsql.formats.json_write import decimal_text_sql
 from streamsql.formats.texts import read_texts
 from streamsql.java_text import DOUBLE_TEXT, double_text_sql
 from streamsql.schema import Column
@@ -39,6 +40,7 @@ from streamsql.types import (
     TIME,
     TIMESTAMP,
     Array,
+    Decimal,
     Map,
     SqlType,
     Struct,
@@ -221,7 +223,7 @@ def text_sql(value: str, kind: SqlType) -> str:
         return f"CAST(date_diff('millisecond', TIME '00:00:00', {value}) AS VARCHAR)"
     if kind == TIMESTAMP:
         return f"CAST(epoch_ms({value}) AS VARCHAR)"
-    return f"CAST({value} AS VARCHAR)"
+    return decimal_text_sql(value, kind) if isinstance(kind, Decimal) else f"CAST({value} AS VARCHAR)"
 
 
 def _field_sql(value: str, kind: SqlType, delimiter: str, *, is_first: bool) -> str:

@@ -20,6 +20,7 @@ from streamsql.types import (
     TIMESTAMP,
     VARCHAR,
     Array,
+    Decimal,
     Map,
     SqlType,
     Struct,
@@ -83,7 +84,14 @@ def _scalar_sql(sql: str, t: SqlType) -> str:
         return f"CAST(epoch_ms({sql}) AS VARCHAR)"
     if t == TIMESTAMP:
         return f"CAST(epoch_ms({sql}) AS VARCHAR)"
-    return f"CAST({sql} AS VARCHAR)"
+    return decimal_text_sql(sql, t) if isinstance(t, Decimal) else f"CAST({sql} AS VARCHAR)"
+
+
+def decimal_text_sql(sql: str, t: Decimal) -> str:
+    """SQL that prints a decimal plain, with its full scale and a digit before the point."""
+    text = f"CAST({sql} AS VARCHAR)"
+    # DuckDB prints a type that has no digits before the point without any: .50.
+    return rf"regexp_replace({text}, '^(-?)\.', '\1' || '0.')" if t.precision == t.scale else text
 
 
 def _array_sql(sql: str, element: SqlType, depth: int) -> str:

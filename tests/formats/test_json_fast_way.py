@@ -34,22 +34,33 @@ from streamsql.types import (
 
 WORKSPACE = Workspace()
 SCALARS = (
-    BOOLEAN, INTEGER, BIGINT, DOUBLE, Decimal(10, 2), Decimal(30, 20), Decimal(3, 0), VARCHAR, BYTES, DATE,
-    TIME, TIMESTAMP,
-)  # fmt: skip
+    BOOLEAN,
+    INTEGER,
+    BIGINT,
+    DOUBLE,
+    Decimal(10, 2),
+    Decimal(30, 20),
+    Decimal(3, 0),
+    VARCHAR,
+    BYTES,
+    DATE,
+    TIME,
+    TIMESTAMP,
+)
 
 # JSON texts of values that are near the edge of some type.
 TRICKY = """
 null true false 0 1 -1 -0 0.0 -0.0 1.0 1.7 -1.7 2.5 12 1e2 1E+2 1.5e-3 1.50 1.505 123.45 99999999.99
-100000000 2147483647 2147483648 -2147483649 4294967297 9007199254740993 9223372036854775807 9223372036854775808
--9223372036854775809 18446744073709551616 123456789012345678901234567890 1e30 1e400 5e-324 0.1 12345678901234567.25
-1.9999999999999999999 1.00000000000000000000001 86399999 86400000 NaN Infinity -Infinity
-"" "0" "1" "12" "-12" "+12" " 12 " "1.5" "1.50" "1.505" "1e2" "1_000" "0x1F" "true" "false" "t" "null" "NaN"
-"nan" "Infinity" "-Infinity" "inf" "abc" "YWJj" "YQ==" "YQ" "Y-_c" "YWJjZA=" "9223372036854775807"
-"9223372036854775808" "2020-01-01" "é" "\\u00e9" "a\\"b" "\\\\" "\\/" "a\\nb" "[1]" "{}" "{\\"x\\":1}" "1.5e3" "\\ud83d\\ude00"
-[] [null] [1] [1,2.5,"x"] [true] ["a",null] [[1],[2,null]] [{"F":1},{"f":"x"}] [1.10]
-{} {"F":1} {"f":1} {"f":null} {"F":{"G":1}} {"k":1} {"k":"x","l":null} {"k":1.50,"k2":[1]} {"a":{"F":2}}
-""".split()  # fmt: skip
+100000000 2147483647 2147483648 -2147483649 4294967297 9007199254740993 9223372036854775807
+9223372036854775808 -9223372036854775809 18446744073709551616 123456789012345678901234567890 1e30
+1e400 5e-324 0.1 12345678901234567.25 1.9999999999999999999 1.00000000000000000000001 86399999
+86400000 NaN Infinity -Infinity "" "0" "1" "12" "-12" "+12" " 12 " "1.5" "1.50" "1.505" "1e2"
+"1_000" "0x1F" "true" "false" "t" "null" "NaN" "nan" "Infinity" "-Infinity" "inf" "abc" "YWJj"
+"YQ==" "YQ" "Y-_c" "YWJjZA=" "9223372036854775807" "9223372036854775808" "2020-01-01" "é" "\\u00e9"
+"a\\"b" "\\\\" "\\/" "a\\nb" "[1]" "{}" "{\\"x\\":1}" "1.5e3" "\\ud83d\\ude00" [] [null] [1]
+[1,2.5,"x"] [true] ["a",null] [[1],[2,null]] [{"F":1},{"f":"x"}] [1.10] {} {"F":1} {"f":1}
+{"f":null} {"F":{"G":1}} {"k":1} {"k":"x","l":null} {"k":1.50,"k2":[1]} {"a":{"F":2}}
+""".split()
 
 
 def columns_of(t: SqlType) -> list[Column]:
@@ -114,11 +125,43 @@ def test_both_ways_agree_on_tricky_values(t: SqlType, is_record: bool) -> None:
 
 
 MALFORMED = [
-    b"", b" ", b"{", b'{"a"', b'{"a":', b'{"a":1', b'{"a":1}}', b'{"a":1} x', b"{'a':1}", b'{"a":01}', b'{"a":+1}',
-    b'{"a":.5}', b'{"a":1.}', b'{"a":tru}', b'{"a":/*x*/1}', b'{"a":"\xff"}', b"\xff", b'{"a":"\\ud800"}', b'{"a":"\x01"}',
-    b"[" * 5000, b"nul", b'"a', b'{"a":1 "b":2}', b'{"a" 1}', b"{1:2}", b"[1,2]", b"5", b'"x"', b"true", b"null", b" null ",
-    b'{"a":1,}', b'{"a":[1,],}', b'{"a":",}"}', b'\n\t {"a":1}\n', b"\xef\xbb\xbf{}",
-]  # fmt: skip
+    b"",
+    b" ",
+    b"{",
+    b'{"a"',
+    b'{"a":',
+    b'{"a":1',
+    b'{"a":1}}',
+    b'{"a":1} x',
+    b"{'a':1}",
+    b'{"a":01}',
+    b'{"a":+1}',
+    b'{"a":.5}',
+    b'{"a":1.}',
+    b'{"a":tru}',
+    b'{"a":/*x*/1}',
+    b'{"a":"\xff"}',
+    b"\xff",
+    b'{"a":"\\ud800"}',
+    b'{"a":"\x01"}',
+    b"[" * 5000,
+    b"nul",
+    b'"a',
+    b'{"a":1 "b":2}',
+    b'{"a" 1}',
+    b"{1:2}",
+    b"[1,2]",
+    b"5",
+    b'"x"',
+    b"true",
+    b"null",
+    b" null ",
+    b'{"a":1,}',
+    b'{"a":[1,],}',
+    b'{"a":",}"}',
+    b'\n\t {"a":1}\n',
+    b"\xef\xbb\xbf{}",
+]
 
 
 @pytest.mark.parametrize("t", [BIGINT, VARCHAR, DOUBLE, Array(DOUBLE), Struct((("F", BIGINT),))], ids=str)
@@ -223,17 +266,38 @@ def test_both_ways_agree_on_generated_records(t: SqlType, values: list[Any], com
 
 def test_clean_records_are_all_read_fast() -> None:
     columns = [
-        Column("TIME", BIGINT), Column("USER", VARCHAR), Column("AMOUNT", DOUBLE), Column("PRICE", Decimal(10, 2)),
-        Column("OK", BOOLEAN), Column("N", INTEGER), Column("TAGS", Array(VARCHAR)), Column("WHERE", Struct((("ZIP", INTEGER),))),
-        Column("COUNTS", Map(VARCHAR, BIGINT)), Column("RAW", BYTES), Column("AT", TIMESTAMP), Column("NONE", VARCHAR),
-    ]  # fmt: skip
+        Column("TIME", BIGINT),
+        Column("USER", VARCHAR),
+        Column("AMOUNT", DOUBLE),
+        Column("PRICE", Decimal(10, 2)),
+        Column("OK", BOOLEAN),
+        Column("N", INTEGER),
+        Column("TAGS", Array(VARCHAR)),
+        Column("WHERE", Struct((("ZIP", INTEGER),))),
+        Column("COUNTS", Map(VARCHAR, BIGINT)),
+        Column("RAW", BYTES),
+        Column("AT", TIMESTAMP),
+        Column("NONE", VARCHAR),
+    ]
     texts = [
         json.dumps(
-            {"time": 1700000000000 + i, "user": f"u{i}", "amount": i / 7, "price": i / 4, "ok": i % 2 == 0, "n": i,
-             "tags": ["a", "b"], "where": {"zip": i}, "counts": {"x": i}, "raw": "YWJj", "at": i, "other": {"k": [i]}}
+            {
+                "time": 1700000000000 + i,
+                "user": f"u{i}",
+                "amount": i / 7,
+                "price": i / 4,
+                "ok": i % 2 == 0,
+                "n": i,
+                "tags": ["a", "b"],
+                "where": {"zip": i},
+                "counts": {"x": i},
+                "raw": "YWJj",
+                "at": i,
+                "other": {"k": [i]},
+            }
         )
         for i in range(500)
-    ]  # fmt: skip
+    ]
     assert can_read_fast(columns, is_record=True)
     reader = FastReader(columns, WORKSPACE, is_record=True)
     assert reader.learn(texts[:1])

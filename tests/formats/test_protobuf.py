@@ -1,0 +1,341 @@
+"""PROTOBUF and PROTOBUF_NOSR: bytes, nulls, .proto texts, and messages that others wrote."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal as Number
+from typing import Any
+
+import pytest
+from format_samples import decode, encode, layout, values
+
+from streamsql import formats
+from streamsql.errors import DataError, PlanError
+from streamsql.formats.proto_text import parse_proto, print_proto
+from streamsql.formats.protobuf import message_indexes, read_message_indexes
+from streamsql.formats.protobuf_runtime import message_class
+from streamsql.formats.registry import EmbeddedRegistry, Reference
+from streamsql.schema import Column
+from streamsql.types import (
+    BIGINT,
+    BOOLEAN,
+    BYTES,
+    DATE,
+    DOUBLE,
+    INTEGER,
+    TIME,
+    TIMESTAMP,
+    VARCHAR,
+    Array,
+    Decimal,
+    Map,
+    SqlType,
+    Struct,
+)
+
+PROTOBUF = formats.get("PROTOBUF")
+SIX = (
+    Column("I", INTEGER),
+    Column("L", BIGINT),
+    Column("D", DOUBLE),
+    Column("B", BOOLEAN),
+    Column("S", VARCHAR),
+    Column("R", BYTES),
+)
+
+
+def test_the_bytes() -> None:
+    where = layout(Column("I", INTEGER), Column("S", VARCHAR), registry=EmbeddedRegistry())
+    # frame, message 0, field 1 varint 5, field 2 length 2; defaults are not there at all
+    assert encode("PROTOBUF", where, [(5, "ab"), (0, ""), (None, None)]) == [
+        b"\0\0\0\0\x01\0" + b"\x08\x05" + b"\x12\x02ab",
+        b"\0\0\0\0\x01\0",
+        b"\0\0\0\0\x01\0",
+    ]
+    assert encode("PROTOBUF_NOSR", where, [(5, "ab")]) == [b"\x08\x05\x12\x02ab"]
+
+
+@pytest.mark.parametrize("name", ["PROTOBUF", "PROTOBUF_NOSR"])
+@pytest.mark.parametrize(
+    ("representation", "row"),
+    [("", (0, 0, 0.0, False, "", b"")), ("OPTIONAL", (None,) * 6), ("WRAPPER", (None,) * 6)],
+)
+def test_nulls_of_scalars(name: str, representation: str, row: tuple[Any, ...]) -> None:
+    properties = {"NULLABLE_REPRESENTATION": representation} if representation else {}
+    where = layout(*SIX, registry=EmbeddedRegistry(), **properties)
+    zeros = (0, 0, 0.0, False, "", b"")
+    assert values(decode(name, where, encode(name, where, [(None,) * 6, zeros]))) == [row, zeros]
+
+
+def test_nulls_of_structures() -> None:
+    columns = (
+        Column("A", Array(INTEGER)),
+        Column("M", Map(VARCHAR, INTEGER)),
+        Column("S", Struct((("F", INTEGER),))),
+        Column("T", TIMESTAMP),
+    )
+    where = layout(*columns, registry=EmbeddedRegistry())
+    payloads = encode("PROTOBUF", where, [(None,) * 4, ([], [], {"F": None}, None)])
+    assert values(decode("PROTOBUF", where, payloads)) == [([], [], None, None), ([], [], {"F": 0}, None)]
+    with pytest.raises(DataError, match=r"\$\.A\[1\]: Protobuf has no null in an array"):
+        encode("PROTOBUF", where, [([1, None], None, None, None)])
+    with pytest.raises(DataError, match=r"\$\.M\.k: Protobuf has no null in a map"):
+        encode("PROTOBUF", where, [(None, [("k", None)], None, None)])
+
+
+@pytest.mark.parametrize(
+    ("representation", "text"),
+    [
+        (
+            "",
+            'syntax = "proto3";\n\nmessage ConnectDefault1 {\n  int32 I = 1;\n  int64 L = 2;\n  double D = 3;\n'
+            "  bool B = 4;\n  string S = 5;\n  bytes R = 6;\n}\n",
+        ),
+        (
+            "OPTIONAL",
+            'syntax = "proto3";\n\nmessage ConnectDefault1 {\n  optional int32 I = 1;\n  optional int64 L = 2;\n'
+            "  optional double D = 3;\n  optional bool B = 4;\n  optional string S = 5;\n"
+            "  optional bytes R = 6;\n}\n",
+        ),
+        (
+            "WRAPPER",
+            'syntax = "proto3";\n\nimport "google/protobuf/wrappers.proto";\n\nmessage ConnectDefault1 {\n'
+            "  google.protobuf.Int32Value I = 1;\n  google.protobuf.Int64Value L = 2;\n"
+            "  google.protobuf.DoubleValue D = 3;\n  google.protobuf.BoolValue B = 4;\n"
+            "  google.protobuf.StringValue S = 5;\n  google.protobuf.BytesValue R = 6;\n}\n",
+        ),
+    ],
+)
+def test_the_generated_schema(representation: str, text: str) -> None:
+    registry = EmbeddedRegistry()
+    properties = {"NULLABLE_REPRESENTATION": representation} if representation else {}
+    PROTOBUF.register(layout(*SIX, registry=registry, **properties))
+    assert registry.latest("t-value") == (1, text, "PROTOBUF")
+
+
+def test_every_type_infers_as_it_was_written() -> None:
+    columns = (
+        Column("A", Array(Decimal(5, 2))),
+        Column("D", DATE),
+        Column("T", TIME),
+        Column("X", Map(VARCHAR, Struct((("F", Array(TIMESTAMP)), ("G", Struct((("H", BYTES),))))))),
+        Column("N", Decimal(38, 0)),
+    )
+    registry = EmbeddedRegistry()
+    where = layout(*columns, registry=registry, SCHEMA_FULL_NAME="io.test.Value")
+    PROTOBUF.register(where)
+    assert PROTOBUF.infer(where) == columns
+
+
+PROTO = """
+syntax = "proto3";
+package shop; // comment
+import "google/protobuf/timestamp.proto"; /* another
+comment */
+import "event.proto";
+option java_package = "x";
+message First { reserved 2, 4 to 6; float f1 = 1; }
+message Order {
+  enum Suit { option allow_alias = true; SPADES = 0; HEARTS = 1 [deprecated = true]; }
+  message Line { uint32 n = 1; repeated string tags = 2 [packed=false, json_name = "t"]; }
+  uint32 id = 1;
+  Suit suit = 2;
+  repeated Line lines = 3;
+  map<string, Line> by_name = 4;
+  google.protobuf.Timestamp at = 5;
+  oneof choice { string text = 6; int64 number = 7; }
+  shop.events.Event event = 8;
+  optional double maybe = 9;
+  map<int32, bool> flags = 10;
+}
+service Ignored { rpc Get (First) returns (Order) { option deprecated = true; } }
+"""
+EVENT = 'syntax = "proto3"; package shop.events; message Event { int64 timestamp = 1; }'
+ORDER = (
+    Column("ID", BIGINT),
+    Column("SUIT", VARCHAR),
+    Column("LINES", Array(Struct((("N", BIGINT), ("TAGS", Array(VARCHAR)))))),
+    Column("BY_NAME", Map(VARCHAR, Struct((("N", BIGINT), ("TAGS", Array(VARCHAR)))))),
+    Column("AT", TIMESTAMP),
+    Column("TEXT", VARCHAR),
+    Column("NUMBER", BIGINT),
+    Column("EVENT", Struct((("TIMESTAMP", BIGINT),))),
+    Column("MAYBE", DOUBLE),
+    Column("FLAGS", Map(VARCHAR, BOOLEAN)),
+)
+
+
+def shop() -> EmbeddedRegistry:
+    registry = EmbeddedRegistry()
+    registry.register("event.proto", EVENT, "PROTOBUF")
+    registry.register("t-value", PROTO, "PROTOBUF", [Reference("event.proto", "event.proto", 1)])
+    return registry
+
+
+def test_a_schema_that_others_wrote() -> None:
+    registry = shop()
+    where = layout(registry=registry, SCHEMA_FULL_NAME="shop.Order")
+    assert PROTOBUF.infer(where) == ORDER
+    assert PROTOBUF.infer(layout(registry=registry)) == (Column("F1", DOUBLE),)
+    with pytest.raises(PlanError, match="the registered schema does not have message Nobody"):
+        PROTOBUF.infer(layout(registry=registry, SCHEMA_FULL_NAME="Nobody"))
+
+
+def test_messages_that_others_wrote() -> None:
+    registry = shop()
+    order = message_class(parse_proto(PROTO), {"event.proto": parse_proto(EVENT)}, "shop.Order")
+    message = order(id=2**32 - 1, suit=1, text="x", maybe=0.0)
+    message.lines.add(n=1, tags=["a"])
+    message.by_name["k"].n = 2
+    message.at.seconds, message.at.nanos = -1, 999_000_000
+    message.event.timestamp = 5
+    message.flags[3] = True
+    payload = b"\0\0\0\0\x02" + message_indexes([1]) + message.SerializeToString()
+    unknown_symbol = b"\0\0\0\0\x02" + message_indexes([1]) + order(suit=9).SerializeToString()
+    where = layout(*ORDER, registry=registry)
+    decoded = decode("PROTOBUF", where, [payload, unknown_symbol, None])
+    assert not decoded.bad, decoded.reasons
+    assert values(decoded)[0] == (
+        2**32 - 1,
+        "HEARTS",
+        [{"N": 1, "TAGS": ["a"]}],
+        [("k", {"N": 2, "TAGS": []})],
+        dt.datetime(1969, 12, 31, 23, 59, 59, 999000),
+        "x",
+        None,
+        {"TIMESTAMP": 5},
+        0.0,
+        [("3", True)],
+    )
+    assert values(decoded)[1][1] == "9"
+
+
+def test_writing_with_a_given_schema() -> None:
+    registry = shop()
+    where = layout(
+        Column("text", VARCHAR),
+        Column("suit", VARCHAR),
+        Column("event", Struct((("timestamp", BIGINT),))),
+        registry=registry,
+        SCHEMA_ID="2",
+        SCHEMA_FULL_NAME="Order",
+    )
+    (payload,) = encode("PROTOBUF", where, [("x", "HEARTS", {"timestamp": 1})])
+    assert payload is not None and payload[:7] == b"\0\0\0\0\x02\x02\x02"
+    assert values(decode("PROTOBUF", where, [payload])) == [("x", "HEARTS", {"timestamp": 1})]
+    with pytest.raises(DataError, match="'CLUBS' is none of SPADES, HEARTS"):
+        encode("PROTOBUF", where, [("x", "CLUBS", None)])
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "t", "value"),
+    [
+        ("float", 1.1234, DOUBLE, 1.1233999729156494),
+        ("sint32", -5, INTEGER, -5),
+        ("fixed32", 5, BIGINT, 5),
+        ("uint64", 5, BIGINT, 5),
+        ("int32", 5, Decimal(4, 2), Number("5.00")),
+        ("int32", 5, VARCHAR, "5"),
+        ("double", 1e7, VARCHAR, "1.0E7"),
+        ("bool", True, VARCHAR, "true"),
+        ("bytes", b"\xff", BYTES, b"\xff"),
+    ],
+)
+def test_reads_wider(kind: str, given: Any, t: SqlType, value: Any) -> None:
+    text = f'syntax = "proto3"; message M {{ {kind} c1 = 1; }}'
+    registry = EmbeddedRegistry()
+    registry.register("t-value", text, "PROTOBUF")
+    body = message_class(parse_proto(text), {}, "M")(c1=given).SerializeToString()
+    assert values(
+        decode("PROTOBUF", layout(Column("C1", t), registry=registry), [b"\0\0\0\0\x01\0" + body])
+    ) == [(value,)]
+
+
+def test_broken_payloads_spare_their_neighbours() -> None:
+    registry = EmbeddedRegistry()
+    where = layout(Column("A", VARCHAR), Column("B", BIGINT), registry=registry)
+    good = encode("PROTOBUF", where, [("abc", 7)])[0]
+    assert good is not None
+    no_message = b"\0\0\0\0\x01" + message_indexes([3])
+    bad = [
+        b"",
+        good[:4],
+        good[:5],
+        b"\0\0\0\0\x63\0",
+        no_message,
+        good[:9],
+        b"\0\0\0\0\x01\xff\xff\xff\xff\xff\xff",
+    ]
+    decoded = decode("PROTOBUF", where, [good, *bad, good])
+    assert list(decoded.bad) == list(range(1, len(bad) + 1))
+    assert decoded.reasons[2] == "the indexes of the message before the record do not read"
+    assert decoded.reasons[3] == "no Protobuf schema with id 99 is registered"
+    assert decoded.reasons[4] == "the schema has no message number 3"
+    assert decoded.reasons[5].startswith("the Protobuf message does not read")
+    assert values(decoded)[0] == values(decoded)[-1] == ("abc", 7)
+
+
+def test_types_that_do_not_fit() -> None:
+    text = 'syntax = "proto3"; message M { string c1 = 1; }'
+    registry = EmbeddedRegistry()
+    registry.register("t-value", text, "PROTOBUF")
+    decoded = decode(
+        "PROTOBUF", layout(Column("C1", BIGINT), registry=registry), [b"\0\0\0\0\x01\0\x0a\x01x"]
+    )
+    assert list(decoded.reasons) == ["$.C1: string cannot be read as BIGINT"]
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (Column("A", Array(Array(INTEGER))), "Protobuf has no arrays or maps inside of arrays and maps"),
+        (
+            Column("M", Map(VARCHAR, Array(INTEGER))),
+            "Protobuf has no arrays or maps inside of arrays and maps",
+        ),
+        (Column("a b", INTEGER), "`a b` is no name in Protobuf"),
+        (Column("M", Map(INTEGER, INTEGER)), "format PROTOBUF only has maps with VARCHAR keys"),
+    ],
+)
+def test_what_protobuf_cannot_hold(column: Column, message: str) -> None:
+    with pytest.raises(PlanError, match=message):
+        PROTOBUF.check(layout(column, registry=EmbeddedRegistry()))
+
+
+def test_unknown_representations() -> None:
+    with pytest.raises(PlanError, match="NULLABLE_REPRESENTATION is OPTIONAL or WRAPPER, not 'MAYBE'"):
+        PROTOBUF.check(layout(*SIX, registry=EmbeddedRegistry(), NULLABLE_REPRESENTATION="maybe"))
+
+
+@pytest.mark.parametrize("path", [[0], [1], [2, 0], [130, 3]])
+def test_message_indexes(path: list[int]) -> None:
+    written = message_indexes(path)
+    assert read_message_indexes(written + b"rest") == (tuple(path), len(written))
+
+
+def test_recursive_messages_are_refused() -> None:
+    registry = EmbeddedRegistry()
+    registry.register("t-value", 'syntax = "proto3"; message M { M next = 1; }', "PROTOBUF")
+    with pytest.raises(PlanError, match="the schema's message M holds itself"):
+        PROTOBUF.infer(layout(registry=registry))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("message M { int32 a = 1; ", "ends in the middle"),
+        ("message M { int32 a = x; }", "field a of the .proto schema has no number"),
+        ("message M { int32 a 1; }", "the .proto schema has '1' where '=' belongs"),
+        ("nonsense { }", "the .proto schema has 'nonsense' where no such word belongs"),
+        ("message M { \x01 }", "the .proto schema does not read at"),
+    ],
+)
+def test_texts_that_do_not_read(text: str, message: str) -> None:
+    with pytest.raises(PlanError, match=message):
+        parse_proto(text)
+
+
+def test_printing_and_parsing_agree() -> None:
+    file = parse_proto(PROTO)
+    file.messages[1].enums = []  # enums are read, and no columns are written as one
+    assert parse_proto(print_proto(file)).messages[1].messages == file.messages[1].messages
