@@ -186,7 +186,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(urls=st.lists(st.lists(PIECES, max_size=9).map("".join), min_size=1, max_size=20))
 def test_plain_and_exact_agree(evaluate: Evaluator, urls: list[str]) -> None:
     def attempt(run: Any) -> Any:
