@@ -55,6 +55,7 @@ class AggregateBinding:
     """A call with its overload chosen: what a row's functions may ask about it.
 
     arguments  parameter name -> SQL of the column arguments, literal values as SQL
+    columns    SQL and type of each column argument, in order, variadic ones one by one
     literals   parameter name -> value of a literal parameter; absent if it was left out
     variables  type variable -> type
     types      parameter name -> type
@@ -66,6 +67,7 @@ class AggregateBinding:
     variables: Mapping[str, SqlType]
     types: Mapping[str, SqlType]
     result: SqlType
+    columns: tuple[tuple[str, SqlType], ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -154,7 +156,7 @@ def bind(
     is_plain = all(state.plain is not None for state in columns)
     return AggregateCall(
         name=name,
-        state=tuple(pa.field(names[s.name], _state_type(s.type, binding.variables).arrow) for s in columns),
+        state=tuple(pa.field(names[s.name], state_type(s.type, binding.variables).arrow) for s in columns),
         initial=tuple(s.initial.format_map(places) for s in columns),
         partial=tuple(s.partial.format_map(places) for s in columns),
         merge=tuple(
@@ -213,7 +215,8 @@ def _binding(
     for pattern, parameter in zip(patterns, match.parameters, strict=True):
         _bind_variables(pattern.type, parameter.type, variables)
     types = {p.name: p.type for p in match.parameters}
-    return AggregateBinding(arguments, given, variables, types, match.result, settings)
+    own = tuple(zip(argument_sql, (p.type for p in columns), strict=True))
+    return AggregateBinding(arguments, given, variables, types, match.result, own, settings)
 
 
 def _literal_sql(value: Any) -> str:
@@ -239,7 +242,7 @@ def _bind_variables(pattern: SqlType, found: SqlType, variables: dict[str, SqlTy
                 _bind_variables(a, b, variables)
 
 
-def _state_type(text: str, variables: Mapping[str, SqlType]) -> SqlType:
+def state_type(text: str, variables: Mapping[str, SqlType]) -> SqlType:
     """The type of a state column, its variables replaced."""
     return _replaced(parse_signature(f"() -> {text}").result, variables)
 
