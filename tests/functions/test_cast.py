@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from streamsql.engine.kernel import ArrowFunction, Workspace
 from streamsql.errors import PlanError
-from streamsql.functions.cast import CastPrint, cast_sql, is_castable, widen_sql
+from streamsql.functions.cast import cast_sql, is_castable, widen_sql
+from streamsql.functions.cast_text import CastPrint
 from streamsql.java_text import double_text
 from streamsql.types import (
     BIGINT,
