@@ -84,18 +84,13 @@ class _Expander:
     def _star(self, qualifier: str | None, span: Span) -> list[Item]:
         if qualifier is not None and qualifier not in self._qualifiers:
             self._scope.resolve(ast.ColumnRef("*", qualifier, span=span))
+        if len(self._qualifiers) > 1:
+            return self._star_of_join(qualifier, span)
         chosen = [
             c
             for c in self._scope.columns
             if not c.is_hidden and (qualifier is None or c.qualifier in (qualifier, None))
         ]
-        if len(self._qualifiers) > 1:
-            # A join's synthetic key belongs to neither side.
-            return [
-                Item(c.name if c.qualifier else c.short, ast.ColumnRef(c.name, span=span), span)
-                for c in chosen
-                if c.qualifier or qualifier is None
-            ]
         key_names = [k.expression for k in self._key]
         keys = [Item(k.name, k.expression, span) for k in self._key]
         bounds = (
@@ -106,6 +101,19 @@ class _Expander:
         refs = [(c, ast.ColumnRef(c.name, span=span)) for c in sorted(chosen, key=lambda c: c.is_key)]
         values = [Item(c.name, ref, span) for c, ref in refs if ref not in key_names]
         return [*keys, *bounds, *values]
+
+    def _star_of_join(self, qualifier: str | None, span: Span) -> list[Item]:
+        """The columns of one side or of all, and before them the join's synthetic key, which belongs to none."""
+        found = [c for c in self._scope.columns if c.qualifier is None and not c.is_hidden and not qualifier]
+        for side in self._qualifiers if qualifier is None else [qualifier]:
+            columns = [c for c in self._scope.columns if c.qualifier == side]
+            found += [c for c in columns if c.is_key and not c.is_hidden]
+            if self._is_windowed:
+                found += [c for c in columns if c.short in WINDOW_BOUNDS]
+            found += [c for c in columns if not c.is_key and not c.is_hidden]
+        return [
+            Item(c.name if c.qualifier else c.short, ast.ColumnRef(c.name, span=span), span) for c in found
+        ]
 
     def _struct_star(self, base: ast.Expression, span: Span) -> list[Item]:
         resolved = self._qualified(base)
@@ -122,6 +130,8 @@ class _Expander:
             case ast.ColumnRef(name=name):
                 column = self._scope.named(name)
                 short = column.short if column is not None else name
+                if sum(c.short == short for c in self._scope.columns) > 1:
+                    return name
                 if self._is_persistent and short in (*PSEUDO_COLUMNS, *WINDOW_BOUNDS):
                     raise at(
                         span,
@@ -129,8 +139,7 @@ class _Expander:
                         "PLAN-RESERVED-NAME",
                         f"{short} AS EVENT_{short.removeprefix('ROW')}",
                     )
-                is_shared = sum(c.short == short for c in self._scope.columns) > 1
-                return name if is_shared else short
+                return short
             case ast.FieldRef(field=name):
                 return self._field_name(name)
         return self.generated()

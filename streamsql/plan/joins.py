@@ -15,6 +15,7 @@ from streamsql.engine.batch import WINDOW_END, WINDOW_START
 from streamsql.engine.operators.stream_stream_join import StreamStreamJoin
 from streamsql.engine.operators.stream_table_join import StreamTableJoin
 from streamsql.engine.operators.table_table_join import TableTableJoin
+from streamsql.engine.windowed_keys import WindowedKey
 from streamsql.engine.windows import default_grace_ms
 from streamsql.errors import NotSupportedError
 from streamsql.grammar import ast
@@ -26,7 +27,7 @@ from streamsql.plan.properties import duration_ms
 from streamsql.plan.rewrite import columns_used
 from streamsql.plan.scope import Scope, ScopeColumn, at, column_sql, physical
 from streamsql.plan.stages import Output
-from streamsql.types import Map, duckdb_name, walk
+from streamsql.types import BIGINT, Map, duckdb_name, walk
 
 if TYPE_CHECKING:
     from streamsql.plan.select import Flow, SelectPlanner
@@ -98,9 +99,9 @@ def _joined(planner: SelectPlanner, relation: ast.Relation, query: ast.Select) -
     _check_kinds(planner, relation, left, right)
     condition = _condition(planner, relation, left, right)
     if left.kind == STREAM and right.kind == STREAM:
-        flow = _stream_stream(relation, left, right, condition)
+        flow = _stream_stream(planner, relation, left, right, condition)
     elif left.kind == STREAM:
-        flow = _stream_table(relation, left, right, condition)
+        flow = _stream_table(planner, relation, left, right, condition)
     else:
         flow = _table_table(planner, relation, left, right, condition)
     for rest in condition.rest:
@@ -268,12 +269,17 @@ def _side(planner: SelectPlanner, expression: ast.Expression, scope: Scope) -> _
 def _is_primary_key(flow: Flow, side: _Side) -> bool:
     """Whether a table is joined on its key: the key column itself, or one that is equal to it."""
     return len(flow.key) == 1 and (
-        side.expression == flow.key[0].expression or side.expression in flow.equal_to_key
+        side.expression == flow.key[0].expression or side.expression in flow.joined_on
     )
 
 
-def _with_keys(flow: Flow, sides: Sequence[_Side], names: Sequence[str]) -> int:
-    """Add what is joined on as columns of these names; gives the node to join."""
+def _with_keys(
+    flow: Flow, sides: Sequence[_Side], names: Sequence[str], window: WindowedKey | None = None
+) -> int:
+    """Add what is joined on as columns of these names; gives the node to join.
+
+    window  of the other side: time windows are equal if they begin together, whatever their sizes
+    """
     passing = [
         f for f in flow.builder.schema if not f.name.startswith("$") and not f.name.startswith(JOIN_KEY)
     ]
@@ -285,7 +291,11 @@ def _with_keys(flow: Flow, sides: Sequence[_Side], names: Sequence[str]) -> int:
         )
         for f in passing
     ]
-    flow.builder.project([*keys, *outputs])
+    meta: list[Output] = []
+    if window is not None and window.size_ms is not None:
+        end = f"{duckdb_name(WINDOW_START)} + {window.size_ms}"
+        meta.append(Output(WINDOW_END, Compiled(end, end, BIGINT, sides[0].expression)))
+    flow.builder.project([*keys, *outputs], meta=meta)
     flow.titles.append(f"join key {', '.join(to_sql(side.expression) for side in sides)}")
     return flow.close_stage()
 
@@ -294,59 +304,65 @@ def _key_names(count: int) -> tuple[str, ...]:
     return (JOIN_KEY, *(f"{JOIN_KEY}_{number}" for number in range(1, count)))
 
 
-def _viable(kind: str, left: Flow, sides: tuple[_Side, _Side]) -> tuple[ast.Expression, ...]:
-    """The columns that can stand for the result's key, in source order; none makes it synthetic."""
+def _joined_on(kind: str, left: Flow, sides: tuple[_Side, _Side]) -> tuple[ast.Expression, ...]:
+    """What is equal to the result's key, in source order; after a FULL join nothing is."""
     if kind == "FULL":
         return ()
-    own = left.equal_to_key if sides[0].expression in left.equal_to_key else ()
-    found = [e for e in (*own, sides[0].expression, sides[1].expression) if isinstance(e, ast.ColumnRef)]
-    return tuple(dict.fromkeys(found))
+    before = left.joined_on if sides[0].expression in left.joined_on else ()
+    return tuple(dict.fromkeys((*before, sides[0].expression, sides[1].expression)))
 
 
 def _result(
+    planner: SelectPlanner,
+    join: ast.Join,
     left: Flow,
     right: Flow,
     node: int,
     kind: str,
-    viable: Sequence[ast.Expression],
-    result_kind: str,
-    key_side: _Side,
+    sides: tuple[_Side, _Side],
 ) -> Flow:
-    """The flow after a join: columns of both sides, and the join key as a column of its own."""
-    graph = left.graph
-    columns = [c for c in (*left.scope.columns, *right.scope.columns) if c.name not in (JOIN_KEY, "ROWKEY")]
-    taken = {c.short for c in columns}
-    synthetic = "ROWKEY"
-    number = 1
-    while synthetic in taken:
-        synthetic = f"ROWKEY_{number}"
-        number += 1
-    is_synthetic = not viable
+    """The flow after a join: columns of both sides, and the join key as a column of its own.
+
+    kind  STREAM or TABLE
+    """
+    columns = [c for c in (*left.scope.columns, *right.scope.columns) if c.name != JOIN_KEY]
+    left.joined_on = _joined_on(join.kind, left, sides)
+    left.equal_to_key = tuple(e for e in left.joined_on if isinstance(e, ast.ColumnRef))
+    left.sources = (*left.sources, *right.sources)
+    synthetic = _synthetic_name(planner, left.sources)
+    is_synthetic = not left.equal_to_key
     key = ScopeColumn(
         JOIN_KEY,
         column_sql(JOIN_KEY),
-        key_side.value.type,
+        sides[0].value.type,
         None,
         synthetic if is_synthetic else "",
         is_key=True,
         is_hidden=not is_synthetic,
     )
     left.scope = Scope((key, *columns) if is_synthetic else (*columns, key))
-    left.kind = result_kind
-    left.take(node, graph.nodes[node].spec.output)
+    left.kind = kind
+    left.take(node, left.graph.nodes[node].spec.output)
     left.key = (KeyColumn(ast.ColumnRef(JOIN_KEY), synthetic),)
-    left.equal_to_key = tuple(viable)
-    left.sources = (*left.sources, *right.sources)
-    left.has_old_rows = False
+    left.has_old_rows = kind == TABLE
     left.is_join = True
     return left
 
 
-def _stream_table(join: ast.Join, left: Flow, right: Flow, condition: _Condition) -> Flow:
+def _synthetic_name(planner: SelectPlanner, sources: Sequence[str]) -> str:
+    """ROWKEY, or ROWKEY_1 and so on if a source has a column of that name."""
+    taken = {c.name for name in sources for c in planner.env.catalog.source(name).schema.columns}
+    names = ("ROWKEY" if number == 0 else f"ROWKEY_{number}" for number in range(len(taken) + 1))
+    return next(name for name in names if name not in taken)
+
+
+def _stream_table(
+    planner: SelectPlanner, join: ast.Join, left: Flow, right: Flow, condition: _Condition
+) -> Flow:
     sides = _with_primary_key_first(join, left, right, condition)
     left_keys, right_keys = _key_names(len(sides)), tuple(f"KSQL_TABLE_KEY_{n}" for n in range(len(sides)))
     left_node = _with_keys(left, [s[0] for s in sides], left_keys)
-    right_node = _with_keys(right, [s[1] for s in sides], right_keys)
+    right_node = _with_keys(right, [s[1] for s in sides], right_keys, left.window)
     bounds = _BOUNDS if left.window else ()
     spec = StreamTableJoin(
         left.builder.schema,
@@ -356,7 +372,7 @@ def _stream_table(join: ast.Join, left: Flow, right: Flow, condition: _Condition
         keeps_unmatched=join.kind == "LEFT",
     )
     node = left.graph.add(spec, left_node, right_node)
-    return _result(left, right, node, join.kind, _viable(join.kind, left, sides[0]), STREAM, sides[0][0])
+    return _result(planner, join, left, right, node, STREAM, sides[0])
 
 
 def _table_table(
@@ -368,14 +384,12 @@ def _table_table(
     if not _is_primary_key(left, sides[0][0]):
         raise NotSupportedError("a join on a foreign key", span=join.condition.span)
     left_node = _with_keys(left, [sides[0][0]], (JOIN_KEY,))
-    right_node = _with_keys(right, [sides[0][1]], (JOIN_KEY,))
+    right_node = _with_keys(right, [sides[0][1]], (JOIN_KEY,), left.window)
     bounds = _BOUNDS if left.window else ()
     keys = (JOIN_KEY, *bounds)
     spec = TableTableJoin(left.builder.schema, right.builder.schema, keys, join.kind, emit_old=True)
     node = left.graph.add(spec, left_node, right_node)
-    flow = _result(left, right, node, join.kind, _viable(join.kind, left, sides[0]), TABLE, sides[0][0])
-    flow.has_old_rows = True
-    return flow
+    return _result(planner, join, left, right, node, TABLE, sides[0])
 
 
 def _with_primary_key_first(
@@ -404,7 +418,9 @@ def _with_primary_key_first(
     return tuple(covering)
 
 
-def _stream_stream(join: ast.Join, left: Flow, right: Flow, condition: _Condition) -> Flow:
+def _stream_stream(
+    planner: SelectPlanner, join: ast.Join, left: Flow, right: Flow, condition: _Condition
+) -> Flow:
     assert join.within is not None
     before, after = duration_ms(join.within.before), duration_ms(join.within.after)
     grace = None if join.within.grace is None else duration_ms(join.within.grace)
@@ -418,7 +434,7 @@ def _stream_stream(join: ast.Join, left: Flow, right: Flow, condition: _Conditio
             )
     names = _key_names(len(sides))
     left_node = _with_keys(left, [s[0] for s in sides], names)
-    right_node = _with_keys(right, [s[1] for s in sides], names)
+    right_node = _with_keys(right, [s[1] for s in sides], names, left.window)
     if join.kind == "RIGHT":
         # ksqlDB runs a RIGHT JOIN as a LEFT JOIN with the sides, but not the window, turned around.
         before, after = after, before
@@ -433,4 +449,4 @@ def _stream_stream(join: ast.Join, left: Flow, right: Flow, condition: _Conditio
         is_eager=grace is None,
     )
     node = left.graph.add(spec, left_node, right_node)
-    return _result(left, right, node, join.kind, _viable(join.kind, left, sides[0]), STREAM, sides[0][0])
+    return _result(planner, join, left, right, node, STREAM, sides[0])

@@ -89,6 +89,8 @@ class Flow:
     scope   the columns in reach
     kind    STREAM or TABLE
     key     the columns that make up the key, as the projection must name them
+    equal_to_key  columns that are equal to a join's key: any of them may stand for it
+    joined_on     expressions, columns among them, that are equal to it
     """
 
     graph: Graph
@@ -103,6 +105,7 @@ class Flow:
     null_key: bool = False
     has_old_rows: bool = False
     equal_to_key: tuple[ast.Expression, ...] = ()
+    joined_on: tuple[ast.Expression, ...] = ()
     is_join: bool = False
     retention_ms: int | None = None
 
