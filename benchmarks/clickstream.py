@@ -35,7 +35,8 @@ QUERIES = (
         "filter status = 200, project UCASE(page), price * 1.2",
         "CREATE STREAM result AS SELECT user_id, UCASE(page) AS page, viewtime, price * 1.2e0 AS price "
         "FROM clicks WHERE status = 200;",
-        "SELECT USER_ID, upper(PAGE) AS PAGE, VIEWTIME, PRICE * 1.2::DOUBLE AS PRICE FROM clicks WHERE STATUS = 200",
+        "SELECT USER_ID, upper(PAGE) AS PAGE, VIEWTIME, PRICE * 1.2::DOUBLE AS PRICE FROM clicks "
+        "WHERE STATUS = 200",
         "SELECT user_id, page, viewtime, price FROM result;",
     ),
     Query(
@@ -58,7 +59,8 @@ QUERIES = (
     Query(
         "q4",
         "COUNT and SUM(price) per user_id",
-        "CREATE TABLE result AS SELECT user_id, COUNT(*) AS n, SUM(price) AS total FROM clicks GROUP BY user_id;",
+        "CREATE TABLE result AS SELECT user_id, COUNT(*) AS n, SUM(price) AS total FROM clicks "
+        "GROUP BY user_id;",
         "SELECT USER_ID, count(*) AS N, sum(PRICE) AS TOTAL FROM clicks GROUP BY ALL",
         "SELECT user_id, n, total FROM result;",
     ),
@@ -75,5 +77,6 @@ def declaration(value_format: str) -> str:
     """The stream CLICKS over the topic `clicks`."""
     return (
         "CREATE STREAM clicks (user_id BIGINT, page VARCHAR, viewtime BIGINT, status INTEGER, agent VARCHAR, "
-        f"price DOUBLE) WITH (KAFKA_TOPIC = 'clicks', VALUE_FORMAT = '{value_format}', TIMESTAMP = 'VIEWTIME');"
+        f"price DOUBLE) WITH (KAFKA_TOPIC = 'clicks', VALUE_FORMAT = '{value_format}', "
+        "TIMESTAMP = 'VIEWTIME');"
     )

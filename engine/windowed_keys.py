@@ -34,7 +34,7 @@ class WindowedKey:
 def join_windowed_keys(
     keys: pa.Array[Any], start: pa.Array[Any], end: pa.Array[Any], window: WindowedKey
 ) -> pa.Array[Any]:
-    """Add the bounds to encoded keys; binary[n] or struct[n], int64[n], int64[n] -> the same kind of array."""
+    """Add the bounds to encoded keys; binary[n] or struct[n], int64[n], int64[n] -> as the keys."""
     if pa.types.is_struct(keys.type):
         fields = [*keys.type, pa.field(WINDOW_START, pa.int64()), pa.field(WINDOW_END, pa.int64())]
         return pa.StructArray.from_arrays([*keys.flatten(), start, end], fields=fields)

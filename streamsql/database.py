@@ -38,6 +38,7 @@ from streamsql.plan.insert import insert_values
 from streamsql.plan.persistent import PersistentPlan, plan_create_as, plan_insert_select
 from streamsql.plan.pull import plan_pull
 from streamsql.plan.push import plan_push
+from streamsql.plan.replace import check_query_replacement, check_source_replacement
 from streamsql.plan.scope import at
 from streamsql.plan.type_names import resolve_type
 from streamsql.processing_log import STREAM_INFO, ProcessingLog
@@ -84,6 +85,7 @@ class Database:
         self._snapshots = Snapshots(log, self.queries, self.schemas)
         self._writers: dict[str, TopicWriter] = {}
         self._closed = False
+        self._is_replaying = False
         try:
             self._replay(progress)
         except BaseException:
@@ -97,10 +99,10 @@ class Database:
 
         raises  StreamSQLError; what earlier statements did stays done
         """
-        result = message("")
+        last = message("")
         for result in self.run(sql):
-            pass
-        return result
+            last = result
+        return last
 
     def run(self, sql: str) -> Iterator[Result]:
         """Run statements one after another, each when the next result is asked for.
@@ -117,7 +119,8 @@ class Database:
                     result = self._statement(statement, source)
                 yield result
         except StreamSQLError as error:
-            raise error.at(source)
+            error.at(source)
+            raise
 
     def append(self, name: str, data: Any, *, timestamps: Any = None) -> int:
         """Append rows to a stream or table and give their number.
@@ -193,7 +196,8 @@ class Database:
         try:
             return self._dispatch(statement)
         except StreamSQLError as error:
-            raise error.at(source, statement.span)
+            error.at(source, statement.span)
+            raise
         except RecursionError as error:
             raise PlanError(
                 "this statement is nested too deeply", code="PLAN-TOO-DEEP", span=statement.span
@@ -251,6 +255,15 @@ class Database:
             return existing
         new = plan_create(statement, self.environment)
         info = new.info
+        old = self.catalog.sources.get(info.name)
+        if old is not None:
+            if old.query_id is not None:
+                raise at(
+                    statement.span,
+                    f"{old.title} is made by query {old.query_id}: only CREATE .. AS SELECT can replace it",
+                    "PLAN-REPLACE",
+                )
+            check_source_replacement(old, info, statement.span)
         if self.log.has_topic(info.topic):
             actual = self.log.topic_config(info.topic).partitions
             if new.partitions is not None and new.partitions != actual:
@@ -267,7 +280,7 @@ class Database:
         self._record(to_sql(statement), None)
         self.catalog.sources[info.name] = info
         self._forget_writer(info.topic)
-        return message(f"{info.title} created")
+        return message(f"{info.title} " + ("created" if old is None else "replaced"))
 
     def _create_query(self, statement: ast.CreateAsSelect | ast.InsertSelect) -> Result:
         if isinstance(statement, ast.CreateAsSelect):
@@ -277,11 +290,32 @@ class Database:
             if existing is not None:
                 return existing
         plan = self._plan_query(statement)
-        query_id = self._query_id(statement)
+        replaced = self._replaced_query(statement, plan)
+        query_id = replaced or self._query_id(statement)
         self.queries.create_topic_for(plan)
         self._record(to_sql(statement), query_id)
         self._register(statement, plan, query_id, self._config)
-        return message(f"query {query_id} started")
+        return message(f"query {query_id} " + ("started" if replaced is None else "replaced"))
+
+    def _replaced_query(
+        self, statement: ast.CreateAsSelect | ast.InsertSelect, plan: PersistentPlan
+    ) -> str | None:
+        """The id of the query whose place the statement takes; None if it takes nobody's.
+
+        raises  PlanError PLAN-REPLACE if it cannot
+        """
+        if not isinstance(statement, ast.CreateAsSelect):
+            return None
+        old = self.catalog.sources.get(statement.name)
+        if old is None:
+            return None
+        if old.query_id is None or old.query_id not in self.queries.plans:
+            raise at(statement.span, f"{old.title} is not made by a running query", "PLAN-REPLACE")
+        writers = self.catalog.writers(old.name)
+        if len(writers) > 1:
+            raise at(statement.span, f"{old.title} is written by {', '.join(writers)}", "PLAN-REPLACE")
+        check_query_replacement(self.queries.plans[old.query_id], plan, statement.span)
+        return old.query_id
 
     def _plan_query(self, statement: ast.CreateAsSelect | ast.InsertSelect) -> PersistentPlan:
         partitions = {topic: self.log.topic_config(topic).partitions for topic in self.log.topics()}
@@ -318,11 +352,12 @@ class Database:
         config: Config,
     ) -> None:
         query = QueryInfo(query_id, to_sql(statement), plan.reads, plan.sink.name, config.values)
-        self.queries.open(query, plan, config)
+        self.queries.open(query, plan, config, start=not self._is_replaying)
         self.catalog.queries[query_id] = query
         if isinstance(statement, ast.CreateAsSelect):
             self.catalog.sources[plan.sink.name] = plan.sink
             self.catalog.rename_query(plan.sink.name, query_id)
+            self._forget_writer(plan.sink.topic)
 
     def _existing(self, name: str, kind: str, if_not_exists: bool, or_replace: bool) -> Result | None:
         found = self.catalog.sources.get(name)
@@ -330,11 +365,14 @@ class Database:
             return None
         if if_not_exists:
             return message(f"{found.title} exists already: nothing was done")
-        if or_replace and found.is_source:
+        if not or_replace:
+            self.catalog.check_free(name)
+        if found.is_source or found == STREAM_INFO:
             raise PlanError(f"{found.title} is read-only: it cannot be replaced", code="PLAN-READ-ONLY")
-        if or_replace:
-            raise NotSupportedError(f"replacing {found.title}", hint="DROP it and create it again")
-        self.catalog.check_free(name)
+        if not self._config.flag("ksql.create.or.replace.enabled"):
+            raise PlanError(
+                "OR REPLACE is switched off (ksql.create.or.replace.enabled)", code="PLAN-REPLACE"
+            )
         return None
 
     def _insert(self, statement: ast.InsertValues) -> Result:
@@ -419,15 +457,18 @@ class Database:
         return message(f"type {quote_name(name)} created")
 
     def _control(self, statement: ast.QueryControl) -> Result:
-        if statement.query_id is None:
-            chosen = list(self.queries.runners)
-        else:
-            chosen = [self.queries.get(statement.query_id).name]
+        chosen = self._chosen(statement)
         self._record(to_sql(statement), None)
         for query_id in chosen:
             self._apply_control(statement.action, query_id)
         done = {"TERMINATE": "terminated", "PAUSE": "paused", "RESUME": "resumed"}[statement.action]
         return message(f"{', '.join(chosen) or 'no query'} {done}")
+
+    def _chosen(self, statement: ast.QueryControl) -> list[str]:
+        """The ids of the queries that a statement is about."""
+        if statement.query_id is None:
+            return list(self.queries.runners)
+        return [self.queries.get(statement.query_id).name]
 
     def _apply_control(self, action: str, query_id: str) -> None:
         match action:
@@ -437,7 +478,7 @@ class Database:
             case "PAUSE":
                 self.queries.runners[query_id].pause()
             case "RESUME":
-                self.queries.runners[query_id].resume()
+                self.queries.start(query_id)
 
     def _run_script(self, path: str) -> Result:
         try:
@@ -540,18 +581,25 @@ class Database:
             self._writers.pop(name).close()
 
     def _replay(self, progress: Progress | None) -> None:
-        """Bring the catalog back to what the command topic says, then let the queries run."""
+        """Bring the catalog back to what the command topic says, then let the queries run.
+
+        A query that was replaced must not run in its old form: all of them wait for the last command.
+        """
         config = self._config
         commands = list(self._commands.replay())
+        paused: set[str] = set()
+        self._is_replaying = True
         for number, command in enumerate(commands):
             if progress is not None:
                 progress("opening", number, len(commands))
             (statement,) = parse(command.statement + ";")
             self._config = Config({**config.values, **command.settings})
-            self._redo(statement, command)
+            self._redo(statement, command, paused)
         self._config = config
+        self._is_replaying = False
+        self.queries.start_all(paused)
 
-    def _redo(self, statement: ast.Statement, command: Command) -> None:
+    def _redo(self, statement: ast.Statement, command: Command, paused: set[str]) -> None:
         match statement:
             case ast.CreateSource():
                 self.catalog.sources[statement.name] = plan_create(statement, self.environment).info
@@ -569,11 +617,13 @@ class Database:
             case ast.DropType():
                 self.catalog.types.pop(statement.name, None)
             case ast.QueryControl():
-                chosen = (
-                    list(self.queries.runners) if statement.query_id is None else [statement.query_id.upper()]
-                )
-                for query_id in chosen:
-                    self._apply_control(statement.action, query_id)
+                for query_id in self._chosen(statement):
+                    if statement.action == "TERMINATE":
+                        self._apply_control("TERMINATE", query_id)
+                    elif statement.action == "PAUSE":
+                        paused.add(query_id)
+                    else:
+                        paused.discard(query_id)
             case _:
                 raise InternalError(
                     f"the command topic holds a statement that is no command: {command.statement}"

@@ -154,7 +154,8 @@ def _query_facts(query_id: str, queries: Queries) -> Iterator[tuple[str, str]]:
     yield "lag", f"{runner.lag()} records"
     yield (
         "rows since start",
-        f"{counters.read} read, {counters.emitted} written, {counters.skipped} skipped, {counters.late} late, "
+        f"{counters.read} read, {counters.emitted} written, {counters.skipped} skipped, "
+        f"{counters.late} late, "
         f"{counters.failed_expressions} failed expressions",
     )
     for name, store in runner.task.stores():

@@ -20,7 +20,6 @@ from streamsql.plan.persistent import key_bytes
 from streamsql.plan.sources import open_encoder
 from streamsql.types import from_arrow, widens
 
-
 _EMPTY = {"JSON": b"{}"}
 """The value of a record whose stream has only key columns, where it is not no bytes."""
 
@@ -164,6 +163,7 @@ def _converted(array: pa.Array[Any], name: str, info: SourceInfo, target: pa.Dat
         return array.cast(target, safe=True)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise DataError(
-            f"column {name} of {info.title} is {target}, and the {array.type} values given do not fit: {error}",
+            f"column {name} of {info.title} is {target}, and the {array.type} values given "
+            f"do not fit: {error}",
             code="DATA-TYPE",
         ) from error

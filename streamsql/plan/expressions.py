@@ -355,7 +355,8 @@ class _Compiler:
             hint = "NULL has no type here: CAST(NULL AS ..)" if NULL in (left.type, right.type) else None
             raise at(
                 node.span,
-                f"{node.op} is not defined for {to_sql(node.left)} ({left.type}) and {to_sql(node.right)} ({right.type})",
+                f"{node.op} is not defined for {to_sql(node.left)} ({left.type}) "
+                f"and {to_sql(node.right)} ({right.type})",
                 "PLAN-ARITHMETIC",
                 hint,
             )

@@ -282,7 +282,8 @@ class _Planner:
         tail = f" GROUP BY {places}" if group else ""
 
         def wrap(source: str, parts: Sequence[str]) -> str:
-            return f"FROM (SELECT {', '.join(results)} FROM (SELECT {', '.join(parts)} {source}{tail}) AS s) AS g"
+            groups = f"(SELECT {', '.join(parts)} {source}{tail}) AS s"
+            return f"FROM (SELECT {', '.join(results)} FROM {groups}) AS g"
 
         return _Grouped(wrap(plain, partials), wrap(safe, safe_partials), Scope(tuple(columns)), replaced)
 
@@ -292,7 +293,8 @@ class _Planner:
             raise at(
                 query.span,
                 f"the sides of {query.op} have different columns: "
-                f"{', '.join(str(c.type) for c in left.columns)} and {', '.join(str(c.type) for c in right.columns)}",
+                f"{', '.join(str(c.type) for c in left.columns)} and "
+                f"{', '.join(str(c.type) for c in right.columns)}",
                 "PLAN-SET-OPERATION",
             )
         order = []

@@ -26,7 +26,8 @@ def resolve_type(node: ast.TypeNode, custom: Callable[[str], SqlType | None]) ->
             if precision < 1 or scale < 0 or scale > precision:
                 raise at(
                     node.span,
-                    f"DECIMAL({precision}, {scale}): the precision must be 1 or more, the scale from 0 to the precision",
+                    f"DECIMAL({precision}, {scale}): the precision must be 1 or more, "
+                    "the scale from 0 to the precision",
                     "PLAN-TYPE",
                 )
             return Decimal(precision, scale)
@@ -37,7 +38,8 @@ def resolve_type(node: ast.TypeNode, custom: Callable[[str], SqlType | None]) ->
                     node.span,
                     f"there is no type {quote_name(name)}",
                     "PLAN-UNKNOWN-TYPE",
-                    f"the types are {', '.join(PRIMITIVES)}, DECIMAL(p, s), ARRAY<T>, MAP<VARCHAR, T>, STRUCT<..>; "
+                    f"the types are {', '.join(PRIMITIVES)}, DECIMAL(p, s), ARRAY<T>, "
+                    "MAP<VARCHAR, T>, STRUCT<..>; "
                     "see SHOW TYPES for your own",
                 )
             return found

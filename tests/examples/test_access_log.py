@@ -23,7 +23,9 @@ def line(number: int) -> str:
     page = PAGES[number % 6]
     when = f"{17 + number // 60}/May/2015:{number % 24:02}:{number % 60:02}:03 +0000"
     size = "-" if status == 304 else str(100 + number)
-    return f'10.0.0.{number % 7} - - [{when}] "GET {page} HTTP/1.1" {status} {size} "-" "{AGENTS[number % 3]}"'
+    return (
+        f'10.0.0.{number % 7} - - [{when}] "GET {page} HTTP/1.1" {status} {size} "-" "{AGENTS[number % 3]}"'
+    )
 
 
 GOOD = [line(n) for n in range(120)]
@@ -56,10 +58,15 @@ def test_the_tables_say_what_the_log_says(tmp_path: Path, pieces: int, queries_f
         assert dict(db.execute("SELECT page, views FROM views_per_page;").fetchall()) == expected_pages()
         hits = dict(db.execute("SELECT status, hits FROM hits_per_status;").fetchall())
         assert hits == {200: 61, 304: 30, 404: 30}
-        assert dict(db.execute("SELECT quality, lines FROM line_quality;").fetchall()) == {"good": 120, "bad": 2}
+        assert dict(db.execute("SELECT quality, lines FROM line_quality;").fetchall()) == {
+            "good": 120,
+            "bad": 2,
+        }
         assert len(db.execute("SELECT line FROM bad_lines;").fetchall()) == 2
         visits = db.execute("SELECT COUNT(*) AS n FROM visits;").fetchall()[0][0]
         by_hour = db.execute("SELECT SUM(views) AS n FROM visits_per_page_and_hour;").fetchall()[0][0]
         assert visits == by_hour == sum(1 for n in range(120) if n % 6 in (0, 1, 5) and n % 3 != 1) + 1
-        errors = db.execute("SELECT SUM(errors) AS n, SUM(requests) AS r FROM error_rate_per_hour;").fetchall()
+        errors = db.execute(
+            "SELECT SUM(errors) AS n, SUM(requests) AS r FROM error_rate_per_hour;"
+        ).fetchall()
         assert errors == [(30, 121)]
