@@ -49,7 +49,7 @@ def named(strategy: SearchStrategy[T]) -> SearchStrategy[T]:
     return drawn()
 
 
-def several(of: SearchStrategy[T], least: int = 0, most: int = 3) -> SearchStrategy[tuple[T, ...]]:
+def several(of: SearchStrategy[T], least: int = 0, most: int = 2) -> SearchStrategy[tuple[T, ...]]:
     return st.lists(of, min_size=least, max_size=most).map(tuple)
 
 
@@ -151,7 +151,7 @@ def operators(inner: Expressions) -> Expressions:
     )
 
 
-SIMPLE: Expressions = named(st.recursive(st.one_of(LITERALS, COLUMNS), operators, max_leaves=6))
+SIMPLE: Expressions = named(st.recursive(st.one_of(LITERALS, COLUMNS), operators, max_leaves=4))
 
 
 def joins(sources: SearchStrategy[ast.Relation]) -> SearchStrategy[ast.Relation]:
@@ -291,7 +291,7 @@ STATEMENTS: dict[type[ast.Statement], SearchStrategy[ast.Statement]] = {
     ast.AssertSource: KINDS.flatmap(assert_source),
     ast.AssertTopic: st.builds(ast.AssertTopic, st.one_of(NAMES, TEXTS), PROPERTIES, TIMEOUTS, FLAG),
     ast.AssertValues: st.builds(ast.AssertValues, NAMES, VALUES, maybe(several(NAMES, 1)), FLAG),
-    ast.CreateAsSelect: st.builds(ast.CreateAsSelect, KINDS, NAMES, QUERIES, PROPERTIES, FLAG, FLAG),
+    ast.CreateAsSelect: st.builds(ast.CreateAsSelect, KINDS, NAMES, FLAT, PROPERTIES, FLAG, FLAG),
     ast.CreateConnector: st.builds(
         ast.CreateConnector, st.sampled_from(["SOURCE", "SINK"]), NAMES, PROPERTIES, FLAG
     ),
@@ -306,7 +306,7 @@ STATEMENTS: dict[type[ast.Statement], SearchStrategy[ast.Statement]] = {
     ast.DropConnector: st.builds(ast.DropConnector, NAMES, FLAG),
     ast.DropSource: st.builds(ast.DropSource, KINDS, NAMES, FLAG, FLAG),
     ast.DropType: st.builds(ast.DropType, NAMES, FLAG),
-    ast.InsertSelect: st.builds(ast.InsertSelect, NAMES, QUERIES, PROPERTIES),
+    ast.InsertSelect: st.builds(ast.InsertSelect, NAMES, FLAT, PROPERTIES),
     ast.InsertValues: st.builds(ast.InsertValues, NAMES, VALUES, maybe(several(NAMES, 1))),
     ast.PrintTopic: st.builds(ast.PrintTopic, st.one_of(NAMES, TEXTS), FLAG, maybe(COUNTS), maybe(COUNTS)),
     ast.QueryControl: st.builds(
