@@ -10,12 +10,7 @@ from typing import Any
 from streamsql.formats import scalars
 from streamsql.formats.avro_values import UNREADABLE, AvroSchema, fastavro_package
 from streamsql.formats.compatibility import avro_kind
-from streamsql.formats.registered import (
-    Convert,
-    ReadRecord,
-    by_name,
-    same,
-)
+from streamsql.formats.registered import Convert, ReadRecord, by_name, same
 from streamsql.formats.scalars import Mismatch
 from streamsql.java_text import double_text
 from streamsql.schema import Column

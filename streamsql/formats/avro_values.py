@@ -8,9 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from streamsql.formats.compatibility import named_schemas
-from streamsql.formats.registered import (
-    missing_extra,
-)
+from streamsql.formats.registered import missing_extra
 
 # What fastavro raises on bytes that are no record of the schema; EOFError where they end too early.
 UNREADABLE = (

@@ -10,11 +10,7 @@ from streamsql.errors import PlanError
 from streamsql.formats import scalars
 from streamsql.formats.avro_values import AvroSchema
 from streamsql.formats.compatibility import avro_kind
-from streamsql.formats.registered import (
-    Convert,
-    by_name,
-    same,
-)
+from streamsql.formats.registered import Convert, by_name, same
 from streamsql.formats.scalars import Mismatch
 from streamsql.types import (
     BIGINT,

@@ -34,7 +34,8 @@ from streamsql.formats.checks import (
 )
 from streamsql.formats.format import Format, Layout
 from streamsql.formats.json_exact import RecordReader, why_not_json
-from streamsql.formats.json_fast import FastReader, can_read_fast
+from streamsql.formats.json_fast import FastReader
+from streamsql.formats.json_plan import can_read_fast
 from streamsql.formats.json_write import is_plain, plain_record_sql, record_sql, value_sql
 from streamsql.schema import Column
 from streamsql.types import DOUBLE
@@ -125,7 +126,7 @@ class JsonEncoder:
         self._text = record_sql(named) if is_record else value_sql(*named[0][1:])
         self._any: Kernel | None = None
         self._plain: Kernel | None = None
-        distinct = {name.lower() for name, _, _ in named} - {""}
+        distinct = {name.lower() for name, _, _ in named if name and "{" not in name}
         if is_record and len(distinct) == len(named) and all(t == DOUBLE or is_plain(t) for *_, t in named):
             self._plain = self._kernel(plain_record_sql(named))
 

@@ -55,12 +55,18 @@ def record_sql(members: list[tuple[str, str, SqlType]], depth: int = 0) -> str:
     pieces: list[str] = []
     before = "{"
     for name, sql, t in members:
-        pieces.append(duckdb_string(f"{before}{json.dumps(name, ensure_ascii=False)}:"))
+        written = f"{before}{json.dumps(name, ensure_ascii=False)}:"
+        pieces.append(_literal(written) if "{" in name else duckdb_string(written))
         pieces.append(f"coalesce({value_sql(sql, t, depth)}, 'null')")
         before = ","
     if not members:
         return "'{}'"
     return "concat(" + ", ".join([*pieces, "'}'"]) + ")"
+
+
+def _literal(text: str) -> str:
+    """A text as SQL in which nothing can be taken for the place of a kernel's feed, like {rows}."""
+    return duckdb_string(text[:1]) + " || " + duckdb_string(text[1:]).replace("{", "{' || '")
 
 
 def plain_record_sql(members: list[tuple[str, str, SqlType]]) -> str:

@@ -25,13 +25,7 @@ from streamsql.formats.format import Format, Layout
 from streamsql.formats.proto_text import ProtoFile, parse_proto, print_proto
 from streamsql.formats.protobuf_read import open_message
 from streamsql.formats.protobuf_runtime import Runtime, message_class
-from streamsql.formats.protobuf_schema import (
-    columns_of,
-    find_message,
-    message_at,
-    messages_in,
-    schema_of,
-)
+from streamsql.formats.protobuf_schema import columns_of, find_message, message_at, messages_in, schema_of
 from streamsql.formats.protobuf_write import open_writer
 from streamsql.formats.registered import (
     FramedDecoder,

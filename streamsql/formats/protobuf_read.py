@@ -9,16 +9,8 @@ from typing import Any
 
 from streamsql.formats import scalars
 from streamsql.formats.protobuf_runtime import Runtime, is_map, kind_of
-from streamsql.formats.protobuf_schema import (
-    DECIMAL_MESSAGE,
-    LOGICAL_MESSAGES,
-    WRAPPERS,
-)
-from streamsql.formats.registered import (
-    Convert,
-    by_name,
-    same,
-)
+from streamsql.formats.protobuf_schema import DECIMAL_MESSAGE, LOGICAL_MESSAGES, WRAPPERS
+from streamsql.formats.registered import Convert, by_name, same
 from streamsql.formats.scalars import Mismatch
 from streamsql.java_text import double_text
 from streamsql.schema import Column

@@ -10,16 +10,8 @@ from typing import Any, TypeAlias
 from streamsql.errors import DataError, PlanError
 from streamsql.formats import scalars
 from streamsql.formats.protobuf_runtime import Runtime, is_map, kind_of
-from streamsql.formats.protobuf_schema import (
-    DECIMAL_MESSAGE,
-    LOGICAL_MESSAGES,
-    WRAPPERS,
-)
-from streamsql.formats.registered import (
-    Convert,
-    by_name,
-    same,
-)
+from streamsql.formats.protobuf_schema import DECIMAL_MESSAGE, LOGICAL_MESSAGES, WRAPPERS
+from streamsql.formats.registered import Convert, by_name, same
 from streamsql.formats.scalars import Mismatch
 from streamsql.schema import Column
 from streamsql.types import (

@@ -18,15 +18,7 @@ from streamsql.errors import ExternalError, PlanError
 from streamsql.formats.arrays import Ints, Vector, mask_of, nulls, parts, put_at, valid_mask
 from streamsql.formats.format import Layout, SchemaStore
 from streamsql.schema import Column
-from streamsql.types import (
-    DATE,
-    TIME,
-    TIMESTAMP,
-    Array,
-    Map,
-    SqlType,
-    Struct,
-)
+from streamsql.types import DATE, TIME, TIMESTAMP, Array, Map, SqlType, Struct
 
 FRAME_BYTES = 5
 

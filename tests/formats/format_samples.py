@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import datetime as dt
 import math
 from collections.abc import Sequence
@@ -35,6 +36,7 @@ from streamsql.types import (
 )
 
 WORKSPACE = Workspace()
+atexit.register(WORKSPACE.close)
 SCALARS: tuple[SqlType, ...] = (
     BOOLEAN,
     INTEGER,

@@ -204,6 +204,13 @@ def test_writes(t: SqlType, value: Any, text: str) -> None:
     assert encode("JSON", layout(Column("A", t), key=True), [(value,)]) == [text.encode()]
 
 
+def test_names_that_look_like_a_feed() -> None:
+    where = layout(Column("{rows}", INTEGER), Column("A", Decimal(4, 2)), Column("'{", INTEGER))
+    assert encode("JSON", where, [(1, Number("1.50"), 2)]) == [b'{"{rows}":1,"A":1.50,"\'{":2}']
+    plain = layout(Column("{rows}", INTEGER))
+    assert values(decode("JSON", plain, encode("JSON", plain, [(1,)]))) == [(1,)]
+
+
 def test_several_key_columns_are_one_object_and_absent_rows_no_payload() -> None:
     where = layout(Column("A", INTEGER), Column("B", VARCHAR), key=True, wrapped=False)
     assert encode("JSON", where, [(1, "x"), (None, None), (2, "y")], pa.array([False, True, None])) == [

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from format_samples import WORKSPACE
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from streamsql.engine.kernel import Workspace
 from streamsql.formats.json import JsonDecoder
-from streamsql.formats.json_fast import FastReader, can_read_fast
+from streamsql.formats.json_fast import FastReader
+from streamsql.formats.json_plan import can_read_fast
 from streamsql.schema import Column
 from streamsql.types import (
     BIGINT,
@@ -32,7 +33,6 @@ from streamsql.types import (
     Struct,
 )
 
-WORKSPACE = Workspace()
 SCALARS = (
     BOOLEAN,
     INTEGER,
@@ -308,7 +308,12 @@ def test_clean_records_are_all_read_fast() -> None:
 def test_layouts_that_duckdb_cannot_name_are_read_exactly() -> None:
     assert not can_read_fast([Column("ID", BIGINT), Column("id", BIGINT)], is_record=True)
     assert not can_read_fast([Column("", BIGINT)], is_record=True)
-    columns = [Column("ID", BIGINT), Column("id", VARCHAR), Column('a"b', BIGINT)]
+    columns = [
+        Column("ID", BIGINT),
+        Column("id", VARCHAR),
+        Column('a"b', BIGINT),
+        Column("{payloads}", BIGINT),
+    ]
     decoder = JsonDecoder(columns, is_record=True, workspace=WORKSPACE)
-    decoded = decoder.decode(pa.array([b'{"ID":1,"id":"x","a\\"b":3}'] * 100, pa.binary()))
-    assert [c[99].as_py() for c in decoded.columns] == [1, "x", 3]
+    decoded = decoder.decode(pa.array([b'{"ID":1,"id":"x","a\\"b":3,"{payloads}":4}'] * 100, pa.binary()))
+    assert [c[99].as_py() for c in decoded.columns] == [1, "x", 3, 4]

@@ -88,12 +88,14 @@ def test_nulls_of_structures() -> None:
     [
         (
             "",
-            'syntax = "proto3";\n\nmessage ConnectDefault1 {\n  int32 I = 1;\n  int64 L = 2;\n  double D = 3;\n'
+            'syntax = "proto3";\n\nmessage ConnectDefault1 {\n'
+            "  int32 I = 1;\n  int64 L = 2;\n  double D = 3;\n"
             "  bool B = 4;\n  string S = 5;\n  bytes R = 6;\n}\n",
         ),
         (
             "OPTIONAL",
-            'syntax = "proto3";\n\nmessage ConnectDefault1 {\n  optional int32 I = 1;\n  optional int64 L = 2;\n'
+            'syntax = "proto3";\n\nmessage ConnectDefault1 {\n'
+            "  optional int32 I = 1;\n  optional int64 L = 2;\n"
             "  optional double D = 3;\n  optional bool B = 4;\n  optional string S = 5;\n"
             "  optional bytes R = 6;\n}\n",
         ),

@@ -199,7 +199,8 @@ def test_an_incompatible_schema_is_not_registered() -> None:
     with pytest.raises(PlanError) as error:
         registry.register("a", record(x={"type": "string"}), "AVRO")
     assert error.value.message == (
-        "the new schema of a is not BACKWARD compatible with the registered one: field x was int, and is string"
+        "the new schema of a is not BACKWARD compatible with the registered one: "
+        "field x was int, and is string"
     )
     assert registry.versions("a") == (1,)
     registry.set_compatibility("NONE")
