@@ -103,7 +103,7 @@ class _Expander:
         return [*keys, *bounds, *values]
 
     def _star_of_join(self, qualifier: str | None, span: Span) -> list[Item]:
-        """The columns of one side or of all, and before them the join's synthetic key, which belongs to none."""
+        """The columns of one side or of all, after the join's synthetic key, which belongs to none."""
         found = [c for c in self._scope.columns if c.qualifier is None and not c.is_hidden and not qualifier]
         for side in self._qualifiers if qualifier is None else [qualifier]:
             columns = [c for c in self._scope.columns if c.qualifier == side]

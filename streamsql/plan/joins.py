@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from streamsql.catalog import STREAM, TABLE, SourceInfo
 from streamsql.engine.batch import WINDOW_END, WINDOW_START
+from streamsql.engine.operators.foreign_key_join import ForeignKeyJoin
 from streamsql.engine.operators.stream_stream_join import StreamStreamJoin
 from streamsql.engine.operators.stream_table_join import StreamTableJoin
 from streamsql.engine.operators.table_table_join import TableTableJoin
@@ -382,7 +383,7 @@ def _table_table(
     if len(sides) > 1:
         raise NotSupportedError("a join of tables on several columns", span=join.condition.span)
     if not _is_primary_key(left, sides[0][0]):
-        raise NotSupportedError("a join on a foreign key", span=join.condition.span)
+        return _foreign_key(planner, join, left, right, sides[0])
     left_node = _with_keys(left, [sides[0][0]], (JOIN_KEY,))
     right_node = _with_keys(right, [sides[0][1]], (JOIN_KEY,), left.window)
     bounds = _BOUNDS if left.window else ()
@@ -390,6 +391,44 @@ def _table_table(
     spec = TableTableJoin(left.builder.schema, right.builder.schema, keys, join.kind, emit_old=True)
     node = left.graph.add(spec, left_node, right_node)
     return _result(planner, join, left, right, node, TABLE, sides[0])
+
+
+def _foreign_key(
+    planner: SelectPlanner, join: ast.Join, left: Flow, right: Flow, sides: tuple[_Side, _Side]
+) -> Flow:
+    """A join of tables in which the left rows keep their key."""
+    span = join.condition.span
+    if join.kind in ("RIGHT", "FULL"):
+        raise at(
+            span, f"a {join.kind} join on a foreign key is not possible: only INNER and LEFT", "PLAN-JOIN"
+        )
+    if left.window or right.window:
+        raise at(span, "windowed tables cannot be joined on a foreign key", "PLAN-JOIN")
+    if left.is_join:
+        raise at(
+            span,
+            "a join on a foreign key must be the first of several joins",
+            "PLAN-JOIN",
+            "write the first joins' result into a table of its own, and join that",
+        )
+    left_node = _with_keys(left, [sides[0]], (JOIN_KEY,))
+    right_node = _with_keys(right, [sides[1]], ("KSQL_TABLE_KEY",))
+    assert all(isinstance(k.expression, ast.ColumnRef) for k in left.key)
+    spec = ForeignKeyJoin(
+        left.builder.schema,
+        right.builder.schema,
+        tuple(physical(k.name) for k in left.key),
+        JOIN_KEY,
+        "KSQL_TABLE_KEY",
+        keeps_unmatched=join.kind == "LEFT",
+    )
+    node = left.graph.add(spec, left_node, right_node)
+    left.scope = Scope((*left.scope.columns, *right.scope.columns))
+    left.sources = (*left.sources, *right.sources)
+    left.take(node, spec.output)
+    left.has_old_rows = True
+    left.is_join = True
+    return left
 
 
 def _with_primary_key_first(
