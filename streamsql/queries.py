@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import pyarrow as pa
 
@@ -48,8 +48,14 @@ class Queries:
         )
         self._log.create_topic(topic, config)
 
-    def open(self, query: QueryInfo, plan: PersistentPlan, config: Config) -> None:
-        """Open a query's state and, with autostart, let it run."""
+    def open(self, query: QueryInfo, plan: PersistentPlan, config: Config, *, start: bool = True) -> None:
+        """Open a query's state and, with autostart, let it run; one of the same id makes way.
+
+        The new one goes on from the offsets and the state that the old one has committed.
+        """
+        old = self.runners.pop(query.id, None)
+        if old is not None:
+            old.stop()
         settings = RunnerSettings(config.number("commit.interval.ms"), config.number("max.batch.rows"))
         runner = Runner(
             query.id,
@@ -61,8 +67,19 @@ class Queries:
         )
         self.runners[query.id] = runner
         self.plans[query.id] = plan
+        if start:
+            self.start(query.id)
+
+    def start(self, query_id: str) -> None:
+        """Let a query run, for the first time or again."""
         if self._autostart:
-            runner.start()
+            self.runners[query_id].start()
+
+    def start_all(self, without: Collection[str]) -> None:
+        """Let all queries run but these."""
+        for query_id in self.runners:
+            if query_id not in without:
+                self.start(query_id)
 
     def get(self, query_id: str) -> Runner:
         """The runner of a query, whatever the case of its id.
