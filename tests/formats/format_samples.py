@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import datetime as dt
 import math
 from collections.abc import Sequence
@@ -36,7 +35,6 @@ from streamsql.types import (
 )
 
 WORKSPACE = Workspace()
-atexit.register(WORKSPACE.close)
 SCALARS: tuple[SqlType, ...] = (
     BOOLEAN,
     INTEGER,
