@@ -47,6 +47,8 @@ class ForeignKeyJoin:
     foreign_key      the left column that points at `right_key`
     right_key        the right table's key; not in the output
     keeps_unmatched  LEFT: a left row that points at nothing has nulls; INNER leaves it out
+    tells_all_deletes  a left row that goes is taken back even where the result had no row for it, as Kafka
+                     Streams does; for consumers that upsert and delete by key, not for those that count
     """
 
     left: pa.Schema
@@ -55,6 +57,7 @@ class ForeignKeyJoin:
     foreign_key: str
     right_key: str
     keeps_unmatched: bool
+    tells_all_deletes: bool = False
 
     @property
     def left_columns(self) -> tuple[str, ...]:
@@ -283,6 +286,8 @@ class ForeignKeyJoinOperator(Operator):
             left.target[previous],
             np.where(was_stored, _at(self._target_of, np.where(was_stored, slots, -1)), -1),
         )
+        if not self.spec.keeps_unmatched:
+            old_left[old_target < 0] = -1
         return _Changes(
             left.number,
             left.time,
@@ -347,6 +352,8 @@ class ForeignKeyJoinOperator(Operator):
             np.concatenate([getattr(c, name) for c in changes]) for name in _Changes.__slots__
         )
         was = (old_left >= 0) & ((old_right >= 0) | self.spec.keeps_unmatched)
+        if self.spec.tells_all_deletes:
+            was |= (old_left >= 0) & (new_left < 0)
         is_there = (new_left >= 0) & ((new_right >= 0) | self.spec.keeps_unmatched)
         olds, news = np.flatnonzero(was), np.flatnonzero(is_there)
         cause = np.concatenate([olds, news])

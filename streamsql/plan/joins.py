@@ -26,6 +26,7 @@ from streamsql.plan.expressions import Compiled, compile_expression, compile_fil
 from streamsql.plan.items import KeyColumn, qualify
 from streamsql.plan.properties import duration_ms
 from streamsql.plan.rewrite import columns_used
+from streamsql.plan.rewrite import walk as nodes
 from streamsql.plan.scope import Scope, ScopeColumn, at, column_sql, physical
 from streamsql.plan.stages import Output
 from streamsql.types import BIGINT, Map, duckdb_name, walk
@@ -104,7 +105,7 @@ def _joined(planner: SelectPlanner, relation: ast.Relation, query: ast.Select) -
     elif left.kind == STREAM:
         flow = _stream_table(planner, relation, left, right, condition)
     else:
-        flow = _table_table(planner, relation, left, right, condition)
+        flow = _table_table(planner, relation, left, right, condition, query)
     for rest in condition.rest:
         flow.builder.filter(compile_filter(rest, flow.scope.in_clause("JOIN ON"), planner.env))
         flow.titles.append(f"filter {to_sql(rest)}")
@@ -377,13 +378,19 @@ def _stream_table(
 
 
 def _table_table(
-    planner: SelectPlanner, join: ast.Join, left: Flow, right: Flow, condition: _Condition
+    planner: SelectPlanner,
+    join: ast.Join,
+    left: Flow,
+    right: Flow,
+    condition: _Condition,
+    query: ast.Select,
 ) -> Flow:
     sides = _with_primary_key_first(join, left, right, condition)
     if len(sides) > 1:
         raise NotSupportedError("a join of tables on several columns", span=join.condition.span)
     if not _is_primary_key(left, sides[0][0]):
-        return _foreign_key(planner, join, left, right, sides[0])
+        is_counted = query.group_by is not None or any(planner.is_aggregate(n) for n in nodes(query.items))
+        return _foreign_key(join, left, right, sides[0], is_counted=is_counted)
     left_node = _with_keys(left, [sides[0][0]], (JOIN_KEY,))
     right_node = _with_keys(right, [sides[0][1]], (JOIN_KEY,), left.window)
     bounds = _BOUNDS if left.window else ()
@@ -394,9 +401,12 @@ def _table_table(
 
 
 def _foreign_key(
-    planner: SelectPlanner, join: ast.Join, left: Flow, right: Flow, sides: tuple[_Side, _Side]
+    join: ast.Join, left: Flow, right: Flow, sides: tuple[_Side, _Side], *, is_counted: bool
 ) -> Flow:
-    """A join of tables in which the left rows keep their key."""
+    """A join of tables in which the left rows keep their key.
+
+    is_counted  an aggregation follows
+    """
     span = join.condition.span
     if join.kind in ("RIGHT", "FULL"):
         raise at(
@@ -421,6 +431,7 @@ def _foreign_key(
         JOIN_KEY,
         "KSQL_TABLE_KEY",
         keeps_unmatched=join.kind == "LEFT",
+        tells_all_deletes=not is_counted,
     )
     node = left.graph.add(spec, left_node, right_node)
     left.scope = Scope((*left.scope.columns, *right.scope.columns))
