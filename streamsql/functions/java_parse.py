@@ -58,9 +58,10 @@ class _Mismatch(Exception):
     """The text does not continue as the element wants."""
 
 
-def parse(elements: tuple[Element, ...], text: str, any_case: bool = True) -> Parsed:
+def parse(elements: tuple[Element, ...], text: str, any_case: bool = True, whole: bool = True) -> Parsed:
     """The fields of a text that the elements describe from its first to its last character.
 
+    whole   False: the text may go on after them
     raises  DataError with the place where text and pattern part
     """
     parsed = Parsed()
@@ -69,7 +70,7 @@ def parse(elements: tuple[Element, ...], text: str, any_case: bool = True) -> Pa
         end = reader.sequence(elements, 0, parsed)
     except _Mismatch as mismatch:
         raise DataError(f"the text '{text}' does not fit the pattern at character {mismatch}") from None
-    if end < len(text):
+    if whole and end < len(text):
         raise DataError(f"the text '{text}' goes on after the pattern, from character {end + 1}")
     return parsed
 

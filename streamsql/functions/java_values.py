@@ -97,9 +97,11 @@ def _with_default_date(parsed: Parsed) -> Parsed:
 def read_date(text: str, pattern: str) -> int:
     """Days since the epoch by a SimpleDateFormat pattern; missing fields from 1970-01-01.
 
+    As there, what stands behind the date is not looked at.
+
     raises  DataError if the text does not fit, or has a time of day
     """
-    parsed = parse(parse_fast_format(pattern).elements, text)
+    parsed = parse(parse_fast_format(pattern).elements, text, whole=False)
     check_ranges(parsed)
     day = day_of(_with_default_date(parsed))
     if day is None:

@@ -83,6 +83,7 @@ CASES: list[tuple[str, list[Any], Any]] = [
     ("FORMAT_TIMESTAMP", [at(None), quoted("HH:mm")], None),
     ("PARSE_DATE", [text("2018-5-1"), quoted("yyyy-MM-dd")], D("2018-05-01")),
     ("PARSE_DATE", [text("2018-05-01"), quoted("yyyy-MM-dd")], D("2018-05-01")),
+    ("PARSE_DATE", [text("2018-05-01-01-01"), quoted("yyyy-MM-dd")], D("2018-05-01")),
     ("PARSE_DATE", [text("01/02/85"), text("dd/MM/yy")], D("1985-02-01")),
     ("PARSE_DATE", [text(None), quoted("yyyy-MM-dd")], None),
     ("PARSE_TIME", [text("13:05"), quoted("HH:mm")], clock(13, 5)),
