@@ -96,7 +96,7 @@ class Session:
 
     gap_ms        rows join a session from gap before its start to gap after its end
     grace_ms      how long after end + gap a session still takes rows
-    retention_ms  how long after its end a session is kept at least, >= gap + grace
+    retention_ms  how long after its end a session is kept, >= gap + grace
     """
 
     gap_ms: int
@@ -115,13 +115,13 @@ class Session:
         """One line for EXPLAIN."""
         return f"sessions with gaps up to {self.gap_ms} ms, grace {self.grace_ms} ms"
 
-    def expiry_time(self, end: Int64s) -> Int64s:
-        """The stream time at which each session may leave.
+    def kept_end(self, stream_time: Int64s) -> Int64s:
+        """Sessions that end before this are past their retention: rows no longer join them."""
+        return stream_time - self.retention_ms
 
-        Not before its retention is over, nor while a row could still join it: one that is just in time
-        reaches back by another gap.
-        """
-        return end + (max(self.retention_ms, self.grace_ms + 2 * self.gap_ms) + 1)
+    def expiry_time(self, end: Int64s) -> Int64s:
+        """The stream time at which each session is past its retention."""
+        return end + (self.retention_ms + 1)
 
 
 def session(gap_ms: int, grace_ms: int | None = None, retention_ms: int | None = None) -> Session:

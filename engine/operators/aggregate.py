@@ -10,7 +10,7 @@ import pyarrow as pa
 from streamsql.engine.batch import SEQ, TIME, WEIGHT, WINDOW_END, WINDOW_START
 from streamsql.engine.operators.aggregate_call import AggregateCall
 from streamsql.engine.operators.base import Context, Operator
-from streamsql.engine.operators.changes import by_processing, interleaved, weights
+from streamsql.engine.operators.changes import by_processing, interleaved, weights, with_times
 from streamsql.engine.operators.group_states import GroupStates
 from streamsql.engine.operators.partials import Numbering, Partials, is_rising
 from streamsql.engine.operators.stream_time import StreamTime
@@ -31,7 +31,9 @@ class Aggregate:
                   `$weight` if the input is a table's changes. It keeps `$time` and `$partition` of its
                   rows as they came in, and rows with a null key are gone
     keys          the grouping columns; none: everything is one group
-    emit_old      an update is the old row taken back and the new one put in, not the new one alone
+    emit_old      an update is the old row taken back and the new one put in, not the new one alone; the
+                  old row has the time of the change, so that what is left of it if the new one is
+                  filtered out, a tombstone, has
     emit_final    windows only: one row per key and window, when the window closes
     explodes      a row that comes in may leave the stage as several
     by_partition  windows only: stream time is each partition's own. Right if all rows of a group come
@@ -151,6 +153,7 @@ class AggregateOperator(Operator):
         news = self._rows(slots, seq, keys=keys)
         if olds is None:
             return news
+        olds = with_times(olds, groups.times(slots[~is_new]))
         columns = interleaved(olds.columns, news.columns, ~is_new)
         return pa.RecordBatch.from_arrays(columns, schema=self.spec.output)
 

@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from streamsql.engine.state.columns import Bools, Int64s, concatenated
+from streamsql.engine.batch import TIME
+from streamsql.engine.state.columns import Bools, Int64s, Values, concatenated
 
 
 def weights(count: int, weight: int) -> pa.Array:
@@ -31,6 +32,11 @@ def interleaved(olds: Sequence[pa.Array], news: Sequence[pa.Array], has_old: Boo
     order[ends[has_old] - 1] = np.arange(old_count)
     chosen = pa.array(order)
     return [concatenated([old, new], new.type).take(chosen) for old, new in zip(olds, news, strict=True)]
+
+
+def with_times(rows: pa.RecordBatch, times: Values) -> pa.RecordBatch:
+    """The rows with another `$time`."""
+    return rows.set_column(rows.schema.get_field_index(TIME), TIME, pa.array(times))
 
 
 def by_processing(seq: Int64s, *ties: Int64s) -> Int64s:

@@ -11,7 +11,7 @@ from streamsql.engine.batch import SEQ, TIME, WEIGHT
 from streamsql.engine.operators.base import Context, Operator
 from streamsql.engine.operators.changes import weights
 from streamsql.engine.operators.group_states import last_places
-from streamsql.engine.state.columns import Bools, Int64s
+from streamsql.engine.state.columns import Bools, Int64s, concatenated
 from streamsql.engine.state.hashing import KeyHasher
 from streamsql.engine.state.store import KeyedStore
 
@@ -23,8 +23,9 @@ class Materialise:
     input     `$weight` 1: the key's new row. -1: the key is gone; of such a row only the key columns,
               `$time` and `$seq` are read
     keys      key columns, among them `$start` and `$end` if the table is windowed
-    emit_old  before each new row the row it replaces, taken back; a delete takes back the whole row.
-              Else rows pass as they are
+    emit_old  before each new row the row it replaces, taken back; a delete takes back the whole row. What
+              is taken back has the `$time` of the change, not the one it came with: who needs that keeps
+              it in a column. Without emit_old rows pass as they are
     forward_unknown_deletes  with `emit_old`: a delete of a key that is not there passes, with nulls for
               values, instead of being dropped
     """
@@ -94,55 +95,34 @@ class MaterialiseOperator(Operator):
         count = len(slots)
         previous = _previous_places(slots)
         stored_of = np.flatnonzero((previous < 0) & ~np.isin(slots, added))
-        # Rows of `pool` are the batch's, then the stored ones that the batch's first rows replace.
-        replaced: Int64s = np.where((previous >= 0) & puts_in[previous], previous, -1)
-        replaced[stored_of] = count + np.arange(len(stored_of))
-        pool = self._pool(batch, slots[stored_of], stored_of)
-        takes_back = replaced >= 0
+        # Values come from a pool: the batch's own, then the stored ones that its rows replace.
+        old: Int64s = np.where((previous >= 0) & puts_in[previous], previous, _NO_ROW)
+        old[stored_of] = count + np.arange(len(stored_of))
+        takes_back = old != _NO_ROW
         if self.spec.forward_unknown_deletes:
-            unknown = ~takes_back & ~puts_in
-        else:
-            unknown = np.zeros(count, dtype=np.bool_)
-        # Up to two rows of output for each row of input: the old one at 2 i, the new one at 2 i + 1.
-        place = np.concatenate(
-            [2 * np.flatnonzero(takes_back), 2 * np.flatnonzero(unknown), 2 * np.flatnonzero(puts_in) + 1]
-        )
-        source = np.concatenate([replaced[takes_back], np.flatnonzero(unknown), np.flatnonzero(puts_in)])
-        weight = np.concatenate(
-            [np.full(np.count_nonzero(takes_back | unknown), -1), np.full(np.count_nonzero(puts_in), 1)]
-        ).astype(np.int8)
-        order = np.argsort(place)
-        place, source, weight = place[order], source[order], weight[order]
-        cause = place // 2
-        rows = pool.take(pa.array(source))
-        meta = {SEQ: batch.column(SEQ).take(pa.array(cause)), WEIGHT: pa.array(weight)}
-        if TIME in rows.schema.names:
-            # A delete happens at its own time; an old row that makes way keeps the time it had.
-            deletes = ~puts_in[cause]
-            times = np.where(deletes, batch.column(TIME).to_numpy()[cause], rows.column(TIME).to_numpy())
-            meta[TIME] = pa.array(times)
-        absent = unknown[source % count] & (source < count) & (weight < 0) if unknown.any() else None
+            takes_back |= ~puts_in
+        cause = np.concatenate([np.flatnonzero(takes_back), np.flatnonzero(puts_in)])
+        values = np.concatenate([old[takes_back], np.flatnonzero(puts_in)])
+        weight = np.repeat([-1, 1], [np.count_nonzero(takes_back), np.count_nonzero(puts_in)])
+        order = np.lexsort((weight, cause))
+        causes = batch.take(pa.array(cause[order]))
+        source = pa.array(values[order], mask=values[order] == _NO_ROW)
         columns = []
         for field in self.spec.output:
-            column = meta.get(field.name, None)
-            if column is None:
-                column = rows.column(field.name)
-                if absent is not None and field.name in self.spec.values.names:
-                    column = _nulled(column, absent)
-            columns.append(column)
+            if field.name == WEIGHT:
+                columns.append(pa.array(weight[order].astype(np.int8)))
+            elif field.name in (*self.spec.keys, SEQ, TIME):
+                columns.append(causes.column(field.name))
+            else:
+                pool = [batch.column(field.name)]
+                if len(stored_of):
+                    place = self.store.values.schema.get_field_index(field.name)
+                    pool.append(self.store.values.columns[place].get(slots[stored_of], None))
+                columns.append(concatenated(pool, field.type).take(source))
         return pa.RecordBatch.from_arrays(columns, schema=self.spec.output)
 
-    def _pool(self, batch: pa.RecordBatch, stored: Int64s, rows: Int64s) -> pa.RecordBatch:
-        """The batch's rows, then stored rows by slot, with keys and meta columns of the rows they meet."""
-        if not len(stored):
-            return batch
-        values = self.store.values.get(stored)
-        met = batch.take(pa.array(rows))
-        columns = [
-            values.column(f.name) if f.name in values.schema.names else met.column(f.name)
-            for f in self.spec.input
-        ]
-        return pa.concat_batches([batch, pa.RecordBatch.from_arrays(columns, schema=batch.schema)])
+
+_NO_ROW = -1
 
 
 def _previous_places(slots: Int64s) -> Int64s:
@@ -157,9 +137,3 @@ def _previous_places(slots: Int64s) -> Int64s:
     previous = np.full(len(slots), -1, dtype=np.int64)
     previous[order[repeats]] = order[np.flatnonzero(repeats) - 1]
     return previous
-
-
-def _nulled(column: pa.Array, absent: Bools) -> pa.Array:
-    """The column with nulls where `absent` says so."""
-    places = np.arange(len(column))
-    return column.take(pa.array(places, mask=absent))

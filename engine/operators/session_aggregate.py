@@ -184,8 +184,15 @@ class SessionAggregateOperator(Operator):
         earliest = np.full(len(keys), np.iinfo(np.int64).max)
         np.minimum.at(earliest, row_key, rows.time)
         stored, rest = self._stored(keys, earliest - self.window.gap_ms)
-        bound = self.window.late_bound(rows.stream_time)
-        intervals = Intervals(row_key, rows.time, bound, stored.key, stored.start, stored.end)
+        intervals = Intervals(
+            row_key,
+            rows.time,
+            self.window.late_bound(rows.stream_time),
+            self.window.kept_end(rows.stream_time),
+            stored.key,
+            stored.start,
+            stored.end,
+        )
         merging = resolve(intervals, self.window.gap_ms, self._is_ordered)
         late = int(np.count_nonzero(merging.is_late))
         self._problems.late(late, "the sessions they belong to had closed")
@@ -193,7 +200,7 @@ class SessionAggregateOperator(Operator):
         if not len(in_time):
             self._index.forget_empty(keys)
             return []
-        unions = self._unions(row_key[in_time], rows.time[in_time], stored)
+        unions = self._unions(row_key, rows.time, in_time, stored, merging)
         partials = self._partials_by_union(rows, in_time, unions, merging)
         last_row = np.full(len(unions.key), -1, dtype=np.int64)
         np.maximum.at(last_row, unions.of_row, in_time)
@@ -231,13 +238,17 @@ class SessionAggregateOperator(Operator):
             return _Stored(key, slot, slot, slot), rest
         return _Stored(key, slot, store.index.keys.fixed(WINDOW_START).values[slot], ends[slot]), rest
 
-    def _unions(self, row_key: Int64s, row_time: Int64s, stored: _Stored) -> _Unions:
-        rows = len(row_key)
-        key = np.concatenate([row_key, stored.key])
-        start = np.concatenate([row_time, stored.start])
-        end = np.concatenate([row_time, stored.end])
-        order = np.lexsort((start, key))
-        number = united(key[order], start[order], end[order], self.window.gap_ms)
+    def _unions(
+        self, row_key: Int64s, row_time: Int64s, in_time: Int64s, stored: _Stored, merging: Merging
+    ) -> _Unions:
+        rows = len(in_time)
+        key = np.concatenate([row_key[in_time], stored.key])
+        group = np.concatenate([merging.row_group[in_time], merging.stored_group])
+        start = np.concatenate([row_time[in_time], stored.start])
+        end = np.concatenate([row_time[in_time], stored.end])
+        apart = key * (int(group.max()) + 1) + group
+        order = np.lexsort((start, apart))
+        number = united(apart[order], start[order], end[order], self.window.gap_ms)
         begins = np.flatnonzero(np.append(True, number[1:] != number[:-1]))
         has_row = np.logical_or.reduceat(order < rows, begins)
         # Only unions that a row joined are new; they are numbered again without the others.

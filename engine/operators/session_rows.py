@@ -22,11 +22,13 @@ class Intervals:
     """Rows in the order they came, and the stored sessions they may join; keys are numbers from 0.
 
     late_bound  per row: it is late if the session it joins or makes ends before this
+    kept_end    per row: it joins no session that ends before this, such a one being past its retention
     """
 
     row_key: Int64s
     row_time: Int64s
     late_bound: Int64s
+    kept_end: Int64s
     key: Int64s
     start: Int64s
     end: Int64s
@@ -37,33 +39,41 @@ class Merging:
     """What becomes of the rows and the stored sessions.
 
     is_late      bool[rows]
+    row_group, stored_group  what may unite: within a key, only what has one number
     row_piece    int64[rows]: rows of one piece are merged in the order they came
     stored_turn  int64[stored]: the place of a stored session among the pieces of its union
     """
 
     is_late: Bools
+    row_group: Int64s
+    stored_group: Int64s
     row_piece: Int64s
     stored_turn: Int64s
 
 
 def resolve(intervals: Intervals, gap_ms: int, is_ordered: bool) -> Merging:
-    """Find the late rows and, if the order of merging matters, that order."""
-    rows = len(intervals.row_key)
-    is_late = np.zeros(rows, dtype=np.bool_)
-    piece = np.zeros(rows, dtype=np.int64)
-    turn = np.full(len(intervals.key), _BEFORE_ROWS)
-    exact_keys: list[Int64s] = []
+    """Find the late rows, what may unite and, if the order of merging matters, that order."""
+    rows, stored = len(intervals.row_key), len(intervals.key)
+    merging = Merging(
+        is_late=np.zeros(rows, dtype=np.bool_),
+        row_group=np.zeros(rows, dtype=np.int64),
+        stored_group=np.zeros(stored, dtype=np.int64),
+        row_piece=np.zeros(rows, dtype=np.int64),
+        stored_turn=np.full(stored, _BEFORE_ROWS),
+    )
     may_be_late = intervals.row_time < intervals.late_bound
     if may_be_late.any():
         # If even all the rows together do not reach the bound, no order of them does.
-        reach = _reach(intervals, gap_ms)
-        is_late = may_be_late & (reach < intervals.late_bound)
-        exact_keys.append(intervals.row_key[may_be_late & ~is_late])
+        merging.is_late[:] = may_be_late & (_reach(intervals, gap_ms) < intervals.late_bound)
+    # A row that reaches back to what may be past its retention, and one that comes in time only by the
+    # session it joins: for both it matters what has happened before.
+    reaches_back = intervals.row_time - gap_ms < intervals.kept_end
+    exact = [intervals.row_key[(may_be_late | reaches_back) & ~merging.is_late]]
     if is_ordered:
-        exact_keys.append(_keys_out_of_order(intervals))
-    for key in distinct(np.concatenate(exact_keys)) if exact_keys else ():
-        _play_through(int(key), intervals, gap_ms, is_late, piece, turn)
-    return Merging(is_late, piece, turn)
+        exact.append(_keys_out_of_order(intervals))
+    for key in distinct(np.concatenate(exact)):
+        _play_through(int(key), intervals, gap_ms, merging)
+    return merging
 
 
 def _reach(intervals: Intervals, gap_ms: int) -> Int64s:
@@ -100,31 +110,33 @@ class _Session:
     parts: list[int]
 
 
-def _play_through(
-    key: int, intervals: Intervals, gap_ms: int, is_late: Bools, piece: Int64s, turn: Int64s
-) -> None:
+def _play_through(key: int, intervals: Intervals, gap_ms: int, merging: Merging) -> None:
     """Process one key's rows one at a time: the order decides, and only the order can tell."""
     stored = np.flatnonzero(intervals.key == key)
     stored = stored[np.argsort(intervals.start[stored])]
     sessions = [_Session(int(intervals.start[i]), int(intervals.end[i]), [-1 - int(i)]) for i in stored]
     for row in np.flatnonzero(intervals.row_key == key).tolist():
         time = int(intervals.row_time[row])
-        low = bisect_left(sessions, time - gap_ms, key=lambda s: s.end)
+        earliest_end = max(time - gap_ms, int(intervals.kept_end[row]))
+        low = bisect_left(sessions, earliest_end, key=lambda s: s.end)
         high = low
         while high < len(sessions) and sessions[high].start <= time + gap_ms:
             high += 1
         joined = sessions[low:high]
         end = max(time, joined[-1].end) if joined else time
-        is_late[row] = end < intervals.late_bound[row]
-        if is_late[row]:
+        merging.is_late[row] = end < intervals.late_bound[row]
+        if merging.is_late[row]:
             continue
         parts = joined[0].parts if joined else []
         for other in joined[1:]:
             parts += other.parts
         parts.append(row)
         sessions[low:high] = [_Session(min(time, joined[0].start) if joined else time, end, parts)]
-    for session in sessions:
-        _number_parts(session.parts, piece, turn)
+    for group, session in enumerate(sessions):
+        rows = [part for part in session.parts if part >= 0]
+        merging.row_group[rows] = group
+        merging.stored_group[[-1 - part for part in session.parts if part < 0]] = group
+        _number_parts(session.parts, merging.row_piece, merging.stored_turn)
 
 
 def _number_parts(parts: list[int], piece: Int64s, turn: Int64s) -> None:

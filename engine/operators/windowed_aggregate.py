@@ -20,7 +20,7 @@ from streamsql.engine.batch import PARTITION, SEQ, TIME, WINDOW_START
 from streamsql.engine.operators.aggregate import Aggregate
 from streamsql.engine.operators.base import Context, Operator
 from streamsql.engine.operators.calendar import Calendar
-from streamsql.engine.operators.changes import by_processing, interleaved, key_order, weights
+from streamsql.engine.operators.changes import by_processing, interleaved, key_order, weights, with_times
 from streamsql.engine.operators.group_states import GroupStates, last_places
 from streamsql.engine.operators.partials import Numbering, is_rising
 from streamsql.engine.operators.stream_time import NEVER, StreamTime
@@ -256,6 +256,7 @@ class WindowedAggregateOperator(Operator):
         news = self._output(touched, seq)
         if olds is None:
             return news
+        olds = with_times(olds, groups.times(touched[had_row]))
         columns = interleaved(olds.columns, news.columns, had_row)
         return pa.RecordBatch.from_arrays(columns, schema=self.spec.output)
 

@@ -164,7 +164,7 @@ def test_without_keys_everything_is_one_group():
     run = open_run(Aggregate(stage(), (), (call("n", "COUNT"),), emit_old=True))
     assert run.feed([Row("a", 1, 5), Row("b", 2, 3)]) == [{"n": 2, "$time": 5, "$seq": 1, "$weight": 1}]
     assert run.feed([Row("a", 1, 9)]) == [
-        {"n": 2, "$time": 5, "$seq": 0, "$weight": -1},
+        {"n": 2, "$time": 9, "$seq": 0, "$weight": -1},
         {"n": 3, "$time": 9, "$seq": 0, "$weight": 1},
     ]
     assert run.feed([]) == []

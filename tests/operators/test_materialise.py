@@ -59,7 +59,7 @@ def model(history, first: int, table, forward: bool):
         old = table.get(key)
         if value is not None:
             if old is not None:
-                out.append((key, *old, number, -1))
+                out.append((key, old[0], time, number, -1))
             table[key] = (value, time)
             out.append((key, value, time, number, 1))
         elif old is not None:

@@ -135,7 +135,8 @@ class Sessions:
         now = max(self.stream_time.get(row.partition, -1), row.time)
         self.stream_time[row.partition] = now
         mine = self.sessions.setdefault(row.key, [])
-        joined = [s for s in mine if s.end >= row.time - self.gap and s.start <= row.time + self.gap]
+        earliest_end = max(row.time - self.gap, now - self.retention)
+        joined = [s for s in mine if s.end >= earliest_end and s.start <= row.time + self.gap]
         end = max([row.time, *(s.end for s in joined)])
         changes: list[tuple[int, dict[str, Any]]] = []
         if end < now - self.grace - self.gap:
@@ -178,8 +179,7 @@ class Sessions:
         now = self.stream_time.get(session.group.partition, -1)
         if self.final:
             return session.end + self.gap + self.grace + 1 + self.retention <= now
-        # A row in time has t >= now - grace - gap, and joins sessions from t - gap on.
-        return session.end < now - max(self.retention, self.grace + 2 * self.gap)
+        return session.end < now - self.retention
 
     def table(self) -> list[dict[str, Any]]:
         rows = [
