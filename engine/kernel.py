@@ -8,6 +8,7 @@ behind it changes. EXECUTE then reads the new batch with no parsing, binding or 
 from __future__ import annotations
 
 import itertools
+import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,9 @@ from duckdb.func import FunctionNullHandling, PythonUDFType
 warnings.filterwarnings("ignore", message="Arrow output on a DB-API result", category=UserWarning)
 
 _MAX_RESULT_ROWS = 1 << 22
+
+# A feed's place in a statement. In a literal or a quoted name the same text is a user's.
+_PLACES = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\{(\w+)\}""")
 _names = itertools.count()
 
 
@@ -134,7 +138,7 @@ class Kernel:
             registered = f"feed_{number}_{name}"
             connection.register(registered, feed)
             self._registered.append(registered)
-            sql = sql.replace("{" + name + "}", registered)
+        sql = _PLACES.sub(lambda place: f"feed_{number}_{place[1]}" if place[1] else place[0], sql)
         connection.execute(f"PREPARE {self._statement} AS {sql}")
         self._execute = f"EXECUTE {self._statement}"
 

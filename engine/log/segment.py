@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from streamsql.engine.log import frame, index, records
+from streamsql.engine.log.checked import Checked
 from streamsql.engine.log.files import Handles, explained, sync, sync_directory, write_at, write_whole
 from streamsql.engine.log.frame import HEADER_BYTES, Found, Header
 from streamsql.engine.log.index import Index
@@ -91,6 +92,7 @@ class Segment:
         self._hints: dict[int, tuple[int, int]] = {}
         self._numbers: dict[bytes, int] = {}
         self._latest: tuple[pa.Schema, int] | None = None
+        self._checked = Checked()
 
     @classmethod
     def create(cls, directory: Path, base_offset: int, where: str, seed: int, handles: Handles) -> Segment:
@@ -146,8 +148,10 @@ class Segment:
         parts += [frame.encode(headers[-1], self._seed), memoryview(batch.payload)]
         with self._handles.use(self.path) as handle:
             write_at(handle, parts, self.index.end)
+        begin = self.index.end
         for header in headers:
             self.index.add(self.index.end, header)
+        self._checked.add(begin, self.index.end)
         self._latest = (batch.schema, number)
         if is_new:
             self._numbers[batch.schema.serialize().to_pybytes()] = number
@@ -155,6 +159,7 @@ class Segment:
     def truncate(self, end: int, end_offset: int) -> None:
         """Take back, durably, all frames from position `end` on. OSError if the disk refuses."""
         self.index.truncate(end, end_offset)
+        self._checked.cut(end)
         kept = self.index.schemas
         self._numbers = {key: number for key, number in self._numbers.items() if number in kept}
         self._schemas = {number: schema for number, schema in self._schemas.items() if number in kept}
@@ -204,8 +209,11 @@ class Segment:
             header = found.header
             if header is None or header.next_offset <= reached:
                 continue
-            if not frame.is_payload_good(view, found.start, header):
-                break
+            begin = found.start + shift
+            if not self._checked.covers(begin, begin + header.frame_bytes):
+                if not frame.is_payload_good(view, found.start, header):
+                    break
+                self._checked.add(begin, begin + header.frame_bytes)
             chosen.append((found.start, header))
             reached = header.next_offset
         if not chosen:
