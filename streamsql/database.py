@@ -31,7 +31,7 @@ from streamsql.grammar.parser import parse
 from streamsql.grammar.printer import to_sql
 from streamsql.grammar.variables import substitute
 from streamsql.plan.alter import plan_alter
-from streamsql.plan.create import plan_create
+from streamsql.plan.create import plan_create, register_schemas
 from streamsql.plan.environment import Environment
 from streamsql.plan.explain import explain_persistent, explain_push
 from streamsql.plan.insert import insert_values
@@ -277,6 +277,7 @@ class Database:
                 info.topic,
                 TopicConfig(partitions=new.partitions or 1, cleanup=cleanup, retention_ms=new.retention_ms),
             )
+        register_schemas(info, self.environment, only_missing=True)
         self._record(to_sql(statement), None)
         self.catalog.sources[info.name] = info
         self._forget_writer(info.topic)
@@ -292,6 +293,7 @@ class Database:
         plan = self._plan_query(statement)
         replaced = self._replaced_query(statement, plan)
         query_id = replaced or self._query_id(statement)
+        register_schemas(plan.sink, self.environment, only_missing=isinstance(statement, ast.InsertSelect))
         self.queries.create_topic_for(plan)
         self._record(to_sql(statement), query_id)
         self._register(statement, plan, query_id, self._config)

@@ -242,3 +242,19 @@ def timestamp_column(properties: Properties, schema: Schema) -> TimestampColumn 
             "TIMESTAMP", f"the TIMESTAMP column must be BIGINT, TIMESTAMP or VARCHAR, not {column.type}"
         )
     return TimestampColumn(folded, pattern)
+
+
+def register_schemas(info: SourceInfo, env: Environment, *, only_missing: bool) -> None:
+    """Register the schemas that a source's records are written with, where its formats have them.
+
+    only_missing  leave a subject alone that has a schema: a source declared over records of others
+    raises        PlanError if the registry finds the schema incompatible with the one before
+    """
+    for is_key, side in ((True, info.key_format), (False, info.value_format)):
+        found = formats.get(side.name)
+        subject = f"{info.topic}-{'key' if is_key else 'value'}"
+        if not found.can_infer or env.schemas is None or not (info.schema.key or not is_key):
+            continue
+        if only_missing and env.schemas.latest(subject) is not None:
+            continue
+        found.register(layout_of(info, is_key=is_key, schemas=env.schemas))
