@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from streamsql.engine.batch import PARTITION, SEQ, TIME
+from streamsql.engine.batch import HEADERS, PARTITION, SEQ, TIME
 from streamsql.engine.operators.as_of import is_complete
 from streamsql.engine.operators.base import Context, Operator
 from streamsql.engine.operators.join_buffer import JoinBuffer, JoinKeys
@@ -93,8 +93,14 @@ class StreamStreamJoin:
                 pa.field(TIME, pa.int64()),
                 pa.field(SEQ, pa.int64()),
                 pa.field(PARTITION, pa.int32()),
+                *self.headers,
             ]
         )
+
+    @property
+    def headers(self) -> list[pa.Field[Any]]:
+        """The field of the headers, if a side has them: a result has those of the row that caused it."""
+        return [side.field(HEADERS) for side in (self.left, self.right) if HEADERS in side.names][:1]
 
     def open(self, context: Context) -> Operator:
         return StreamStreamJoinOperator(self, context)
@@ -189,7 +195,7 @@ class StreamStreamJoinOperator(Operator):
         for arrived, time in zip(arrivals, self._times, strict=True):
             keyed = arrived.slots >= 0
             time.advance(arrived.partition[keyed], arrived.time[keyed])
-        return self._in_order([r for r in results if len(r.number)], seq, first)
+        return self._in_order([r for r in results if len(r.number)], seq, first, arrivals)
 
     # --- what arrives ---------------------------------------------------------------------------
 
@@ -362,7 +368,7 @@ class StreamStreamJoinOperator(Operator):
 
     @property
     def _names(self) -> list[str]:
-        return [n for n in self.spec.output.names if n not in (TIME, SEQ, PARTITION)]
+        return [n for n in self.spec.output.names if n not in (TIME, SEQ, PARTITION, HEADERS)]
 
     def _padded(self, own: dict[str, pa.Array[Any]], count: int) -> list[pa.Array[Any]]:
         types = self.spec.output
@@ -371,7 +377,9 @@ class StreamStreamJoinOperator(Operator):
     def _nothing(self) -> _Results:
         return _Results([], _NONE, _NONE, _NONE, _NONE, _NONE)
 
-    def _in_order(self, results: list[_Results], seq: Int64s, first: int) -> pa.RecordBatch | None:
+    def _in_order(
+        self, results: list[_Results], seq: Int64s, first: int, arrivals: Sequence[_Arrivals]
+    ) -> pa.RecordBatch | None:
         """All parts in the order of the rows that caused them."""
         if not results:
             return None
@@ -390,9 +398,24 @@ class StreamStreamJoinOperator(Operator):
         columns[TIME] = pa.array(time[order])
         columns[SEQ] = pa.array(seq[number[order] - first])
         columns[PARTITION] = pa.array(partition[order].astype(np.int32))
+        for field in self.spec.headers:
+            columns[HEADERS] = _headers(field, arrivals).take(pa.array(number[order] - first))
         return pa.RecordBatch.from_arrays(
             [columns[f.name] for f in self.spec.output], schema=self.spec.output
         )
+
+
+def _headers(field: pa.Field[Any], arrivals: Sequence[_Arrivals]) -> pa.Array[Any]:
+    """The headers of a batch's rows by number, empty lists on a side that has none."""
+    parts = [
+        a.batch.column(HEADERS)
+        if HEADERS in a.batch.schema.names
+        else pa.array([[]] * a.batch.num_rows, field.type)
+        for a in arrivals
+        if a.batch is not None
+    ]
+    order = np.argsort(np.concatenate([a.number for a in arrivals]))
+    return concatenated(parts, field.type).take(pa.array(order))
 
 
 def _times_of(arrivals: Sequence[_Arrivals], before: Callable[[int], int]) -> TimesInBatch:
