@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         StreamSQLError,
     )
     from streamsql.functions.user import udf, udtf
+    from streamsql.functions.user_aggregates import udaf
     from streamsql.result import Changes, Result, Status
 
 __version__ = "0.1.0"
@@ -44,6 +45,7 @@ __all__ = [
     "Status",
     "StreamSQLError",
     "connect",
+    "udaf",
     "udf",
     "udtf",
 ]
@@ -51,6 +53,7 @@ __all__ = [
 _HOME = {
     "Database": "streamsql.database",
     "connect": "streamsql.database",
+    "udaf": "streamsql.functions.user_aggregates",
     "udf": "streamsql.functions.user",
     "udtf": "streamsql.functions.user",
     "Changes": "streamsql.result",
