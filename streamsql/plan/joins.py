@@ -7,7 +7,7 @@ column of its own; the columns that are equal to it are *viable* to stand for th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from streamsql.catalog import STREAM, TABLE, SourceInfo
@@ -22,45 +22,20 @@ from streamsql.errors import NotSupportedError
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
 from streamsql.grammar.printer import to_sql
-from streamsql.plan.expressions import Compiled, compile_expression, compile_filter
-from streamsql.plan.items import KeyColumn, qualify
+from streamsql.plan.expressions import Compiled, compile_filter
+from streamsql.plan.items import KeyColumn
+from streamsql.plan.join_conditions import Condition, Side, take_apart
 from streamsql.plan.properties import duration_ms
-from streamsql.plan.rewrite import columns_used
 from streamsql.plan.rewrite import walk as nodes
 from streamsql.plan.scope import Scope, ScopeColumn, at, column_sql, physical
 from streamsql.plan.stages import Output
-from streamsql.types import BIGINT, Map, duckdb_name, walk
+from streamsql.types import BIGINT, duckdb_name
 
 if TYPE_CHECKING:
     from streamsql.plan.select import Flow, SelectPlanner
 
 JOIN_KEY = "KSQL_JOIN_KEY"
 _BOUNDS = (WINDOW_START, WINDOW_END)
-
-
-@dataclass(frozen=True, slots=True)
-class _Side:
-    """One side of a condition: the expression and the alias whose columns it uses."""
-
-    expression: ast.Expression
-    value: Compiled
-    qualifiers: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Condition:
-    """A join condition taken apart.
-
-    equalities  pairs of sides that must be equal, left one first; the first pair is the join's key
-    rest        other conditions, for the rows of an inner join
-    """
-
-    equalities: tuple[tuple[_Side, _Side], ...]
-    rest: tuple[ast.Expression, ...]
-
-    @property
-    def key(self) -> tuple[_Side, _Side]:
-        return self.equalities[0]
 
 
 def plan_join(planner: SelectPlanner, join: ast.Join, query: ast.Select) -> Flow:
@@ -99,7 +74,7 @@ def _joined(planner: SelectPlanner, relation: ast.Relation, query: ast.Select) -
     right = _joined(planner, relation.right, query)
     right = _moved(left, right)
     _check_kinds(planner, relation, left, right)
-    condition = _condition(planner, relation, left, right)
+    condition = take_apart(relation, left.scope, right.scope, planner.env)
     if left.kind == STREAM and right.kind == STREAM:
         flow = _stream_stream(planner, relation, left, right, condition)
     elif left.kind == STREAM:
@@ -171,104 +146,7 @@ def _check_kinds(planner: SelectPlanner, join: ast.Join, left: Flow, right: Flow
             )
 
 
-def _condition(planner: SelectPlanner, join: ast.Join, left: Flow, right: Flow) -> _Condition:
-    """The condition taken apart: equalities of the two sides, and what an inner join filters by."""
-    scope = Scope((*left.scope.columns, *right.scope.columns), "JOIN ON")
-    ours = {c.qualifier for c in left.scope.columns if c.qualifier}
-    theirs = {c.qualifier for c in right.scope.columns if c.qualifier}
-    parts = _conjuncts(join.condition)
-    equalities: list[tuple[_Side, _Side]] = []
-    rest: list[ast.Expression] = []
-    for part in parts:
-        found = _equality(planner, part, scope, ours, theirs, is_only=len(parts) == 1)
-        if found is None:
-            rest.append(qualify(part, scope))
-        elif found not in equalities:
-            equalities.append(found)
-    if not equalities:
-        raise at(
-            join.condition.span,
-            "a join condition needs an equality between a column of each side",
-            "PLAN-JOIN",
-            "put other conditions into WHERE",
-        )
-    if rest and join.kind != "INNER":
-        raise NotSupportedError(
-            f"a {join.kind} join on more than equalities",
-            span=join.condition.span,
-            hint="put the rest into WHERE: it then drops rows, also those without a match",
-        )
-    return _Condition(tuple(equalities), tuple(rest))
-
-
-def _conjuncts(node: ast.Expression) -> list[ast.Expression]:
-    if isinstance(node, ast.Logical) and node.op == "AND":
-        return [part for operand in (node.left, node.right) for part in _conjuncts(operand)]
-    return [node]
-
-
-def _equality(
-    planner: SelectPlanner,
-    node: ast.Expression,
-    scope: Scope,
-    ours: set[str],
-    theirs: set[str],
-    *,
-    is_only: bool,
-) -> tuple[_Side, _Side] | None:
-    """The sides of an equality, left one first; None if it is something else and not the only condition."""
-    if not isinstance(node, ast.Comparison) or node.op != "=":
-        if not is_only:
-            return None
-        raise at(
-            node.span, "a join condition must be an equality", "PLAN-JOIN", "put other conditions into WHERE"
-        )
-    sides = [_side(planner, e, scope) for e in (node.left, node.right)]
-    first, second = sides
-    if first.qualifiers <= theirs and second.qualifiers <= ours:
-        first, second = second, first
-    fits = first.qualifiers <= ours and second.qualifiers <= theirs
-    if not fits and not is_only:
-        return None
-    for side in sides:
-        if not side.qualifiers:
-            if not is_only:
-                return None
-            raise at(side.expression.span, "each side of a join condition must use a column", "PLAN-JOIN")
-        if len(side.qualifiers) > 1:
-            if not is_only:
-                return None
-            raise at(
-                side.expression.span,
-                "each side of a join condition must use the columns of one source",
-                "PLAN-JOIN",
-            )
-    if not fits:
-        raise at(
-            node.span, "a join condition must compare the source it adds with one before it", "PLAN-JOIN"
-        )
-    if first.value.type != second.value.type:
-        raise at(
-            node.span,
-            f"the sides of a join condition must have one type: {to_sql(node.left)} is "
-            f"{sides[0].value.type}, {to_sql(node.right)} is {sides[1].value.type}",
-            "PLAN-JOIN-TYPE",
-            "CAST one of them",
-        )
-    if any(isinstance(part, Map) for part in walk(first.value.type)):
-        raise at(node.span, f"a {first.value.type} cannot be joined on: it holds a MAP", "PLAN-JOIN-TYPE")
-    return first, second
-
-
-def _side(planner: SelectPlanner, expression: ast.Expression, scope: Scope) -> _Side:
-    resolved = qualify(expression, scope)
-    value = compile_expression(resolved, scope, planner.env)
-    used = [scope.named(ref.name) for ref in columns_used(resolved)]
-    qualifiers = frozenset(c.qualifier for c in used if c is not None and c.qualifier is not None)
-    return _Side(resolved, value, qualifiers)
-
-
-def _is_primary_key(flow: Flow, side: _Side) -> bool:
+def _is_primary_key(flow: Flow, side: Side) -> bool:
     """Whether a table is joined on its key: the key column itself, or one that is equal to it."""
     return len(flow.key) == 1 and (
         side.expression == flow.key[0].expression or side.expression in flow.joined_on
@@ -276,7 +154,7 @@ def _is_primary_key(flow: Flow, side: _Side) -> bool:
 
 
 def _with_keys(
-    flow: Flow, sides: Sequence[_Side], names: Sequence[str], window: WindowedKey | None = None
+    flow: Flow, sides: Sequence[Side], names: Sequence[str], window: WindowedKey | None = None
 ) -> int:
     """Add what is joined on as columns of these names; gives the node to join.
 
@@ -306,7 +184,7 @@ def _key_names(count: int) -> tuple[str, ...]:
     return (JOIN_KEY, *(f"{JOIN_KEY}_{number}" for number in range(1, count)))
 
 
-def _joined_on(kind: str, left: Flow, sides: tuple[_Side, _Side]) -> tuple[ast.Expression, ...]:
+def _joined_on(kind: str, left: Flow, sides: tuple[Side, Side]) -> tuple[ast.Expression, ...]:
     """What is equal to the result's key, in source order; after a FULL join nothing is."""
     if kind == "FULL":
         return ()
@@ -321,7 +199,7 @@ def _result(
     right: Flow,
     node: int,
     kind: str,
-    sides: tuple[_Side, _Side],
+    sides: tuple[Side, Side],
 ) -> Flow:
     """The flow after a join: columns of both sides, and the join key as a column of its own.
 
@@ -359,7 +237,7 @@ def _synthetic_name(planner: SelectPlanner, sources: Sequence[str]) -> str:
 
 
 def _stream_table(
-    planner: SelectPlanner, join: ast.Join, left: Flow, right: Flow, condition: _Condition
+    planner: SelectPlanner, join: ast.Join, left: Flow, right: Flow, condition: Condition
 ) -> Flow:
     sides = _with_primary_key_first(join, left, right, condition)
     left_keys, right_keys = _key_names(len(sides)), tuple(f"KSQL_TABLE_KEY_{n}" for n in range(len(sides)))
@@ -382,7 +260,7 @@ def _table_table(
     join: ast.Join,
     left: Flow,
     right: Flow,
-    condition: _Condition,
+    condition: Condition,
     query: ast.Select,
 ) -> Flow:
     sides = _with_primary_key_first(join, left, right, condition)
@@ -401,7 +279,7 @@ def _table_table(
 
 
 def _foreign_key(
-    join: ast.Join, left: Flow, right: Flow, sides: tuple[_Side, _Side], *, is_counted: bool
+    join: ast.Join, left: Flow, right: Flow, sides: tuple[Side, Side], *, is_counted: bool
 ) -> Flow:
     """A join of tables in which the left rows keep their key.
 
@@ -443,8 +321,8 @@ def _foreign_key(
 
 
 def _with_primary_key_first(
-    join: ast.Join, left: Flow, right: Flow, condition: _Condition
-) -> tuple[tuple[_Side, _Side], ...]:
+    join: ast.Join, left: Flow, right: Flow, condition: Condition
+) -> tuple[tuple[Side, Side], ...]:
     """The equalities that cover the right table's primary key.
 
     raises  PlanError if they do not, or if others are there as well
@@ -469,7 +347,7 @@ def _with_primary_key_first(
 
 
 def _stream_stream(
-    planner: SelectPlanner, join: ast.Join, left: Flow, right: Flow, condition: _Condition
+    planner: SelectPlanner, join: ast.Join, left: Flow, right: Flow, condition: Condition
 ) -> Flow:
     assert join.within is not None
     before, after = duration_ms(join.within.before), duration_ms(join.within.after)

@@ -79,6 +79,34 @@ def test_a_join_on_two_columns_and_a_comparison(db: Database) -> None:
     assert db.execute("SELECT * FROM paid;").fetchall() == [(1, 10)]
 
 
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        # ms         0     500   900
+        # orders     1           2
+        # payments         1, 2          a payment may come up to a second after its order
+        ("INNER", [(1, 71, 10)]),
+        ("LEFT", [(1, 71, 10), (2, 72, None)]),
+        # As in ksqlDB the window of a RIGHT JOIN is measured from the payment: the order may come after it.
+        ("RIGHT", [(1, None, 10), (2, 72, 10)]),
+        ("FULL", [(1, 71, 10), (2, 72, None), (2, None, 10)]),
+    ],
+)
+def test_a_window_to_one_side(db: Database, kind: str, expected: list[tuple[int | None, ...]]) -> None:
+    db.execute(
+        STREAMS + f"CREATE STREAM paid AS SELECT {'ROWKEY' if kind == 'FULL' else 'p.id'} AS id, customer, "
+        f"amount FROM orders o {kind} JOIN payments p "
+        "WITHIN (0 SECONDS, 1 SECOND) GRACE PERIOD 0 SECONDS ON o.id = p.id;"
+    )
+    query = "SELECT * FROM paid ORDER BY id, amount NULLS FIRST;"
+    fed(db, [order(1, 0, customer=71), order(2, 900, customer=72)], [payment(1, 500), payment(2, 500)])
+    # An answer waits for what was there before: the next rows, which close all windows, come afterwards.
+    db.execute(query).fetchall()
+    fed(db, [order(9, 60_000)], [])
+    found = db.execute(query).fetchall()
+    assert sorted(found, key=str) == sorted(expected, key=str)
+
+
 def test_three_sources_with_another_key_for_the_second_step(db: Database) -> None:
     db.execute(
         STREAMS + "CREATE STREAM paid AS SELECT c.id, o.id AS number, p.amount, c.name FROM orders o "
