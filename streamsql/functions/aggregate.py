@@ -56,7 +56,8 @@ class AggregateBinding:
 
     arguments  parameter name -> SQL of the column arguments, literal values as SQL
     columns    SQL and type of each column argument, in order, variadic ones one by one
-    literals   parameter name -> value of a literal parameter; absent if it was left out
+    literals   parameter name -> value of a literal parameter, a tuple of them for a variadic one; absent
+               if it was left out
     variables  type variable -> type
     types      parameter name -> type
     settings   the statement's properties, by lower-case name
@@ -205,9 +206,14 @@ def _binding(
     settings: Mapping[str, str],
 ) -> AggregateBinding:
     columns = [p for p in match.parameters if not p.is_literal]
-    given = dict(zip([p.name for p in match.parameters if p.is_literal], literals, strict=True))
+    given: dict[str, Any] = {}
+    for parameter, value in zip([p for p in match.parameters if p.is_literal], literals, strict=True):
+        if parameter.is_variadic:
+            given[parameter.name] = (*given.get(parameter.name, ()), value)
+        else:
+            given[parameter.name] = value
     arguments = dict(zip([p.name for p in columns], argument_sql, strict=True))
-    arguments |= {name: _literal_sql(value) for name, value in given.items()}
+    arguments |= {name: _literal_sql(value) for name, value in given.items() if not isinstance(value, tuple)}
     signature = parse_signature(match.overload.signature)
     patterns = signature.arranged(len(match.parameters))
     assert patterns is not None

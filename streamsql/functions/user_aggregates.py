@@ -32,7 +32,7 @@ import inspect
 import itertools
 import re
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -171,6 +171,12 @@ def _table_states(kept: str) -> Callable[[AggregateBinding], tuple[State, ...]]:
     return states
 
 
+def _flat(literals: Iterable[Any]) -> Iterator[Any]:
+    """The literals one by one, those of a variadic parameter too."""
+    for value in literals:
+        yield from value if isinstance(value, tuple) else (value,)
+
+
 def _row_fields(binding: AggregateBinding) -> list[tuple[str, SqlType]]:
     return [(f"a{number}", t) for number, (_, t) in enumerate(binding.columns)]
 
@@ -238,7 +244,7 @@ class _Code:
 
     def _instance(self) -> Any:
         try:
-            return self.python_class(*self.binding.literals.values())
+            return self.python_class(*_flat(self.binding.literals.values()))
         except Exception as error:
             raise PlanError(
                 f"aggregate {self.name} cannot be made: {type(error).__name__}: {error}", code="PLAN-UDF"

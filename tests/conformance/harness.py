@@ -23,6 +23,7 @@ from streamsql.grammar.parser import parse
 from streamsql.plan.create import plan_create
 from streamsql.result import Result
 from tests.conformance import codecs
+from tests.conformance.aggregates import aggregates
 from tests.conformance.corpus import Case
 from tests.conformance.functions import functions
 from tests.conformance.records import Raw, batch_of, raw_records
@@ -53,7 +54,7 @@ class Harness:
         self.db = Database(
             MemoryLog(),
             settings={**_SETTINGS, **given},
-            udfs=functions(),
+            udfs=(*functions(), *aggregates()),
             clock=ManualClock(0),
             autostart=False,
         )

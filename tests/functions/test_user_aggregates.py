@@ -138,3 +138,26 @@ def test_rows_of_a_decorated_class_describe_it():
     assert (row.says, row.signature) == ("The longest text.", "(text VARCHAR) -> VARCHAR")
     (spread,) = LIBRARY.aggregates.overloads("SPREAD")
     assert spread.says.startswith("Largest minus smallest")
+
+
+@udaf("weighed(x BIGINT, words VARCHAR... literal) -> BIGINT")
+class Weighed:
+    def __init__(self, *words):
+        self.weight = sum(map(len, words))
+
+    def initialize(self):
+        return 0
+
+    def aggregate(self, state, x):
+        return state + x * self.weight
+
+    def merge(self, state, other):
+        return state + other
+
+
+def test_all_of_several_literals_arrive():
+    library = Library()
+    library.add_user(Weighed)
+    overloads = library.aggregates.overloads("WEIGHED")
+    match = resolve("WEIGHED", overloads, [BIGINT, VARCHAR, VARCHAR], widening=False)
+    assert run(match, [(10,)], ("ab", "c")) == 30
