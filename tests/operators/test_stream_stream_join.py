@@ -128,8 +128,7 @@ def test_inner_join_is_duckdbs_join_over_the_history(context: Context, before: i
         con.register("l", pa.Table.from_batches([left]))
         con.register("r", pa.Table.from_batches([right]))
         expected = con.execute(
-            "SELECT L, R FROM l JOIN r ON l.K = r.K "
-            'AND r."$time" BETWEEN l."$time" - ? AND l."$time" + ?',
+            'SELECT L, R FROM l JOIN r ON l.K = r.K AND r."$time" BETWEEN l."$time" - ? AND l."$time" + ?',
             [before, after],
         ).fetchall()
     assert len(found) > 50
