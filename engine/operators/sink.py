@@ -83,7 +83,11 @@ class SinkOperator(Operator):
         if absent is not None and not absent.true_count:
             absent = None
         key_columns = [batch.column(name) for name in spec.key]
-        keys = self._keys(batch, key_columns)
+        bare = self._bare_keys(batch.num_rows, key_columns)
+        keys = bare
+        if spec.windowed_key and self._key:
+            bounds = batch.column(WINDOW_START), batch.column(WINDOW_END)
+            keys = join_windowed_keys(bare, *bounds, spec.windowed_key)
         if self._value:
             values = self._value.encode([batch.column(name) for name in spec.value], absent)
         else:
@@ -98,7 +102,7 @@ class SinkOperator(Operator):
         if spec.partitions == 1:
             self._pending.append((0, records))
         else:
-            self._split(records, self._partitions(batch, keys, key_columns))
+            self._split(records, self._partitions(batch, bare, key_columns))
         return None
 
     def take(self) -> Sequence[tuple[str, int, pa.RecordBatch]]:
@@ -107,16 +111,11 @@ class SinkOperator(Operator):
         self.pending_rows = 0
         return [(self.spec.topic, partition, records) for partition, records in pending]
 
-    def _keys(self, batch: pa.RecordBatch, columns: Sequence[pa.Array[Any]]) -> pa.Array[Any]:
-        spec = self.spec
+    def _bare_keys(self, rows: int, columns: Sequence[pa.Array[Any]]) -> pa.Array[Any]:
+        """The encoded keys without the bounds of windows."""
         if not self._key:
-            return pa.nulls(batch.num_rows, pa.binary())
-        keys = self._key.encode(columns, self._absent_keys(columns))
-        if spec.windowed_key:
-            keys = join_windowed_keys(
-                keys, batch.column(WINDOW_START), batch.column(WINDOW_END), spec.windowed_key
-            )
-        return keys
+            return pa.nulls(rows, pa.binary())
+        return self._key.encode(columns, self._absent_keys(columns))
 
     def _absent_keys(self, columns: Sequence[pa.Array]) -> pa.Array | None:
         """Rows without a key; None if every row has one."""
@@ -133,7 +132,10 @@ class SinkOperator(Operator):
     def _partitions(
         self, batch: pa.RecordBatch, keys: pa.Array[Any], columns: Sequence[pa.Array[Any]]
     ) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        """Where each record goes: by the hash of its key; a record without one stays on its partition."""
+        """Where each record goes: by the hash of its key; a record without one stays on its partition.
+
+        All windows of a key go to the partition of the key, as in Kafka Streams: so they meet in a join.
+        """
         hashed = self._key_bytes.encode(columns) if self._key_bytes else keys
         index = batch.schema.get_field_index(PARTITION)
         own = batch.column(index).to_numpy() if index >= 0 else np.zeros(batch.num_rows, np.int32)

@@ -10,11 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pyarrow as pa
+
 from streamsql.catalog import SourceInfo
 from streamsql.clock import ManualClock
 from streamsql.database import Database
 from streamsql.engine.log.log import TopicConfig
 from streamsql.engine.log.memory import MemoryLog
+from streamsql.engine.log.partitioner import partition_keys
 from streamsql.engine.operators.sink import SinkOperator
 from streamsql.engine.task import Task
 from streamsql.errors import StreamSQLError
@@ -22,7 +25,7 @@ from streamsql.grammar import ast
 from streamsql.grammar.parser import parse
 from streamsql.plan.create import plan_create
 from streamsql.result import Result
-from tests.conformance import codecs
+from tests.conformance import codecs, wire
 from tests.conformance.aggregates import aggregates
 from tests.conformance.corpus import Case
 from tests.conformance.functions import functions
@@ -141,11 +144,21 @@ class Harness:
         return found[0] if found else self._seen.get(topic)
 
     def write(self, topic: str, records: Sequence[Raw], *, to_log: bool) -> None:
-        """Append to a topic's list and, with `to_log`, to the database's log too."""
+        """Append to a topic's list and, with `to_log`, to the database's log too, by the keys' hash."""
         self.records.setdefault(topic, []).extend(records)
-        if to_log and records:
-            end = self.db.log.append(topic, 0, batch_of(records, 0).drop_columns(["$partition", "$offset"]))
-            self._read[topic, 0] = end + len(records)
+        if not to_log:
+            return
+        count = self.db.log.topic_config(topic).partitions
+        info = self.source_on(topic)
+        window = None if info is None else info.window
+        for record in records:
+            key = (
+                record.key if window is None else wire.unwindowed(record.key, window.kind, window.size_ms)[0]
+            )
+            keys = pa.array([key], pa.binary())
+            partition = 0 if record.key is None else int(partition_keys(keys, count)[0])
+            batch = batch_of([record], 0).drop_columns(["$partition", "$offset"])
+            self._read[topic, partition] = self.db.log.append(topic, partition, batch) + 1
 
     def encoded_inputs(self) -> list[tuple[str, Raw]]:
         """The inputs of the case as bytes, by the formats of the sources on their topics."""

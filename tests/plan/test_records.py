@@ -137,3 +137,26 @@ def test_a_stream_may_have_key_columns_only() -> None:
         "O",
     )
     assert found == [("a", {"N": 1}), ("bcd", {"N": 3}), ("ef", {"N": 2})]
+
+
+def test_all_windows_of_a_key_are_on_the_partition_of_the_key(db: Database) -> None:
+    db.execute(
+        "CREATE STREAM s (id INT KEY, ms BIGINT) WITH (FORMAT = 'JSON', PARTITIONS = 4, TIMESTAMP = 'MS');"
+        "CREATE TABLE plain AS SELECT id, COUNT(*) AS n FROM s GROUP BY id;"
+        "CREATE TABLE windowed AS SELECT id, COUNT(*) AS n FROM s WINDOW TUMBLING (SIZE 1 SECOND) GROUP BY id;"
+    )
+    db.append("s", [{"id": i, "ms": 1_000 * t} for i in range(8) for t in range(4)])
+    db.wait_idle()
+    places = {topic: _partitions_by_id(db, topic) for topic in ("PLAIN", "WINDOWED")}
+    assert places["PLAIN"] == places["WINDOWED"]
+    assert len(set(places["PLAIN"].values())) > 1
+
+
+def _partitions_by_id(db: Database, topic: str) -> dict[int, int]:
+    """Key -> the partition that its records are on."""
+    found: dict[int, int] = {}
+    for partition in range(4):
+        for batch in db.log.read(topic, partition, 0, 1_000):
+            for key in batch.column("key").to_pylist():
+                assert found.setdefault(int(key[:1]), partition) == partition
+    return found
