@@ -19,7 +19,8 @@ import pyarrow as pa
 from benchmarks.clickstream import Query, declaration, events
 from streamsql.database import Database, connect
 
-_LOAD_ROWS = 1 << 16
+_LOAD_ROWS = 1 << 18
+"""Rows of one append, and so of one frame of the log."""
 
 
 @dataclass(frozen=True, slots=True)

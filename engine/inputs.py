@@ -87,6 +87,7 @@ class Inputs:
     def _advance(self, topic: str, batch: pa.RecordBatch) -> None:
         partitions = batch.column(PARTITION).to_numpy()
         offsets = batch.column(OFFSET).to_numpy()
-        for partition in np.unique(partitions):
-            last = int(offsets[partitions == partition].max())
+        is_one = partitions[0] == partitions[-1] and (partitions == partitions[0]).all()
+        for partition in partitions[:1] if is_one else np.unique(partitions):
+            last = int((offsets if is_one else offsets[partitions == partition]).max())
             self.positions[TopicPartition(topic, int(partition))] = last + 1

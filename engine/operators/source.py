@@ -37,10 +37,12 @@ class EventTime:
     """Where a record's time comes from when it is not the record's own timestamp.
 
     sql     BIGINT milliseconds over the source's columns; it may raise
+    column  the column that the SQL names, if it is no more than a BIGINT column
     throws  an unreadable time ends the query instead of dropping the record
     """
 
     sql: str
+    column: str | None = None
     functions: tuple[ArrowFunction, ...] = ()
     throws: bool = False
 
@@ -138,7 +140,9 @@ class SourceOperator(Operator):
         batch = pa.RecordBatch.from_arrays(arrays, schema=spec.output)
         if spec.event_time:
             batch = self._with_event_time(batch, spec.event_time, raw, nulls, keep)
-        keep &= batch.column(TIME).to_numpy() >= 0
+        times = batch.column(TIME).to_numpy()
+        if times.min() < 0:
+            keep &= times >= 0
         if not keep.all():
             batch = batch.filter(pa.array(keep))
         return batch if batch.num_rows else None
@@ -185,6 +189,8 @@ class SourceOperator(Operator):
         return batch.set_column(batch.schema.get_field_index(TIME), TIME, times)
 
     def _extract(self, batch: pa.RecordBatch, event_time: EventTime) -> tuple[pa.Array[Any], str]:
+        if event_time.column is not None:
+            return batch.column(event_time.column), "the time is null"
         workspace = self._context.workspace
         feeds = {"input": self.spec.output}
         if self._time is None:

@@ -135,9 +135,9 @@ def _event_time(info: SourceInfo, *, throws: bool) -> EventTime | None:
     assert column is not None
     sql = column_sql(column.name)
     if column.type == BIGINT:
-        return EventTime(sql, throws=throws)
+        return EventTime(sql, column=physical(column.name), throws=throws)
     if column.type == TIMESTAMP:
         return EventTime(f"epoch_ms({sql})", throws=throws)
     assert info.timestamp.pattern is not None
     printed = timestamp_sql(sql, info.timestamp.pattern)
-    return EventTime(printed.sql, printed.functions, throws)
+    return EventTime(printed.sql, functions=printed.functions, throws=throws)
