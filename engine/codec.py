@@ -32,7 +32,9 @@ class Decoder(Protocol):
 
 
 class Encoder(Protocol):
-    def encode(self, columns: Sequence[pa.Array[Any]], absent: pa.BooleanArray | None = None) -> pa.Array[Any]:
+    def encode(
+        self, columns: Sequence[pa.Array[Any]], absent: pa.BooleanArray | None = None
+    ) -> pa.Array[Any]:
         """Write one payload per row; rows where `absent` is true get a null payload (a tombstone, no key).
 
         raises  DataError if a value cannot be written, naming the column

@@ -9,11 +9,9 @@ programs while it is in use.
 from __future__ import annotations
 
 import errno
-import mmap
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -27,10 +25,9 @@ from streamsql.engine.log.checked import Checked
 from streamsql.engine.log.files import Handles, explained, sync, sync_directory, write_at, write_whole
 from streamsql.engine.log.frame import HEADER_BYTES, Found, Header
 from streamsql.engine.log.index import Index
+from streamsql.engine.log.pages import bring_in
 from streamsql.errors import DataError
 
-# Linux's MADV_POPULATE_READ, which Python does not name.
-_POPULATE_READ = 22
 # What was added since the file was mapped is copied up to this size; beyond, the file is mapped anew.
 _COPIED_BYTES = 256 * 1024
 # Frames below this size are decoded together.
@@ -90,7 +87,6 @@ class Segment:
         self._handles = handles
         self._index: Index | None = None
         self._lock = threading.Lock()
-        self._pages: mmap.mmap | None = None
         self._mapped: pa.Buffer | None = None
         self._schemas: dict[int, _Schema] = {}
         # Offset -> where reading went on, of readers that come back: they need not look for it.
@@ -225,7 +221,7 @@ class Segment:
             raise self._damaged(offset, position)
         start, last = chosen[-1]
         if shift == 0:
-            self._bring_in(chosen[0][0], start + last.frame_bytes)
+            bring_in(data, chosen[0][0], start + last.frame_bytes)
         if len(self._hints) >= _HINTS:
             self._hints.clear()
         if reached > stop:
@@ -304,24 +300,10 @@ class Segment:
                     return pa.py_buffer(os.pread(handle, end - start, start)), start
                 finally:
                     os.close(handle)
-            handle = self._handles.open(self.path, os.O_RDONLY)
-            try:
-                pages = mmap.mmap(handle, 0, access=mmap.ACCESS_READ)
-            finally:
-                os.close(handle)
-        mapped = pa.py_buffer(pages)
-        self._pages, self._mapped = pages, mapped
+            with pa.memory_map(str(self.path)) as file:
+                mapped = file.read_buffer(file.size())
+        self._mapped = mapped
         return mapped, 0
-
-    def _bring_in(self, start: int, end: int) -> None:
-        """Have the pages of [start, end) mapped at once, which costs far less than a fault for each."""
-        pages = self._pages
-        if pages is None or end > len(pages):
-            return
-        begin = start - start % mmap.PAGESIZE
-        # Only a hint: a kernel that does not know it maps the pages one by one as they are read.
-        with suppress(OSError, ValueError):
-            pages.madvise(_POPULATE_READ, begin, end - begin)
 
     def _decoded(
         self, data: pa.Buffer, frames: list[tuple[int, Header]], offset: int, end_offset: int
