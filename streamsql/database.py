@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from streamsql import show
+from streamsql.asserts import Asserts
 from streamsql.catalog import Catalog, QueryInfo, SourceInfo
 from streamsql.clock import Clock, SystemClock
 from streamsql.commands import Command, Commands
@@ -83,6 +85,7 @@ class Database:
         self._processing_log = ProcessingLog(log, self.clock)
         self.queries = Queries(log, self._processing_log, autostart=autostart)
         self._snapshots = Snapshots(log, self.queries, self.schemas)
+        self._asserts = Asserts(log, self.schemas)
         self._writers: dict[str, TopicWriter] = {}
         self._closed = False
         self._is_replaying = False
@@ -115,7 +118,9 @@ class Database:
                 source = self._substituted(sql)
             statements = parse(source)
             for statement in statements:
-                with self._lock:
+                # An ASSERT may wait for what another thread is about to create.
+                waits = isinstance(statement, ast.AssertTopic | ast.AssertSchema)
+                with nullcontext() if waits else self._lock:
                     result = self._statement(statement, source)
                 yield result
         except StreamSQLError as error:
@@ -174,6 +179,7 @@ class Database:
             return
         self._closed = True
         self.queries.close()
+        self._asserts.close()
         for writer in self._writers.values():
             writer.close()
         self.log.close()
@@ -243,6 +249,12 @@ class Database:
                 return self._introspect(statement)
             case ast.RunScript(path=path):
                 return self._run_script(path)
+            case ast.AssertValues(source=source):
+                # What was written before the statement has reached the source by then.
+                self.queries.catch_up(source, self.catalog)
+                return message(self._asserts.check(statement, self.environment))
+            case ast.AssertTopic() | ast.AssertSchema() | ast.AssertSource():
+                return message(self._asserts.check(statement, self.environment))
         raise NotSupportedError(f"the statement {to_sql(statement)}", span=statement.span)
 
     def _create(self, statement: ast.CreateSource) -> Result:
@@ -416,6 +428,8 @@ class Database:
         self._apply_drop(info)
         if statement.delete_topic and self.log.has_topic(info.topic):
             self.log.delete_topic(info.topic)
+            for side in ("key", "value"):
+                self.schemas.delete(f"{info.topic}-{side}")
         return message(
             f"{info.title} dropped" + (f", topic {info.topic} deleted" if statement.delete_topic else "")
         )
@@ -426,6 +440,7 @@ class Database:
             self.queries.end(info.query_id)
         self.catalog.queries.pop(info.query_id or "", None)
         del self.catalog.sources[info.name]
+        self._asserts.forget(info.name)
         self._forget_writer(info.topic)
 
     def _alter(self, statement: ast.AlterSource) -> Result:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -59,8 +60,10 @@ def insert_values(statement: ast.InsertValues, env: Environment) -> Insert:
                 f"the key column {quote_name(missing[0])} of {info.title} is missing",
                 "PLAN-INSERT-KEY",
             )
-    compiled = [_value(value, column, env) for value, column in zip(statement.values, columns, strict=True)]
-    row = _evaluate(compiled, columns)
+    compiled = [
+        compile_value(value, column, env) for value, column in zip(statement.values, columns, strict=True)
+    ]
+    row = evaluate_row(compiled, columns)
     names = [c.name for c in columns]
     timestamp = None
     if "ROWTIME" in names:
@@ -97,7 +100,11 @@ def _columns(statement: ast.InsertValues, info: SourceInfo) -> list[Column]:
     return found
 
 
-def _value(value: ast.Expression, column: Column, env: Environment) -> Compiled:
+def compile_value(value: ast.Expression, column: Column, env: Environment) -> Compiled:
+    """A value for a column: an expression without columns that widens to the column's type.
+
+    raises  PlanError at the value
+    """
     used = columns_used(value)
     if used:
         ref = next(iter(used))
@@ -121,7 +128,11 @@ def _value(value: ast.Expression, column: Column, env: Environment) -> Compiled:
     return coerce(compiled, column.type)
 
 
-def _evaluate(values: list[Compiled], columns: list[Column]) -> pa.RecordBatch:
+def evaluate_row(values: Sequence[Compiled], columns: Sequence[Column]) -> pa.RecordBatch:
+    """The values as a batch of one row, by the columns' names.
+
+    raises  PlanError PLAN-INSERT-VALUE if one cannot be computed
+    """
     workspace = Workspace()
     try:
         for value in values:
