@@ -25,7 +25,9 @@ from streamsql.engine.log.disk import DiskLog
 from streamsql.engine.log.log import Log, TopicConfig
 from streamsql.engine.log.memory import MemoryLog
 from streamsql.errors import InternalError, NotSupportedError, PlanError, StreamSQLError
+from streamsql.formats.format import SchemaStore
 from streamsql.formats.registry import EmbeddedRegistry
+from streamsql.formats.registry_http import HttpRegistry
 from streamsql.functions.library import Library
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
@@ -66,7 +68,7 @@ class Database:
         settings: Mapping[str, str] | None = None,
         udfs: Iterable[Callable[..., Any]] = (),
         clock: Clock | None = None,
-        schemas: EmbeddedRegistry | None = None,
+        schemas: SchemaStore | None = None,
         progress: Progress | None = None,
         autostart: bool = True,
     ) -> None:
@@ -662,20 +664,22 @@ def connect(
     raises    ExternalError if another process holds the directory, or it cannot be used
     """
     if path is None:
-        return Database(MemoryLog(), settings=settings, udfs=udfs, progress=progress)
+        schemas = _schemas(None, settings)
+        return Database(MemoryLog(), settings=settings, udfs=udfs, progress=progress, schemas=schemas)
     root = Path(path)
     log = DiskLog(root)
     try:
-        return Database(
-            log,
-            settings=settings,
-            udfs=udfs,
-            progress=progress,
-            schemas=EmbeddedRegistry(root / "schemas.jsonl"),
-        )
+        schemas = _schemas(root / "schemas.jsonl", settings)
+        return Database(log, settings=settings, udfs=udfs, progress=progress, schemas=schemas)
     except BaseException:
         log.close()
         raise
+
+
+def _schemas(path: Path | None, settings: Mapping[str, str] | None) -> SchemaStore:
+    """The Schema Registry that the settings name, else the one in the data directory."""
+    url = (settings or {}).get("ksql.schema.registry.url", "")
+    return HttpRegistry(url) if url else EmbeddedRegistry(path)
 
 
 def _as_table(data: Any, info: SourceInfo) -> pa.Table:
