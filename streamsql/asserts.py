@@ -23,7 +23,7 @@ from streamsql.engine.operators.sink import Collect
 from streamsql.engine.runner import start_positions
 from streamsql.engine.task import Task
 from streamsql.errors import PlanError, Span
-from streamsql.formats.registry import EmbeddedRegistry
+from streamsql.formats.format import SchemaStore
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
 from streamsql.plan.create import read_columns
@@ -63,7 +63,7 @@ class _Reader:
 class Asserts:
     """Remembers how far ASSERT VALUES has read each source."""
 
-    def __init__(self, log: Log, schemas: EmbeddedRegistry) -> None:
+    def __init__(self, log: Log, schemas: SchemaStore) -> None:
         self._log = log
         self._schemas = schemas
         self._readers: dict[str, _Reader] = {}
@@ -127,8 +127,7 @@ class Asserts:
         def exists() -> bool:
             if subject is None:
                 return schema_id is not None and self._schemas.by_id(schema_id) is not None
-            versions = (self._schemas.version(subject, v) for v in self._schemas.versions(subject))
-            return any(found is not None and schema_id in (None, found.id) for found in versions)
+            return any(schema_id in (None, found) for found in self._schemas.ids(subject))
 
         what = " and ".join(
             [f"subject {subject}"] * (subject is not None) + [f"id {schema_id}"] * (schema_id is not None)

@@ -30,6 +30,12 @@ class SchemaStore(Protocol):
     def by_id(self, schema_id: int) -> tuple[str, str] | None:
         """(text, kind), or None."""
 
+    def ids(self, subject: str) -> tuple[int, ...]:
+        """The ids of a subject's versions, oldest first; () if there is no such subject."""
+
+    def delete(self, subject: str) -> tuple[int, ...]:
+        """Forget a subject; gives the versions it had."""
+
     def references(self, schema_id: int) -> Mapping[str, str]:
         """The texts of the schemas that a schema refers to, by name, theirs included."""
 

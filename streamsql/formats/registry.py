@@ -144,6 +144,11 @@ class EmbeddedRegistry:
         with self._lock:
             return tuple(sorted(self._subjects.get(subject, {})))
 
+    def ids(self, subject: str) -> tuple[int, ...]:
+        """The ids of a subject's versions, oldest first; () if there is no such subject."""
+        found = (self.version(subject, number) for number in self.versions(subject))
+        return tuple(schema.id for schema in found if schema is not None)
+
     def delete(self, subject: str) -> tuple[int, ...]:
         """Forget a subject and give its versions; the schemas keep their ids, versions go on counting."""
         with self._lock:

@@ -104,6 +104,13 @@ class HttpRegistry:
             found[reference.name] = inner.text
         return found
 
+    def ids(self, subject: str) -> tuple[int, ...]:
+        """The ids of a subject's versions, oldest first; () if there is no such subject."""
+        path = f"/subjects/{_quoted(subject)}/versions"
+        versions = self._ask("GET", path, may_miss=True) or ()
+        answers = [self._ask("GET", f"{path}/{version}", may_miss=True) for version in versions]
+        return tuple(int(answer["id"]) for answer in answers if answer is not None)
+
     def delete(self, subject: str) -> tuple[int, ...]:
         """Forget a subject; gives the versions it had."""
         with self._lock:

@@ -39,6 +39,7 @@ def test_ids_and_versions() -> None:
     assert registry.latest("c-value") is None and registry.by_id(3) is None
     assert registry.by_id(1) == (record(x=INT), "AVRO")
     assert registry.subjects() == ("a-value", "b-value") and registry.versions("a-value") == (1, 2)
+    assert registry.ids("a-value") == (1, 2) and registry.ids("c-value") == ()
     assert registry.delete("a-value") == (1, 2)
     assert registry.latest("a-value") is None and registry.by_id(2) is not None
     registry.register("a-value", record(z=INT), "AVRO")
@@ -239,6 +240,9 @@ class Handler(BaseHTTPRequestHandler):
         if parts[:2] == ["schemas", "ids"]:
             schema = registry.schema(int(parts[2]))
             missing = {"error_code": 40403, "message": "Schema not found"}
+        elif len(parts) == 3:
+            versions = registry.versions(parts[1].replace("%2F", "/"))
+            return (200, list(versions)) if versions else (404, {"error_code": 40401, "message": "?"})
         else:
             version = -1 if parts[3] == "latest" else int(parts[3])
             schema = registry.version(parts[1].replace("%2F", "/"), version)
@@ -292,6 +296,7 @@ def test_http_registers_and_reads(server: Server) -> None:
     assert registry.register("p", "message M {}", "PROTOBUF") == 2
     assert registry.register("q", "message N {}", "PROTOBUF", (Reference("m.proto", "p", 1),)) == 3
     assert registry.latest("a/b") == (1, record(x=INT), "AVRO")
+    assert registry.ids("a/b") == (1,) and registry.ids("nothing") == ()
     assert registry.by_id(2) == ("message M {}", "PROTOBUF")
     assert registry.references(3) == {"m.proto": "message M {}"}
     assert registry.delete("q") == (1,)
