@@ -169,14 +169,17 @@ LONG: dict[str, Callable[[int], str]] = {
 @pytest.mark.parametrize("text", LONG.values(), ids=LONG)
 def test_long_texts_read_or_are_refused_in_linear_time(text: Callable[[int], str]) -> None:
     def seconds(length: int) -> float:
-        whole, begin = text(length), time.process_time()
-        _reads(whole)
-        return time.process_time() - begin
+        whole, times = text(length), []
+        for _ in range(3):  # the best of three: what else runs on the machine only ever adds
+            begin = time.process_time()
+            _reads(whole)
+            times.append(time.process_time() - begin)
+        return min(times)
 
     seconds(1_000)  # what is loaded on first use
     small, large = seconds(12_500), seconds(100_000)
     # Eight times the text; quadratic time would take sixty-four times as long.
-    assert large < 24 * small + 0.1
+    assert large < 32 * small + 0.2
 
 
 def test_a_megabyte() -> None:
