@@ -8,14 +8,13 @@ statement over snapshots, a push query a task that its reader drives.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from streamsql import show
 from streamsql.asserts import Asserts
 from streamsql.catalog import Catalog, QueryInfo, SourceInfo
 from streamsql.clock import Clock, SystemClock
@@ -34,10 +33,10 @@ from streamsql.grammar.names import quote_name
 from streamsql.grammar.parser import parse
 from streamsql.grammar.printer import to_sql
 from streamsql.grammar.variables import substitute
+from streamsql.introspection import introspect
 from streamsql.plan.alter import plan_alter
 from streamsql.plan.create import plan_create, register_schemas
 from streamsql.plan.environment import Environment
-from streamsql.plan.explain import explain_persistent, explain_push
 from streamsql.plan.insert import insert_values
 from streamsql.plan.persistent import PersistentPlan, plan_create_as, plan_insert_select
 from streamsql.plan.pull import plan_pull
@@ -48,11 +47,9 @@ from streamsql.plan.type_names import resolve_type
 from streamsql.processing_log import STREAM_INFO, ProcessingLog
 from streamsql.push import push_result
 from streamsql.queries import Progress, Queries
-from streamsql.result import Changes, Result, message, rows
-from streamsql.schema import Column
+from streamsql.result import Changes, Result, message
 from streamsql.snapshots import Snapshots
-from streamsql.types import VARCHAR
-from streamsql.writer import TopicWriter
+from streamsql.writer import TopicWriter, as_table
 
 
 class Database:
@@ -138,7 +135,7 @@ class Database:
         """
         with self._lock:
             info = self.catalog.sources.get(name) or self.catalog.source(name.upper())
-            table = _as_table(data, info)
+            table = as_table(data, info)
             times = None if timestamps is None else pa.array(timestamps, pa.int64())
             writer = self._writer(info)
             done = 0
@@ -191,6 +188,11 @@ class Database:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def config(self) -> Config:
+        """The settings in force."""
+        return self._config
 
     @property
     def environment(self) -> Environment:
@@ -248,7 +250,7 @@ class Database:
                 self.variables.pop(name.upper(), None)
                 return message(f"{name} is not defined any more")
             case ast.Show() | ast.Describe() | ast.Explain() | ast.PrintTopic():
-                return self._introspect(statement)
+                return introspect(self, statement)
             case ast.RunScript(path=path):
                 return self._run_script(path)
             case ast.AssertValues(source=source):
@@ -304,7 +306,7 @@ class Database:
             )
             if existing is not None:
                 return existing
-        plan = self._plan_query(statement)
+        plan = self.plan_query(statement)
         replaced = self._replaced_query(statement, plan)
         query_id = replaced or self._query_id(statement)
         register_schemas(plan.sink, self.environment, only_missing=isinstance(statement, ast.InsertSelect))
@@ -333,7 +335,11 @@ class Database:
         check_query_replacement(self.queries.plans[old.query_id], plan, statement.span)
         return old.query_id
 
-    def _plan_query(self, statement: ast.CreateAsSelect | ast.InsertSelect) -> PersistentPlan:
+    def plan_query(self, statement: ast.CreateAsSelect | ast.InsertSelect) -> PersistentPlan:
+        """Plan a persistent query without running it.
+
+        raises  PlanError, NotSupportedError
+        """
         partitions = {topic: self.log.topic_config(topic).partitions for topic in self.log.topics()}
         if isinstance(statement, ast.CreateAsSelect):
             return plan_create_as(statement, self.environment, partitions)
@@ -506,77 +512,6 @@ class Database:
             raise PlanError(f"{path} cannot be read: {error.strerror}", code="PLAN-SCRIPT") from error
         return self.execute(text)
 
-    # --- introspection --------------------------------------------------------------------------
-
-    def _introspect(self, statement: ast.Show | ast.Describe | ast.Explain | ast.PrintTopic) -> Result:
-        match statement:
-            case ast.Show():
-                return self._show(statement)
-            case ast.Describe(kind="FUNCTION", name=name):
-                return show.describe_function(self.library, name)
-            case ast.Describe(kind="SOURCE", name=name, is_extended=is_extended):
-                info = self.catalog.source(name)
-                if is_extended:
-                    return show.describe_extended(info, self.catalog, self.log, self.queries)
-                return show.describe(info)
-            case ast.Describe(kind="STREAMS" | "TABLES" as kind):
-                wanted = [s for s in self.catalog.sources.values() if s.kind == kind.removesuffix("S")]
-                found = [(s.name, *row) for s in wanted for row in show.describe(s).fetchall()]
-                return rows([Column(n, VARCHAR) for n in ("NAME", "COLUMN", "TYPE", "ROLE")], found)
-            case ast.Explain():
-                return self._explain(statement)
-            case ast.PrintTopic():
-                printed = show.print_topic(
-                    self.log,
-                    self.catalog,
-                    statement.topic,
-                    from_beginning=statement.from_beginning,
-                    interval=statement.interval,
-                    limit=statement.limit,
-                )
-                return Result("ROWS", show.PRINTED, _changes=printed)
-        raise NotSupportedError(f"the statement {to_sql(statement)}", span=statement.span)
-
-    def _show(self, statement: ast.Show) -> Result:
-        match statement.what:
-            case "STREAMS" | "TABLES":
-                return show.show_sources(self.catalog, statement.what.removesuffix("S"))
-            case "TOPICS":
-                return show.show_topics(self.log, is_all=statement.is_all)
-            case "QUERIES":
-                return show.show_queries(self.catalog, self.queries)
-            case "FUNCTIONS":
-                return show.show_functions(self.library)
-            case "PROPERTIES":
-                return show.show_properties(self._config)
-            case "TYPES":
-                return show.show_types(self.catalog)
-            case "VARIABLES":
-                return rows(
-                    [Column("NAME", VARCHAR), Column("VALUE", VARCHAR)], sorted(self.variables.items())
-                )
-        raise NotSupportedError(f"SHOW {statement.what}", span=statement.span)
-
-    def _explain(self, statement: ast.Explain) -> Result:
-        inner = statement.statement
-        if statement.query_id is not None:
-            runner = self.queries.get(statement.query_id)
-            return explain_persistent(self.queries.plans[runner.name], runner.state)
-        match inner:
-            case ast.CreateAsSelect() | ast.InsertSelect():
-                return explain_persistent(self._plan_query(inner), None)
-            case ast.QueryStatement(query=query) if query.emit is not None:
-                return explain_push(plan_push(query, self.environment))
-            case ast.QueryStatement(query=query):
-                plan = plan_pull(query, self.environment)
-                lines = [("result", ", ".join(f"{c.name} {c.type}" for c in plan.columns))]
-                lines += [(f"snapshot {s.feed}", s.info.title) for s in plan.sources]
-                return rows([Column("WHAT", VARCHAR), Column("VALUE", VARCHAR)], [*lines, ("sql", plan.sql)])
-        raise PlanError(
-            "EXPLAIN takes a SELECT, a CREATE .. AS SELECT, an INSERT .. SELECT or a query's id",
-            code="PLAN-EXPLAIN",
-        )
-
     # --- helpers --------------------------------------------------------------------------------
 
     def _substituted(self, sql: str) -> str:
@@ -624,7 +559,7 @@ class Database:
                 self.catalog.sources[statement.name] = plan_create(statement, self.environment).info
             case ast.CreateAsSelect() | ast.InsertSelect():
                 assert command.query_id is not None
-                plan = self._plan_query(statement)
+                plan = self.plan_query(statement)
                 self.queries.create_topic_for(plan)
                 self._register(statement, plan, command.query_id, self._config)
             case ast.DropSource():
@@ -680,18 +615,3 @@ def _schemas(path: Path | None, settings: Mapping[str, str] | None) -> SchemaSto
     """The Schema Registry that the settings name, else the one in the data directory."""
     url = (settings or {}).get("ksql.schema.registry.url", "")
     return HttpRegistry(url) if url else EmbeddedRegistry(path)
-
-
-def _as_table(data: Any, info: SourceInfo) -> pa.Table:
-    if isinstance(data, pa.Table):
-        return data
-    if isinstance(data, pa.RecordBatch):
-        return pa.Table.from_batches([data])
-    if isinstance(data, Mapping):
-        data = [data]
-    if isinstance(data, Sequence) and all(isinstance(row, Mapping) for row in data):
-        types = {c.name: c.type.arrow for c in info.schema.columns}
-        names = list(dict.fromkeys(name for row in data for name in row))
-        fields = {n: types.get(n, types.get(n.upper())) for n in names}
-        return pa.table({n: pa.array([row.get(n) for row in data], fields[n]) for n in names})
-    return pa.table(data)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -167,3 +167,19 @@ def _converted(array: pa.Array[Any], name: str, info: SourceInfo, target: pa.Dat
             f"do not fit: {error}",
             code="DATA-TYPE",
         ) from error
+
+
+def as_table(data: Any, info: SourceInfo) -> pa.Table:
+    """Rows as users hand them in: Arrow, a data frame, dicts with the types of the stream's columns."""
+    if isinstance(data, pa.Table):
+        return data
+    if isinstance(data, pa.RecordBatch):
+        return pa.Table.from_batches([data])
+    if isinstance(data, Mapping):
+        data = [data]
+    if isinstance(data, Sequence) and all(isinstance(row, Mapping) for row in data):
+        types = {c.name: c.type.arrow for c in info.schema.columns}
+        names = list(dict.fromkeys(name for row in data for name in row))
+        fields = {n: types.get(n, types.get(n.upper())) for n in names}
+        return pa.table({n: pa.array([row.get(n) for row in data], fields[n]) for n in names})
+    return pa.table(data)

@@ -1,0 +1,97 @@
+"""SHOW, DESCRIBE, EXPLAIN and PRINT: which question goes to which part of show.py and plan/explain.py."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from streamsql import show
+from streamsql.errors import NotSupportedError, PlanError
+from streamsql.grammar import ast
+from streamsql.grammar.printer import to_sql
+from streamsql.plan.explain import explain_persistent, explain_push
+from streamsql.plan.pull import plan_pull
+from streamsql.plan.push import plan_push
+from streamsql.result import Result, rows
+from streamsql.schema import Column
+from streamsql.types import VARCHAR
+
+if TYPE_CHECKING:
+    from streamsql.database import Database
+
+
+def introspect(
+    database: Database, statement: ast.Show | ast.Describe | ast.Explain | ast.PrintTopic
+) -> Result:
+    """Answer SHOW, DESCRIBE, EXPLAIN or PRINT.
+
+    raises  PlanError for a name that is unknown, NotSupportedError
+    """
+    match statement:
+        case ast.Show():
+            return _show(database, statement)
+        case ast.Describe(kind="FUNCTION", name=name):
+            return show.describe_function(database.library, name)
+        case ast.Describe(kind="SOURCE", name=name, is_extended=is_extended):
+            info = database.catalog.source(name)
+            if is_extended:
+                return show.describe_extended(info, database.catalog, database.log, database.queries)
+            return show.describe(info)
+        case ast.Describe(kind="STREAMS" | "TABLES" as kind):
+            wanted = [s for s in database.catalog.sources.values() if s.kind == kind.removesuffix("S")]
+            found = [(s.name, *row) for s in wanted for row in show.describe(s).fetchall()]
+            return rows([Column(n, VARCHAR) for n in ("NAME", "COLUMN", "TYPE", "ROLE")], found)
+        case ast.Explain():
+            return _explain(database, statement)
+        case ast.PrintTopic():
+            printed = show.print_topic(
+                database.log,
+                database.catalog,
+                statement.topic,
+                from_beginning=statement.from_beginning,
+                interval=statement.interval,
+                limit=statement.limit,
+            )
+            return Result("ROWS", show.PRINTED, _changes=printed)
+    raise NotSupportedError(f"the statement {to_sql(statement)}", span=statement.span)
+
+
+def _show(database: Database, statement: ast.Show) -> Result:
+    match statement.what:
+        case "STREAMS" | "TABLES":
+            return show.show_sources(database.catalog, statement.what.removesuffix("S"))
+        case "TOPICS":
+            return show.show_topics(database.log, is_all=statement.is_all)
+        case "QUERIES":
+            return show.show_queries(database.catalog, database.queries)
+        case "FUNCTIONS":
+            return show.show_functions(database.library)
+        case "PROPERTIES":
+            return show.show_properties(database.config)
+        case "TYPES":
+            return show.show_types(database.catalog)
+        case "VARIABLES":
+            return rows(
+                [Column("NAME", VARCHAR), Column("VALUE", VARCHAR)], sorted(database.variables.items())
+            )
+    raise NotSupportedError(f"SHOW {statement.what}", span=statement.span)
+
+
+def _explain(database: Database, statement: ast.Explain) -> Result:
+    inner = statement.statement
+    if statement.query_id is not None:
+        runner = database.queries.get(statement.query_id)
+        return explain_persistent(database.queries.plans[runner.name], runner.state)
+    match inner:
+        case ast.CreateAsSelect() | ast.InsertSelect():
+            return explain_persistent(database.plan_query(inner), None)
+        case ast.QueryStatement(query=query) if query.emit is not None:
+            return explain_push(plan_push(query, database.environment))
+        case ast.QueryStatement(query=query):
+            plan = plan_pull(query, database.environment)
+            lines = [("result", ", ".join(f"{c.name} {c.type}" for c in plan.columns))]
+            lines += [(f"snapshot {s.feed}", s.info.title) for s in plan.sources]
+            return rows([Column("WHAT", VARCHAR), Column("VALUE", VARCHAR)], [*lines, ("sql", plan.sql)])
+    raise PlanError(
+        "EXPLAIN takes a SELECT, a CREATE .. AS SELECT, an INSERT .. SELECT or a query's id",
+        code="PLAN-EXPLAIN",
+    )
