@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from itertools import chain
 from typing import TextIO
@@ -108,14 +109,15 @@ class TablePrinter:
 _Cells = list[tuple[str | None, ...]]
 
 
-class _Form:
+class _Form(ABC):
     """How the rows of one table look."""
 
     def head(self) -> Iterator[str]:
         yield from ()
 
+    @abstractmethod
     def row(self, number: int, cells: tuple[str | None, ...]) -> Iterator[str]:
-        raise NotImplementedError
+        """The lines of one row; `number` counts from 0 over the whole table."""
 
 
 class _Horizontal(_Form):
