@@ -117,7 +117,7 @@ class _Form(ABC):
 
     @abstractmethod
     def row(self, number: int, cells: tuple[str | None, ...]) -> Iterator[str]:
-        """The lines of one row; `number` counts from 0 over the whole table."""
+        """The lines of one row; `number` counts from 1 over the whole table."""
 
 
 class _Horizontal(_Form):
