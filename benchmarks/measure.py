@@ -1,22 +1,26 @@
 """Running a query both ways over the same events, and comparing the results.
 
 Every measurement is taken at two sizes: the slope between them leaves out what a start costs.
+
+    python -m benchmarks clickstream [--events N] [--query q1] [--format arrow|json] [--json]
 """
 
 from __future__ import annotations
 
+import argparse
 import gc
+import json
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.clickstream import Query, declaration, events
+from benchmarks.clickstream import QUERIES, Query, declaration, events
 from streamsql.database import Database, connect
 
 _LOAD_ROWS = 1 << 18
@@ -43,6 +47,35 @@ class Measurement:
     duckdb_rate: float
     ratio: float
     is_equal: bool
+
+
+def main(arguments: list[str]) -> int:
+    """Measure, print, and fail if a result is not DuckDB's."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks clickstream")
+    parser.add_argument(
+        "--events", type=int, default=2_000_000, help="the smaller size; the larger is three times it"
+    )
+    parser.add_argument("--query", choices=[q.name for q in QUERIES], action="append")
+    parser.add_argument("--format", choices=["arrow", "json"], default="arrow")
+    parser.add_argument("--rounds", type=int, default=3, help="runs per size, the best of which counts")
+    parser.add_argument("--json", action="store_true", help="one object per query and line")
+    options = parser.parse_args(arguments)
+    chosen = [q for q in QUERIES if not options.query or q.name in options.query]
+    found: list[Measurement] = []
+    if not options.json:
+        print(f"{'query':6} {'events/s':>12} {'CPU-s/M':>8} {'DuckDB/s':>12} {'ratio':>6}  equal  what")
+    for query in chosen:
+        result = measure(query, (options.events, options.events * 3), options.format.upper(), options.rounds)
+        found.append(result)
+        if options.json:
+            print(json.dumps(asdict(result)), flush=True)
+        else:
+            print(
+                f"{result.query:6} {result.rate:12,.0f} {result.cpu:8.3f} {result.duckdb_rate:12,.0f} "
+                f"{result.ratio:6.2f}  {'yes' if result.is_equal else 'NO':5}  {query.says}",
+                flush=True,
+            )
+    return 0 if all(m.is_equal for m in found) else 1
 
 
 def measure(query: Query, sizes: tuple[int, int], value_format: str, rounds: int = 3) -> Measurement:
