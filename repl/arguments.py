@@ -117,9 +117,9 @@ def _main_parser() -> _Parser:
         parents=[common],
         allow_abbrev=False,
         help="made-up data to try things with",
-        description="Append made-up rows to a topic: clickstream (page views), users, orders.",
+        description="Append made-up rows to a topic: clickstream (page views), clicks, users, orders.",
     )
-    datagen.add_argument("template", metavar="TEMPLATE", choices=("clickstream", "users", "orders"))
+    datagen.add_argument("template", metavar="TEMPLATE", choices=("clickstream", "clicks", "users", "orders"))
     datagen.add_argument("--topic", metavar="T", required=True)
     datagen.add_argument("--rows", metavar="N", required=True, type=_count)
     datagen.add_argument("--rate", metavar="R", type=_positive, help="rows per second, stamped with the time")

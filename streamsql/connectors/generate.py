@@ -1,4 +1,4 @@
-"""Made-up data to try things with: page views, users, orders. The same seed gives the same rows.
+"""Made-up data to try things with: page views, ad clicks, users, orders. The same seed gives the same rows.
 
 Rows are made in blocks of 65,536, each with its own random numbers, so that the rows do not depend on
 how they are cut into batches and any of them can be made without those before it.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -30,6 +30,7 @@ START_MS = 1_704_067_200_000
 
 _USERS = 100_000
 _PAGES = 1000
+_ADS = 1000
 _AGENTS = tuple(
     f"Mozilla/5.0 ({system}) {browser}"
     for system in ("Windows NT 10.0", "Macintosh", "X11; Linux", "iPhone", "Android 14")
@@ -166,6 +167,11 @@ def create_statement(
     )
 
 
+def clickstream(users: int) -> Template:
+    """The clickstream template with another number of users."""
+    return replace(TEMPLATES["clickstream"], make=partial(_clickstream, users=users))
+
+
 def template(name: str) -> Template:
     """raises  PlanError DATAGEN-UNKNOWN-TEMPLATE"""
     found = TEMPLATES.get(name.lower())
@@ -225,16 +231,25 @@ def _shifted(template: Template, piece: Generated, by_ms: int) -> Generated:
 
 
 def _clickstream(
-    random: np.random.Generator, rows: Int64Array, times: Int64Array
+    random: np.random.Generator, rows: Int64Array, times: Int64Array, users: int = _USERS
 ) -> Mapping[str, pa.Array[Any]]:
     n = len(rows)
     return {
-        "USER_ID": pa.array(_skewed_users(random, n)),
+        "USER_ID": pa.array(_skewed_users(random, n, users)),
         "PAGE": _pick(random, n, "page", _PAGE_SHARES),
         "VIEWTIME": pa.array(times),
         "STATUS": pa.array(np.array(_STATUSES, np.int32)[_draw(random, n, _STATUS_SHARES)]),
         "AGENT": _pick(random, n, "agent", _AGENT_SHARES),
         "PRICE": pa.array(np.round(random.exponential(25.0, n), 2)),
+    }
+
+
+def _clicks(random: np.random.Generator, rows: Int64Array, times: Int64Array) -> Mapping[str, pa.Array[Any]]:
+    n = len(rows)
+    return {
+        "USER_ID": pa.array(random.integers(0, _USERS, n)),
+        "VIEWTIME": pa.array(times),
+        "AD_ID": pa.array(random.integers(0, _ADS, n)),
     }
 
 
@@ -259,9 +274,9 @@ def _orders(random: np.random.Generator, rows: Int64Array, times: Int64Array) ->
     }
 
 
-def _skewed_users(random: np.random.Generator, n: int) -> Int64Array:
+def _skewed_users(random: np.random.Generator, n: int, users: int = _USERS) -> Int64Array:
     """A tenth of the users makes almost half of the rows."""
-    return (random.random(n) ** 3 * _USERS).astype(np.int64)
+    return (random.random(n) ** 3 * users).astype(np.int64)
 
 
 def _pick(random: np.random.Generator, n: int, kind: str, shares: Sequence[float]) -> pa.Array[Any]:
@@ -328,6 +343,15 @@ TEMPLATES: dict[str, Template] = {
             ),
             5000,
             _clickstream,
+            time_column="VIEWTIME",
+            most_late_ms=2000,
+        ),
+        Template(
+            "clicks",
+            "clicks on ads by those users, one for every five page views",
+            (Column("USER_ID", BIGINT), Column("VIEWTIME", BIGINT), Column("AD_ID", BIGINT)),
+            1000,
+            _clicks,
             time_column="VIEWTIME",
             most_late_ms=2000,
         ),

@@ -113,5 +113,5 @@ def test_the_statement_that_declares_it_is_sql(template: Template, has_key: bool
 
 def test_an_unknown_template_names_the_known_ones() -> None:
     with pytest.raises(PlanError) as error:
-        generate.template("clicks")
-    assert error.value.hint == "there are clickstream, users, orders"
+        generate.template("visits")
+    assert error.value.hint == "there are clickstream, clicks, users, orders"

@@ -180,7 +180,7 @@ def test_load_says_how_much_and_what_to_type(program: Program) -> None:
     assert done.json == [{"C": 1001, "S": 1002}]
 
 
-@pytest.mark.parametrize("template", ["clickstream", "users", "orders"])
+@pytest.mark.parametrize("template", ["clickstream", "clicks", "users", "orders"])
 def test_datagen_declares_what_it_makes(program: Program, template: str) -> None:
     done = program.call("datagen", template, "--topic", "made", "--rows", "10_000", "--create").good()
     assert "10,000 rows into topic made" in done.out
