@@ -331,9 +331,18 @@ class Relation(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class AsOf(Node):
+    """`AS OF TIMESTAMP '..'` or `AS OF OFFSET n` after a source and its alias. kind: TIMESTAMP or OFFSET."""
+
+    kind: str
+    value: Expression
+
+
+@dataclass(frozen=True, slots=True)
 class SourceRef(Relation):
     name: str
     alias: str | None = None
+    as_of: AsOf | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,14 +417,6 @@ class Query(Node):
     ctes: tuple[CommonTable, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class AsOf(Node):
-    """`AS OF TIMESTAMP '..'` or `AS OF OFFSET n` after FROM's last source. kind: TIMESTAMP or OFFSET."""
-
-    kind: str
-    value: Expression
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Select(Query):
     items: tuple[SelectItem, ...]
@@ -426,7 +427,6 @@ class Select(Query):
     partition_by: tuple[Expression, ...] | None = None
     having: Expression | None = None
     is_distinct: bool = False
-    as_of: AsOf | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,7 +54,6 @@ def _select(
     is_distinct: bool,
     items: tuple[ast.SelectItem, ...],
     relation: ast.Relation,
-    as_of: ast.AsOf | None,
     window: ast.Window | None,
     where: ast.Expression | None,
     group_by: tuple[ast.Expression, ...] | None,
@@ -70,7 +69,6 @@ def _select(
         partition_by=partition_by,
         having=having,
         is_distinct=is_distinct,
-        as_of=as_of,
         span=span,
     )
 
@@ -91,8 +89,8 @@ def _select_expression(span: Span, expression: ast.Expression, alias: str | None
     return ast.SelectExpression(expression, alias, span=span)
 
 
-def _source_reference(span: Span, name: str, alias: str | None) -> ast.SourceRef:
-    return ast.SourceRef(name, alias, span=span)
+def _source_reference(span: Span, name: str, alias: str | None, as_of: ast.AsOf | None) -> ast.SourceRef:
+    return ast.SourceRef(name, alias, as_of, span=span)
 
 
 def _subquery_reference(span: Span, query: ast.Query, alias: str | None) -> ast.SubqueryRef:

@@ -44,7 +44,6 @@ def _select(node: ast.Select) -> str:
         comma([to_sql(item) for item in node.items]),
         "FROM",
         to_sql(node.relation),
-        None if node.as_of is None else to_sql(node.as_of),
         None if node.window is None else to_sql(node.window),
         None if node.where is None else f"WHERE {expression(node.where)}",
         None if node.group_by is None else f"GROUP BY {_grouping(node.group_by)}",
@@ -113,7 +112,9 @@ def _select_struct_all(node: ast.SelectStructAll) -> str:
 
 
 def _source(node: ast.SourceRef) -> str:
-    return _join(quote_name(node.name), _alias(node.alias))
+    return _join(
+        quote_name(node.name), _alias(node.alias), None if node.as_of is None else to_sql(node.as_of)
+    )
 
 
 def _subquery(node: ast.SubqueryRef) -> str:

@@ -140,14 +140,8 @@ class _Planner:
     # --- SELECT ---------------------------------------------------------------------------------
 
     def _select(self, query: ast.Select, ctes: dict[str, _Result]) -> _Result:
-        for clause, found in (
-            ("WINDOW", query.window),
-            ("PARTITION BY", query.partition_by),
-            ("AS OF", query.as_of),
-        ):
+        for clause, found in (("WINDOW", query.window), ("PARTITION BY", query.partition_by)):
             if found is not None:
-                if clause == "AS OF":
-                    raise NotSupportedError("AS OF", span=query.span)
                 raise at(
                     query.span, f"{clause} needs a query that keeps running", "PLAN-PULL", "add EMIT CHANGES"
                 )
@@ -332,6 +326,8 @@ class _Planner:
         raise AssertionError(relation)
 
     def _source(self, relation: ast.SourceRef, query: ast.Select) -> _Relation:
+        if relation.as_of is not None:
+            raise NotSupportedError("AS OF", span=relation.as_of.span)
         try:
             info = self.env.catalog.source(relation.name)
         except PlanError as error:

@@ -160,7 +160,6 @@ class SelectPlanner:
             ("OFFSET", query.offset),
             ("DISTINCT", query.is_distinct),
             ("a WITH list", query.ctes),
-            ("AS OF", query.as_of),
         ):
             if found:
                 raise NotSupportedError(
@@ -204,6 +203,12 @@ class SelectPlanner:
         )
 
     def _source(self, relation: ast.SourceRef) -> SourceInfo:
+        if relation.as_of is not None:
+            raise NotSupportedError(
+                "AS OF in a query that keeps running",
+                span=relation.as_of.span,
+                hint="it works in pull queries",
+            )
         try:
             info = self.env.catalog.source(relation.name)
         except PlanError as error:

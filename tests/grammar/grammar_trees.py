@@ -207,7 +207,6 @@ def bodies(sources: SearchStrategy[ast.Relation], expressions: Expressions) -> S
         partition_by=maybe(several(expressions)),
         having=maybe(expressions),
         is_distinct=st.booleans(),
-        as_of=maybe(st.builds(ast.AsOf, st.sampled_from(["TIMESTAMP", "OFFSET"]), SIMPLE)),
     )
     return st.recursive(
         selects,
@@ -238,7 +237,12 @@ def framed(
     return st.builds(frame, body, ctes, several(order_items(SIMPLE)), emits, maybe(COUNTS), maybe(COUNTS))
 
 
-SOURCES: SearchStrategy[ast.Relation] = st.builds(ast.SourceRef, NAMES, maybe(NAMES))
+SOURCES: SearchStrategy[ast.Relation] = st.builds(
+    ast.SourceRef,
+    NAMES,
+    maybe(NAMES),
+    maybe(st.builds(ast.AsOf, st.sampled_from(["TIMESTAMP", "OFFSET"]), SIMPLE)),
+)
 FLAT = named(framed(bodies(SOURCES, SIMPLE), st.just(())))
 WITH_SUBQUERIES: Expressions = st.one_of(
     SIMPLE,
