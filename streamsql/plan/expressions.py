@@ -164,9 +164,7 @@ class _Compiler:
             case ast.Logical() | ast.Not() | ast.IsNull():
                 return self.condition(node, bare=False)
             case ast.AtTimeZone():
-                raise NotSupportedError(
-                    "AT TIME ZONE", span=node.span, hint="use CONVERT_TZ(ts, 'UTC', zone)"
-                )
+                return self._at_time_zone(node)
             case ast.TimeUnit():
                 raise at(node.span, f"{node.unit} is a time unit and not a value", "PLAN-TIME-UNIT")
             case ast.Lambda():
@@ -383,11 +381,7 @@ class _Compiler:
         return replace(_with_type(operand, target, plain, safe), node=node)
 
     def _case(self, node: ast.Case) -> Compiled:
-        if node.operand is not None:
-            raise NotSupportedError(
-                "the simple form CASE x WHEN v ..", span=node.span, hint="write CASE WHEN x = v THEN .."
-            )
-        conditions = [self.condition(when.condition) for when in node.whens]
+        conditions = [self.condition(_when(when, node.operand)) for when in node.whens]
         for condition in conditions:
             if condition.type != BOOLEAN:
                 raise at(
@@ -421,6 +415,19 @@ class _Compiler:
             text += " ELSE {}"
             parts.append(results[-1])
         return _combine(node, known[0].type, f"(CASE{text} END)", parts)
+
+    def _at_time_zone(self, node: ast.AtTimeZone) -> Compiled:
+        """A TIMESTAMP is an instant, read as UTC: what the clocks of the zone show then."""
+        operand = self.compile(node.operand)
+        if operand.type not in (TIMESTAMP, NULL):
+            raise at(
+                node.span,
+                f"AT TIME ZONE needs a TIMESTAMP, but {to_sql(node.operand)} is {operand.type}",
+                "PLAN-TIME-ZONE",
+                "PARSE_TIMESTAMP or FROM_UNIXTIME give one",
+            )
+        utc = ast.StringLiteral("UTC", span=node.span)
+        return self._call(ast.FunctionCall("CONVERT_TZ", (node.operand, utc, node.zone), span=node.span))
 
     # --- constructors ---------------------------------------------------------------------------
 
@@ -566,6 +573,13 @@ class _Compiler:
     def _lambda_body(self, node: ast.Lambda, types: Sequence[SqlType]) -> Compiled:
         parameters = {name: (_parameter_sql(name), t) for name, t in zip(node.parameters, types, strict=True)}
         return _Compiler(self._scope.with_parameters(parameters), self._env).compile(node.body)
+
+
+def _when(when: ast.When, operand: ast.Expression | None) -> ast.Expression:
+    """What must be TRUE for a branch; `CASE x WHEN v` compares: a null x is equal to no v."""
+    if operand is None:
+        return when.condition
+    return ast.Comparison("=", operand, when.condition, span=when.condition.span)
 
 
 def _lambda_bodies(node: ast.FunctionCall, bodies: list[Compiled]) -> list[tuple[ast.Expression, Compiled]]:
