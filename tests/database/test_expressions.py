@@ -11,7 +11,7 @@ from streamsql.database import Database
 from streamsql.errors import PlanError
 
 ROWS = (
-    "CREATE STREAM s (id INT KEY, x INT, at TIMESTAMP, zone VARCHAR);"
+    "CREATE STREAM s (id INT KEY, x INT, t TIMESTAMP, zone VARCHAR);"
     "INSERT INTO s VALUES (1, 1, '2020-07-01T12:00:00.000', 'Europe/Paris');"
     "INSERT INTO s VALUES (2, 2, '2020-01-01T12:00:00.000', 'Europe/Paris');"
     "INSERT INTO s VALUES (3, NULL, NULL, NULL);"
@@ -23,9 +23,9 @@ GIVES: dict[str, list[Any]] = {
     "CASE x WHEN 1 THEN 'one' END": ["one", None, None],
     "CASE x WHEN 1.0 THEN 'one' ELSE 'other' END": ["one", "other", "other"],
     "CASE x + 1 WHEN id THEN 'less' WHEN id + 1 THEN 'same' END": ["same", "same", None],
-    "at AT TIME ZONE 'Europe/Paris'": [SUMMER, WINTER, None],
-    "at AT TIME ZONE zone": [SUMMER, WINTER, None],
-    "at AT TIME ZONE '+02:00' AT TIME ZONE '-02:00'": [datetime(2020, 7, 1, 12), datetime(2020, 1, 1, 12), None],
+    "t AT TIME ZONE 'Europe/Paris'": [SUMMER, WINTER, None],
+    "t AT TIME ZONE zone": [SUMMER, WINTER, None],
+    "t AT TIME ZONE '+02:00' AT TIME ZONE '-02:00'": [datetime(2020, 7, 1, 12), datetime(2020, 1, 1, 12), None],
 }  # fmt: skip
 REFUSES = {
     "CASE x WHEN 'a' THEN 1 END": ("PLAN-COMPARE", "'a'"),
