@@ -7,13 +7,18 @@ BIN := $(VENV)/bin
 
 .PHONY: demo test check check-long bench fix setup clean
 
-setup: $(VENV)/.ready
+setup: $(VENV)/.ready $(VENV)/.compiled
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("streamsql needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[avro,protobuf]" --group dev
+	touch $@
+
+# Python compiles a module when it is first loaded; where it may not keep the result, at every start.
+$(VENV)/.compiled: $(VENV)/.ready $(wildcard engine/*.py engine/*/*.py grammar/*.py repl/*.py streamsql/*.py streamsql/*/*.py)
+	$(BIN)/python -m compileall -q engine grammar repl streamsql
 	touch $@
 
 # Live view counts over generated clicks, for some 20 seconds.

@@ -33,6 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _guarded(argv: Sequence[str]) -> int:
     arguments = parse(argv)
+    if not getattr(arguments, "udf", None):
+        # numpy starts a thread per core for linear algebra, which only a user's functions could want.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         code = _command(arguments.command)(arguments)
         sys.stdout.flush()

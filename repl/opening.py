@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -22,9 +24,10 @@ def open_database(arguments: Namespace) -> Database:
 
     raises  ExternalError if another process holds it, or a file with functions cannot be used
     """
-    if not arguments.udf:
-        _spare_pandas()
-    from streamsql.database import connect
+    with _uncollected():
+        if not arguments.udf:
+            _spare_pandas()
+        from streamsql.database import connect
 
     line = ProgressLine(sys.stderr)
 
@@ -40,6 +43,17 @@ def open_database(arguments: Namespace) -> Database:
         )
     finally:
         line.clear()
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Load modules without looking for garbage in them, now or ever: they stay for good."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 class _NoPandas(MetaPathFinder):

@@ -10,12 +10,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from streamsql.asserts import Asserts
 from streamsql.catalog import Catalog, QueryInfo, SourceInfo
 from streamsql.clock import Clock, SystemClock
 from streamsql.commands import Command, Commands
@@ -26,14 +26,12 @@ from streamsql.engine.log.memory import MemoryLog
 from streamsql.errors import InternalError, NotSupportedError, PlanError, StreamSQLError
 from streamsql.formats.format import SchemaStore
 from streamsql.formats.registry import EmbeddedRegistry
-from streamsql.formats.registry_http import HttpRegistry
 from streamsql.functions.library import Library
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
 from streamsql.grammar.parser import parse
 from streamsql.grammar.printer import to_sql
 from streamsql.grammar.variables import substitute
-from streamsql.introspection import introspect
 from streamsql.plan.alter import plan_alter
 from streamsql.plan.create import plan_create, register_schemas
 from streamsql.plan.environment import Environment
@@ -48,8 +46,11 @@ from streamsql.processing_log import STREAM_INFO, ProcessingLog
 from streamsql.push import push_result
 from streamsql.queries import Progress, Queries
 from streamsql.result import Changes, Result, message
-from streamsql.snapshots import Snapshots
 from streamsql.writer import TopicWriter, as_table
+
+if TYPE_CHECKING:
+    from streamsql.asserts import Assertion, Asserts
+    from streamsql.snapshots import Snapshots
 
 
 class Database:
@@ -83,8 +84,7 @@ class Database:
         self._commands = Commands(log)
         self._processing_log = ProcessingLog(log, self.clock)
         self.queries = Queries(log, self._processing_log, autostart=autostart)
-        self._snapshots = Snapshots(log, self.queries, self.schemas)
-        self._asserts = Asserts(log, self.schemas)
+        self._asserts: Asserts | None = None
         self._writers: dict[str, TopicWriter] = {}
         self._closed = False
         self._is_replaying = False
@@ -178,7 +178,8 @@ class Database:
             return
         self._closed = True
         self.queries.close()
-        self._asserts.close()
+        if self._asserts is not None:
+            self._asserts.close()
         for writer in self._writers.values():
             writer.close()
         self.log.close()
@@ -250,15 +251,17 @@ class Database:
                 self.variables.pop(name.upper(), None)
                 return message(f"{name} is not defined any more")
             case ast.Show() | ast.Describe() | ast.Explain() | ast.PrintTopic():
+                from streamsql.introspection import introspect
+
                 return introspect(self, statement)
             case ast.RunScript(path=path):
                 return self._run_script(path)
             case ast.AssertValues(source=source):
                 # What was written before the statement has reached the source by then.
                 self.queries.catch_up(source, self.catalog)
-                return message(self._asserts.check(statement, self.environment))
+                return self._assert(statement)
             case ast.AssertTopic() | ast.AssertSchema() | ast.AssertSource():
-                return message(self._asserts.check(statement, self.environment))
+                return self._assert(statement)
         raise NotSupportedError(f"the statement {to_sql(statement)}", span=statement.span)
 
     def _create(self, statement: ast.CreateSource) -> Result:
@@ -448,7 +451,8 @@ class Database:
             self.queries.end(info.query_id)
         self.catalog.queries.pop(info.query_id or "", None)
         del self.catalog.sources[info.name]
-        self._asserts.forget(info.name)
+        if self._asserts is not None:
+            self._asserts.forget(info.name)
         self._forget_writer(info.topic)
 
     def _alter(self, statement: ast.AlterSource) -> Result:
@@ -511,6 +515,21 @@ class Database:
         except OSError as error:
             raise PlanError(f"{path} cannot be read: {error.strerror}", code="PLAN-SCRIPT") from error
         return self.execute(text)
+
+    # --- parts that many sessions never use: loading them would be most of opening a database ----
+
+    @cached_property
+    def _snapshots(self) -> Snapshots:
+        from streamsql.snapshots import Snapshots
+
+        return Snapshots(self.log, self.queries, self.schemas)
+
+    def _assert(self, statement: Assertion) -> Result:
+        from streamsql.asserts import Asserts
+
+        if self._asserts is None:
+            self._asserts = Asserts(self.log, self.schemas)
+        return message(self._asserts.check(statement, self.environment))
 
     # --- helpers --------------------------------------------------------------------------------
 
@@ -614,4 +633,8 @@ def connect(
 def _schemas(path: Path | None, settings: Mapping[str, str] | None) -> SchemaStore:
     """The Schema Registry that the settings name, else the one in the data directory."""
     url = (settings or {}).get("ksql.schema.registry.url", "")
-    return HttpRegistry(url) if url else EmbeddedRegistry(path)
+    if not url:
+        return EmbeddedRegistry(path)
+    from streamsql.formats.registry_http import HttpRegistry
+
+    return HttpRegistry(url)

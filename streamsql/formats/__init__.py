@@ -6,20 +6,24 @@
 from __future__ import annotations
 
 import difflib
+from functools import cache
+from importlib import import_module
 
 from streamsql.errors import PlanError
-from streamsql.formats.arrow import ARROW
-from streamsql.formats.avro import AVRO
-from streamsql.formats.delimited import DELIMITED
 from streamsql.formats.format import Format
-from streamsql.formats.json import JSON
-from streamsql.formats.json_sr import JSON_SR
-from streamsql.formats.kafka import KAFKA
-from streamsql.formats.none import NONE
-from streamsql.formats.protobuf import PROTOBUF, PROTOBUF_NOSR
 
-_ALL: tuple[Format, ...] = (ARROW, AVRO, DELIMITED, JSON, JSON_SR, KAFKA, NONE, PROTOBUF, PROTOBUF_NOSR)
-_FORMATS = {found.name: found for found in _ALL}
+_HOMES = {
+    "ARROW": "arrow",
+    "AVRO": "avro",
+    "DELIMITED": "delimited",
+    "JSON": "json",
+    "JSON_SR": "json_sr",
+    "KAFKA": "kafka",
+    "NONE": "none",
+    "PROTOBUF": "protobuf",
+    "PROTOBUF_NOSR": "protobuf",
+}
+"""Each format and the module that holds it under that name, loaded when it is first asked for."""
 
 
 def get(name: str) -> Format:
@@ -27,17 +31,22 @@ def get(name: str) -> Format:
 
     raises  PlanError that lists the names
     """
-    found = _FORMATS.get(name.upper())
-    if found is None:
-        near = difflib.get_close_matches(name.upper(), _FORMATS, 1)
-        raise PlanError(
-            f"there is no format '{name}'; the formats are {', '.join(names())}",
-            code="PLAN-UNKNOWN-FORMAT",
-            hint=f"did you mean {near[0]}?" if near else None,
-        )
-    return found
+    if name.upper() in _HOMES:
+        return _load(name.upper())
+    near = difflib.get_close_matches(name.upper(), _HOMES, 1)
+    raise PlanError(
+        f"there is no format '{name}'; the formats are {', '.join(names())}",
+        code="PLAN-UNKNOWN-FORMAT",
+        hint=f"did you mean {near[0]}?" if near else None,
+    )
 
 
 def names() -> tuple[str, ...]:
     """The names of all formats, in alphabetical order."""
-    return tuple(sorted(_FORMATS))
+    return tuple(sorted(_HOMES))
+
+
+@cache
+def _load(name: str) -> Format:
+    found: Format = getattr(import_module(f"streamsql.formats.{_HOMES[name]}"), name)
+    return found

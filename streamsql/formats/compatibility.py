@@ -15,16 +15,6 @@ from typing import Any, TypeAlias
 from streamsql.formats.proto_text import ProtoField, parse_proto
 from streamsql.formats.protobuf_schema import messages_in
 
-LEVELS = (
-    "NONE",
-    "BACKWARD",
-    "BACKWARD_TRANSITIVE",
-    "FORWARD",
-    "FORWARD_TRANSITIVE",
-    "FULL",
-    "FULL_TRANSITIVE",
-)
-
 Avro: TypeAlias = Any
 """An Avro schema as its JSON: a name, a union's list, or an object."""
 

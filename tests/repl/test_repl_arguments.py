@@ -86,11 +86,25 @@ def test_help_and_version_load_nothing_heavy() -> None:
         assert done.stdout.splitlines()[-1] == ""
 
 
-def test_a_statement_loads_neither_the_shell_nor_pandas() -> None:
+OF_OTHER_TASKS = (
+    "asyncio fastavro google.protobuf http.client lark pandas polars prompt_toolkit pytest rich.console ssl "
+    "streamsql.asserts streamsql.formats.avro streamsql.formats.json_sr streamsql.formats.protobuf "
+    "streamsql.formats.registry_http"
+).split()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SHOW STREAMS;",
+        "CREATE STREAM s (a INT) WITH (KAFKA_TOPIC='s', FORMAT='JSON'); SELECT a + 1 AS b FROM s;",
+    ],
+)
+def test_a_statement_loads_only_what_it_needs(statement: str) -> None:
     code = (
         "import sys; from streamsql.repl.app import main\n"
-        "main(['--data', ':memory:', '-e', 'SHOW STREAMS;'])\n"
-        "print(*({'pandas', 'prompt_toolkit', 'rich.console'} & set(sys.modules)))"
+        f"main(['--data', ':memory:', '-e', {statement!r}])\n"
+        f"print(*(set({OF_OTHER_TASKS!r}) & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == ""
