@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from streamsql.database import Database, connect
     from streamsql.errors import (
+        ConflictError,
         DataError,
         ExternalError,
         InternalError,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Changes",
+    "ConflictError",
     "DataError",
     "Database",
     "ExternalError",

@@ -8,6 +8,7 @@ Families, by who must act:
     NotSupportedError  your SQL is fine, streamsql cannot run it yet; used for nothing else
     DataError          a record; it goes to the processing log and the query lives on
     ExternalError      disk, lock, network: the message says whether trying again helps
+    ConflictError      someone else was first: look again, then decide again
     InternalError      ours: please report
 """
 
@@ -111,6 +112,12 @@ class ExternalError(StreamSQLError):
     """Something outside streamsql failed: a disk, a lock, a network."""
 
     default_code = "EXTERNAL"
+
+
+class ConflictError(StreamSQLError):
+    """Someone else was first. Nothing was changed: look again, then decide again."""
+
+    default_code = "CONFLICT"
 
 
 class InternalError(StreamSQLError):

@@ -23,12 +23,22 @@ import orjson
 import pyarrow as pa
 
 from streamsql.engine.failpoints import fail_point
-from streamsql.engine.log import commits, owner, records, topic_files
+from streamsql.engine.log import commits, owner, producers, records, topic_files
 from streamsql.engine.log.commits import CommitFile, State
 from streamsql.engine.log.files import Handles, explained
 from streamsql.engine.log.listeners import Listeners
-from streamsql.engine.log.log import Append, CommitRecord, Listener, Log, TopicConfig, TopicPartition
+from streamsql.engine.log.log import (
+    Append,
+    CommitRecord,
+    Listener,
+    Log,
+    ProducerId,
+    Stamp,
+    TopicConfig,
+    TopicPartition,
+)
 from streamsql.engine.log.partition import Partition
+from streamsql.engine.log.producers import Fences
 from streamsql.engine.log.recovery import Recovery, recover
 from streamsql.engine.log.refusals import (
     check_topic_name,
@@ -87,6 +97,8 @@ class DiskLog(Log):
         self._structure = threading.RLock()
         self._publishing = threading.Lock()
         self._committing = threading.Lock()
+        self._opening = threading.Lock()
+        self._fences = Fences()
         self._attempts: dict[str, int] = {}
         self._topics: dict[str, _Topic] = {}
         self._is_closed = False
@@ -161,14 +173,35 @@ class DiskLog(Log):
 
     # -- records
 
-    def append(self, topic: str, partition: int, batch: pa.RecordBatch) -> int:
+    def append(
+        self,
+        topic: str,
+        partition: int,
+        batch: pa.RecordBatch,
+        *,
+        expected_offset: int | None = None,
+        stamp: Stamp | None = None,
+    ) -> int:
         target = self._partition(topic, partition)
         records.checked(batch)
         if not batch.num_rows:
             return target.end_offset
-        offset = target.append(Encoded.of(batch))
+        offset = target.append(Encoded.of(batch), expected_offset, stamp)
         self._listeners.tell((topic,))
         return offset
+
+    def open_producer(self, name: str) -> ProducerId:
+        writer = producers.writer_of(name)
+        with self._opening:
+            before = self.committed(writer)
+            epoch = before.metadata["epoch"] + 1 if before else 1
+            self.commit(writer, [], metadata={"epoch": epoch})
+            opened = ProducerId(name, self._state.producers[writer], epoch)
+            self._fences.rise(opened)
+        return opened
+
+    def last_sequence(self, topic: str, partition: int, producer: ProducerId) -> int:
+        return self._partition(topic, partition).last_sequence(producer)
 
     def read(self, topic: str, partition: int, offset: int, max_rows: int) -> list[pa.RecordBatch]:
         return self._partition(topic, partition).read(offset, max_rows)
@@ -212,6 +245,10 @@ class DiskLog(Log):
     def committed(self, writer: str) -> CommitRecord | None:
         self._check_open()
         return self._state.writers.get(writer)
+
+    def writers(self) -> list[str]:
+        self._check_open()
+        return sorted(self._state.writers)
 
     def forget(self, writer: str) -> None:
         with self._committing:
@@ -355,6 +392,7 @@ class DiskLog(Log):
             found or Recovery(where, [], 0),
             self._publishing,
             self._must_sync,
+            self._fences,
         )
 
     def _flush_often(self, interval_s: float) -> None:

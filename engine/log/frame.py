@@ -18,7 +18,7 @@ All numbers little-endian; a frame begins at a multiple of 8 bytes and is a mult
     48  8   smallest timestamp, ms
     56  8   largest timestamp, ms
     64  8   producer id; 0 is nobody
-    72  8   sequence of the producer's transaction
+    72  8   sequence of the writer's transaction, or of the batch of a producer with a name
     80  8   settled: when this frame was written, everything before this offset was on disk and committed
     88  ..  payload: an Arrow IPC message, a schema or a record batch of the schema with that number
 

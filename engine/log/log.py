@@ -30,6 +30,21 @@ class TopicPartition(NamedTuple):
     partition: int
 
 
+class ProducerId(NamedTuple):
+    """Who opened a name, as `Log.open_producer` gives it."""
+
+    name: str
+    number: int
+    epoch: int
+
+
+class Stamp(NamedTuple):
+    """A batch's producer, and its place among the batches of this producer in a partition, from 1."""
+
+    producer: ProducerId
+    sequence: int
+
+
 @dataclass(frozen=True, slots=True)
 class TopicConfig:
     """How a topic is cut into partitions and how long it keeps its records.
@@ -100,6 +115,7 @@ class Log(ABC):
     raises  PlanError     LOG-UNKNOWN-TOPIC, LOG-UNKNOWN-PARTITION, LOG-TOPIC-EXISTS, LOG-TOPIC-NAME
             DataError     LOG-CORRUPT, LOG-OFFSET-OUT-OF-RANGE
             ExternalError the disk, the lock or the network failed; the message says what to do
+            ConflictError LOG-OFFSET-CONFLICT, LOG-PRODUCER-FENCED
             InternalError LOG-BAD-BATCH for a batch that is none, LOG-CLOSED after `close`
     """
 
@@ -128,12 +144,35 @@ class Log(ABC):
         """The settings of a topic."""
 
     @abstractmethod
-    def append(self, topic: str, partition: int, batch: pa.RecordBatch) -> int:
+    def append(
+        self,
+        topic: str,
+        partition: int,
+        batch: pa.RecordBatch,
+        *,
+        expected_offset: int | None = None,
+        stamp: Stamp | None = None,
+    ) -> int:
         """Add a batch at the end of a partition and give the offset of its first record.
 
         On return the batch is visible, and as durable as the flush policy promises. If it raises,
         nothing was added. A batch without rows adds nothing and gives the next offset.
+
+        expected_offset  the offset the first record must get: if the partition ends elsewhere, nothing
+                         is added (ConflictError LOG-OFFSET-CONFLICT)
+        stamp            for a producer with a name. A batch whose sequence is not above the last one it
+                         has stored in the partition is not added again: gives the offset it has, or -1
+                         if more than a few came since. ConflictError LOG-PRODUCER-FENCED if the name was
+                         opened again
         """
+
+    @abstractmethod
+    def open_producer(self, name: str) -> ProducerId:
+        """Take over a producer's name, durably: who had it before can store nothing from now on."""
+
+    @abstractmethod
+    def last_sequence(self, topic: str, partition: int, producer: ProducerId) -> int:
+        """Sequence of the last batch that a producer has stored in a partition; 0 if there is none."""
 
     @abstractmethod
     def read(self, topic: str, partition: int, offset: int, max_rows: int) -> list[pa.RecordBatch]:
@@ -183,6 +222,10 @@ class Log(ABC):
     @abstractmethod
     def committed(self, writer: str) -> CommitRecord | None:
         """What the writer's commits have come to; None for a writer that never committed."""
+
+    @abstractmethod
+    def writers(self) -> list[str]:
+        """Everyone who has committed and was not forgotten, sorted."""
 
     @abstractmethod
     def forget(self, writer: str) -> None:

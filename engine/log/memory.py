@@ -11,10 +11,21 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from streamsql.engine.log import records
+from streamsql.engine.log import producers, records
 from streamsql.engine.log.listeners import Listeners
-from streamsql.engine.log.log import Append, CommitRecord, Listener, Log, TopicConfig, TopicPartition
+from streamsql.engine.log.log import (
+    Append,
+    CommitRecord,
+    Listener,
+    Log,
+    ProducerId,
+    Stamp,
+    TopicConfig,
+    TopicPartition,
+)
+from streamsql.engine.log.producers import Fences, ProducerStates
 from streamsql.engine.log.refusals import (
+    check_expected,
     check_range,
     check_topic_name,
     closed,
@@ -35,6 +46,7 @@ class _Partition:
         self.batches: list[pa.RecordBatch] = []
         self.latest: list[int] = []  # largest timestamp of each batch
         self.end = 0
+        self.producers = ProducerStates()
 
     def append(self, batch: pa.RecordBatch) -> int:
         base = self.end
@@ -72,6 +84,8 @@ class MemoryLog(Log):
         self._partitions: dict[str, list[_Partition]] = {}
         self._commits: dict[str, CommitRecord] = {}
         self._listeners = Listeners()
+        self._fences = Fences()
+        self._numbers: dict[str, int] = {}
         self._is_closed = False
 
     def create_topic(self, name: str, config: TopicConfig) -> None:
@@ -110,13 +124,59 @@ class MemoryLog(Log):
                 raise unknown_topic(name)
             return config
 
-    def append(self, topic: str, partition: int, batch: pa.RecordBatch) -> int:
+    def append(
+        self,
+        topic: str,
+        partition: int,
+        batch: pa.RecordBatch,
+        *,
+        expected_offset: int | None = None,
+        stamp: Stamp | None = None,
+    ) -> int:
         records.checked(batch)
         with self._open():
-            base = self._partition(topic, partition).append(batch)
-        if batch.num_rows:
-            self._listeners.tell((topic,))
+            target = self._partition(topic, partition)
+            if not batch.num_rows:
+                return target.end
+            place = TopicPartition(topic, partition)
+            if stamp is None:
+                check_expected(place, expected_offset, target.end)
+                base = target.append(batch)
+            else:
+                base = self._append_once(place, target, batch, expected_offset, stamp)
+        self._listeners.tell((topic,))
         return base
+
+    def _append_once(
+        self,
+        place: TopicPartition,
+        target: _Partition,
+        batch: pa.RecordBatch,
+        expected_offset: int | None,
+        stamp: Stamp,
+    ) -> int:
+        with self._fences.passed(stamp.producer):
+            duplicate = target.producers.duplicate(stamp)
+            if duplicate is not None:
+                return duplicate
+            check_expected(place, expected_offset, target.end)
+            base = target.append(batch)
+            target.producers.add(stamp.producer.number, stamp.sequence, base)
+            return base
+
+    def open_producer(self, name: str) -> ProducerId:
+        writer = producers.writer_of(name)
+        with self._open():
+            before = self._commits.get(writer)
+            epoch = before.metadata["epoch"] + 1 if before else 1
+            self.commit(writer, [], metadata={"epoch": epoch})
+            opened = ProducerId(name, self._numbers.setdefault(name, len(self._numbers) + 1), epoch)
+            self._fences.rise(opened)
+        return opened
+
+    def last_sequence(self, topic: str, partition: int, producer: ProducerId) -> int:
+        with self._open():
+            return self._partition(topic, partition).producers.last_sequence(producer.number)
 
     def read(self, topic: str, partition: int, offset: int, max_rows: int) -> list[pa.RecordBatch]:
         with self._open():
@@ -169,6 +229,10 @@ class MemoryLog(Log):
     def committed(self, writer: str) -> CommitRecord | None:
         with self._open():
             return self._commits.get(writer)
+
+    def writers(self) -> list[str]:
+        with self._open():
+            return sorted(self._commits)
 
     def forget(self, writer: str) -> None:
         with self._open():

@@ -15,14 +15,16 @@ import logging
 import threading
 from bisect import bisect_right
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pyarrow as pa
 
 from streamsql.engine.log.files import Handles, explained, external
-from streamsql.engine.log.log import TopicConfig, TopicPartition
+from streamsql.engine.log.log import ProducerId, Stamp, TopicConfig, TopicPartition
+from streamsql.engine.log.producers import Fences, KeptProducers
 from streamsql.engine.log.recovery import Recovery
-from streamsql.engine.log.refusals import check_range, closed
+from streamsql.engine.log.refusals import check_expected, check_range, closed
 from streamsql.engine.log.segment import Encoded, Origin, Segment
 from streamsql.engine.log.sync import GroupSync, Mark
 from streamsql.errors import DataError, ExternalError, StreamSQLError
@@ -53,6 +55,7 @@ class Partition:
         recovery: Recovery,
         publishing: threading.Lock,
         must_sync: bool,
+        fences: Fences,
     ) -> None:
         self.place = place
         self.key = key
@@ -64,6 +67,7 @@ class Partition:
         self._handles = handles
         self._publishing = publishing
         self._must_sync = must_sync
+        self._fences = fences
         recovery.finish(directory, seed, handles)
         self._segments: tuple[Segment, ...] = tuple(recovery.segments)
         index = recovery.index
@@ -76,6 +80,7 @@ class Partition:
         self._ticket = 0
         self._is_torn = False
         self._refusal: Callable[[], StreamSQLError] | None = None
+        self._producers = KeptProducers(directory, self._segments, start.offset)
 
     # -- reading
 
@@ -143,17 +148,18 @@ class Partition:
 
     # -- appending
 
-    def append(self, batch: Encoded) -> int:
-        """Add a batch; gives its base offset when it is visible. ExternalError if nothing was added."""
-        with self.lock:
+    def append(self, batch: Encoded, expected_offset: int | None = None, stamp: Stamp | None = None) -> int:
+        """Add a batch; gives its base offset when it is visible. As `Log.append`."""
+        with self.lock, nullcontext() if stamp is None else self._fences.passed(stamp.producer):
             self.ready(batch.frame_bytes, batch.max_time)
-            try:
-                offset = self.write(batch, Origin())
-            except OSError as cause:
-                self.roll_back()
-                raise external(cause, "append to", self._directory) from cause
-            ticket = self._ticket
-            self._settled = self._sync.written
+            duplicate = None if stamp is None else self._duplicate(stamp)
+            if duplicate is None:
+                check_expected(self.place, expected_offset, self.written_offset)
+                offset = self._write_alone(batch, stamp)
+            else:
+                offset = duplicate
+            # A batch that was sent before may still be on its way to the disk.
+            ticket = self._ticket if duplicate is None else None
         if self._must_sync:
             self.wait(ticket)
         with self._publishing:
@@ -163,8 +169,18 @@ class Partition:
                 self._save_index()
         return offset
 
-    def wait(self, ticket: int) -> None:
-        """Wait until what the ticket stands for is on the disk; ExternalError if it is lost."""
+    def last_sequence(self, producer: ProducerId) -> int:
+        """As `Log.last_sequence`."""
+        with self.lock:
+            if self._is_torn or self._sync.fault is not None:
+                self._make_good()
+            found = self._producers.states.last_sequence(producer.number)
+        if found and self._must_sync:
+            self.wait(None)
+        return found
+
+    def wait(self, ticket: int | None) -> None:
+        """Wait until the ticket's frame, or all so far, is on the disk; ExternalError if it is lost."""
         try:
             self._sync.wait(ticket)
         except OSError as cause:
@@ -248,7 +264,34 @@ class Partition:
         with explained("close", self._directory):
             self._sync.wait()
             if self._saved != self._sync.written:
+                self._producers.save(self._safe_mark().offset)
                 self._segments[-1].save_index()
+
+    def _write_alone(self, batch: Encoded, stamp: Stamp | None) -> int:
+        """Write a batch that is no part of a transaction. ExternalError; it is then taken back."""
+        who = (
+            Origin()
+            if stamp is None
+            else Origin(stamp.producer.number, stamp.sequence, False, stamp.producer.epoch)
+        )
+        try:
+            offset = self.write(batch, who)
+        except OSError as cause:
+            self.roll_back()
+            raise external(cause, "append to", self._directory) from cause
+        if stamp is not None:
+            self._producers.states.add(stamp.producer.number, stamp.sequence, offset)
+        self._settled = self._sync.written
+        return offset
+
+    def _duplicate(self, stamp: Stamp) -> int | None:
+        """Where the batch was stored before; None if it was not. ExternalError."""
+        self._producers.begin(self._safe_mark().offset)
+        return self._producers.states.duplicate(stamp)
+
+    def _safe_mark(self) -> Mark:
+        """All before this is settled and on the disk."""
+        return min(self._settled, self._sync.durable)
 
     def _publish(self) -> None:
         reached = min(self._settled, self._sync.durable) if self._must_sync else self._settled
@@ -269,6 +312,7 @@ class Partition:
         if self._segments:
             last = self._segments[-1]
             self._sync.wait()
+            self._producers.save(self._safe_mark().offset)
             last.save_index()
             last.close()
         begun = Segment.create(self._directory, offset, self._where, self._seed, self._handles)
@@ -292,6 +336,7 @@ class Partition:
         with explained("take back an append to", self._directory):
             self._segments[-1].truncate(good.position, good.offset)
         self._settled = good
+        self._producers.states.truncate(good.offset)
         self._sync.rewind(good)
         self._is_torn = False
 
@@ -302,12 +347,13 @@ class Partition:
 
     def _save_index(self) -> None:
         """Save the index up to what is settled and on the disk. A failure is logged: it can be lost."""
-        mark = min(self._settled, self._sync.durable)
+        mark = self._safe_mark()
         segment = self._segments[-1]
         if self._refusal is not None or mark.segment != segment.base_offset:
             return
         self._saved, self._unsaved_frames = mark, 0
         try:
+            self._producers.save(self._safe_mark().offset)
             segment.save_index(segment.index.up_to(mark.position, mark.offset))
-        except OSError as problem:
+        except (OSError, ExternalError) as problem:
             _logger.warning("%s: cannot save the index: %s", self._where, problem)

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from streamsql.engine.log.log import CommitRecord, TopicPartition
-from streamsql.errors import DataError, InternalError, PlanError
+from streamsql.errors import ConflictError, DataError, InternalError, PlanError
 
 _LONGEST_NAME_BYTES = 249
 
@@ -34,6 +34,17 @@ def check_range(topic: str, partition: int, offset: int, start: int, end: int) -
             f"it holds offsets {start} to {end}",
             code="LOG-OFFSET-OUT-OF-RANGE",
             hint="start again from the earliest or the latest offset",
+        )
+
+
+def check_expected(place: TopicPartition, expected_offset: int | None, end_offset: int) -> None:
+    """ConflictError LOG-OFFSET-CONFLICT unless the partition ends where it is expected to, if it is."""
+    if expected_offset not in (None, end_offset):
+        raise ConflictError(
+            f"topic {place.topic} partition {place.partition} ends at offset {end_offset}, "
+            f"not at {expected_offset} as expected: nothing was appended",
+            code="LOG-OFFSET-CONFLICT",
+            hint=f"read what has come, decide again, and append with expected_offset={end_offset}",
         )
 
 

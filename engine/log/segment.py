@@ -59,11 +59,12 @@ class Encoded(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """Who wrote a frame: a producer's transaction, or nobody in particular."""
+    """Who wrote a frame: a writer's transaction, a producer with a name, or nobody in particular."""
 
     producer: int = 0
     sequence: int = 0
     is_transactional: bool = False
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +138,15 @@ class Segment:
             payload = frame.schema_payload(batch.schema)
             crc = frame.payload_crc(payload)
             headers.append(
-                Header(frame.SCHEMA, flags, crc, payload.size, number, 0, 0, 0, offset, 0, 0, *who)
+                Header(
+                    *(frame.SCHEMA, flags, crc, payload.size, number, 0, 0, origin.epoch, offset, 0, 0), *who
+                )
             )
             parts += [frame.encode(headers[-1], self._seed), memoryview(payload)]
         headers.append(
             Header(
-                *(frame.RECORDS, flags, batch.payload_crc, batch.payload.size, number, rows, rows, 0, offset),
-                *(batch.min_time, batch.max_time, *who),
+                *(frame.RECORDS, flags, batch.payload_crc, batch.payload.size, number, rows, rows),
+                *(origin.epoch, offset, batch.min_time, batch.max_time, *who),
             )
         )
         parts += [frame.encode(headers[-1], self._seed), memoryview(batch.payload)]

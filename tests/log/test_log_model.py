@@ -6,17 +6,20 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from log_samples import rows, timed
 
 from streamsql.engine.log.disk import DiskLog
-from streamsql.engine.log.log import TopicConfig, TopicPartition
+from streamsql.engine.log.log import ProducerId, Stamp, TopicConfig, TopicPartition
 from streamsql.engine.log.memory import MemoryLog
+from streamsql.errors import ConflictError
 
 PARTITIONS = st.integers(0, 1)
 TIMES = st.lists(st.integers(0, 30), max_size=5)
+PRODUCERS = st.sampled_from(["p1", "p2"])
 WRITERS = st.sampled_from(["q1", "q2"])
 
 
@@ -30,6 +33,8 @@ class LogAgainstModel(RuleBasedStateMachine):
         self.records: list[list[tuple[str, int]]] = [[], []]
         self.offsets: dict[str, dict[TopicPartition, int]] = {}
         self.metadata: dict[str, dict[str, Any]] = {}
+        self.sequences: dict[tuple[int, str], list[int]] = {}
+        self.producers: tuple[dict[str, ProducerId], dict[str, ProducerId]] = ({}, {})
 
     @initialize(flush=st.sampled_from(["always", "never"]), segment_bytes=st.sampled_from([1, 3000]))
     def begin(self, flush: Any, segment_bytes: int) -> None:
@@ -54,6 +59,44 @@ class LogAgainstModel(RuleBasedStateMachine):
         for log in self.logs:
             assert log.append("t", partition, timed(times, name)) == len(self.records[partition])
         self.records[partition] += [(f"{name}{n}", time) for n, time in enumerate(times)]
+
+    @rule(partition=PARTITIONS, times=TIMES, off_by=st.sampled_from([0, 0, -1, 1]))
+    def append_as_expected(self, partition: int, times: list[int], off_by: int) -> None:
+        name, end = self.name(), len(self.records[partition])
+        for log in self.logs:
+            try:
+                log.append("t", partition, timed(times, name), expected_offset=end + off_by)
+            except ConflictError:
+                assert off_by and times
+            else:
+                assert not off_by or not times
+        if not off_by:
+            self.records[partition] += [(f"{name}{n}", time) for n, time in enumerate(times)]
+
+    @rule(partition=PARTITIONS, producer=PRODUCERS, sequence=st.integers(1, 8), times=TIMES)
+    def send(self, partition: int, producer: str, sequence: int, times: list[int]) -> None:
+        name, stored = self.name(), self.sequences.setdefault((partition, producer), [])
+        is_new = not stored or sequence > stored[-1]
+        for place, log in enumerate(self.logs):
+            if producer not in self.producers[place]:
+                self.producers[place][producer] = log.open_producer(producer)
+            me = self.producers[place][producer]
+            offset = log.append("t", partition, timed(times, name), stamp=Stamp(me, sequence))
+            assert not times or (offset == len(self.records[partition])) == is_new
+            if times and is_new:
+                assert log.last_sequence("t", partition, me) == sequence
+        if times and is_new:
+            stored.append(sequence)
+            self.records[partition] += [(f"{name}{n}", time) for n, time in enumerate(times)]
+
+    @rule(producer=PRODUCERS)
+    def take_over(self, producer: str) -> None:
+        for place, log in enumerate(self.logs):
+            before = self.producers[place].get(producer)
+            self.producers[place][producer] = log.open_producer(producer)
+            if before is not None:
+                with pytest.raises(ConflictError):
+                    log.append("t", 0, timed([0]), stamp=Stamp(before, 1000))
 
     @rule(
         writer=WRITERS,
