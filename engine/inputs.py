@@ -3,12 +3,14 @@
 With one source a poll is what its reader gives. With several, records are taken in the order of their
 timestamps, as far as that can be known: a topic that has more to read holds the others back to the
 time it has reached, a topic that has been read to its end does not (Kafka Streams does the same with
-`max.task.idle.ms` 0).
+`max.task.idle.ms` 0). What is there when a poll begins is so taken in one order, however it is cut into
+batches and however often the query is stopped in between and goes on from its last commit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +18,7 @@ import pyarrow as pa
 from streamsql.engine.batch import OFFSET, PARTITION, SEQ
 from streamsql.engine.graph import Graph
 from streamsql.engine.log.log import Log, TopicPartition
-from streamsql.engine.log.reader import TopicReader
+from streamsql.engine.log.reader import NO_TIME, TopicReader
 
 Int64s = np.ndarray[tuple[int], np.dtype[np.int64]]
 
@@ -25,14 +27,23 @@ class Inputs:
     """Polls the topics of a graph from given positions.
 
     positions  next offset to process for each partition: what a commit must remember
+    reached    largest timestamp processed of each partition, ms: a late record comes where its neighbours
+               are, after a restart as before it. Empty if there is one partition and so one order
     """
 
-    def __init__(self, log: Log, graph: Graph, positions: Mapping[TopicPartition, int]) -> None:
+    def __init__(
+        self,
+        log: Log,
+        graph: Graph,
+        positions: Mapping[TopicPartition, int],
+        reached: Mapping[TopicPartition, int] | None = None,
+    ) -> None:
         self._nodes: dict[str, list[int]] = {}
         for number, source in graph.sources():
             self._nodes.setdefault(source.topic, []).append(number)
         self.positions: dict[TopicPartition, int] = dict(positions)
-        self._readers = {topic: TopicReader(log, topic, positions) for topic in self._nodes}
+        self.reached: dict[TopicPartition, int] = dict(reached or {})
+        self._readers = {topic: TopicReader(log, topic, positions, self.reached) for topic in self._nodes}
         self._buffers: dict[str, pa.RecordBatch | None] = dict.fromkeys(self._nodes)
 
     def lag(self) -> int:
@@ -43,35 +54,57 @@ class Inputs:
 
     def poll(self, max_rows: int) -> dict[int, pa.RecordBatch] | None:
         """The next micro-batch by source node, `$seq` filled in; None if there is nothing to read."""
-        for topic, reader in self._readers.items():
-            if self._buffers[topic] is None:
-                self._buffers[topic] = reader.poll(max_rows)
+        if len(self._readers) > 1:
+            return self._interleave(self._fill(max_rows))
+        ((topic, reader),) = self._readers.items()
+        batch = reader.poll(max_rows)
+        if batch is None:
+            return None
+        self._advance(topic, batch)
+        numbered = batch.append_column(SEQ, pa.array(np.arange(batch.num_rows)))
+        return dict.fromkeys(self._nodes[topic], numbered)
+
+    def _fill(self, max_rows: int) -> frozenset[str]:
+        """Have a batch of every topic that has one; gives the topics that have more to read after it.
+
+        A commit to several topics may come between reading one of them and the next: a topic that turns
+        out to have something after all is read again, lest the others run ahead of it.
+        """
+        due = {topic for topic, buffer in self._buffers.items() if buffer is None}
+        read_again: set[str] = set()
+        while True:
+            for topic in due:
+                self._buffers[topic] = self._readers[topic].poll(max_rows)
+            lags = {topic: reader.lag() for topic, reader in self._readers.items()}
+            empty = {topic for topic, buffer in self._buffers.items() if buffer is None and lags[topic]}
+            # A second time in vain: what lies there has been compacted away.
+            due = empty - read_again
+            read_again |= due
+            if not due:
+                return frozenset(topic for topic, lag in lags.items() if lag)
+
+    def _interleave(self, unfinished: frozenset[str]) -> dict[int, pa.RecordBatch] | None:
         ready = {topic: buffer for topic, buffer in self._buffers.items() if buffer is not None}
         if not ready:
             return None
-        if len(self._readers) == 1:
-            ((topic, batch),) = ready.items()
-            self._buffers[topic] = None
-            self._advance(topic, batch)
-            numbered = batch.append_column(SEQ, pa.array(np.arange(batch.num_rows)))
-            return dict.fromkeys(self._nodes[topic], numbered)
-        return self._interleave(ready)
-
-    def _interleave(self, ready: dict[str, pa.RecordBatch]) -> dict[int, pa.RecordBatch]:
-        times = {t: np.maximum.accumulate(b.column("timestamp").to_numpy()) for t, b in ready.items()}
-        held_to = [times[topic][-1] for topic in ready if self._readers[topic].lag()]
+        places = {topic: place for place, topic in enumerate(self._readers)}
+        times = {topic: self._running_times(topic, batch) for topic, batch in ready.items()}
+        holders = {topic: int(times[topic][-1]) for topic in ready if topic in unfinished}
         taken: dict[str, pa.RecordBatch] = {}
         for topic, batch in ready.items():
-            count = (
-                int(np.searchsorted(times[topic], min(held_to), side="right")) if held_to else batch.num_rows
-            )
+            count = batch.num_rows
+            for holder, held_to in holders.items():
+                if holder != topic:
+                    # The holder's next record may have this time too, and equal times go by topic.
+                    end = held_to + 1 if places[topic] < places[holder] else held_to
+                    count = min(count, int(np.searchsorted(times[topic], end)))
             if count:
                 taken[topic] = batch.slice(0, count)
                 self._buffers[topic] = batch.slice(count) if count < batch.num_rows else None
                 self._advance(topic, taken[topic])
         topics = list(taken)
         time = np.concatenate([times[t][: taken[t].num_rows] for t in topics])
-        place = np.concatenate([np.full(taken[t].num_rows, i) for i, t in enumerate(topics)])
+        place = np.concatenate([np.full(taken[t].num_rows, places[t]) for t in topics])
         order = np.lexsort((place, time))
         seq: Int64s = np.empty(len(order), dtype=np.int64)
         seq[order] = np.arange(len(order))
@@ -84,10 +117,31 @@ class Inputs:
             begin = end
         return result
 
+    def _running_times(self, topic: str, batch: pa.RecordBatch) -> Int64s:
+        """For every row the largest timestamp its topic had reached with it, ms; int64[n]."""
+        before = max((time for place, time in self.reached.items() if place.topic == topic), default=NO_TIME)
+        running: Int64s = np.maximum(np.maximum.accumulate(batch.column("timestamp").to_numpy()), before)
+        return running
+
     def _advance(self, topic: str, batch: pa.RecordBatch) -> None:
         partitions = batch.column(PARTITION).to_numpy()
         offsets = batch.column(OFFSET).to_numpy()
         is_one = partitions[0] == partitions[-1] and (partitions == partitions[0]).all()
         for partition in partitions[:1] if is_one else np.unique(partitions):
-            last = int((offsets if is_one else offsets[partitions == partition]).max())
-            self.positions[TopicPartition(topic, int(partition))] = last + 1
+            mine = slice(None) if is_one else partitions == partition
+            place = TopicPartition(topic, int(partition))
+            self.positions[place] = int(offsets[mine].max()) + 1
+            if len(self.positions) > 1:
+                latest = int(batch.column("timestamp").to_numpy()[mine].max())
+                self.reached[place] = max(latest, self.reached.get(place, latest))
+
+
+def reached_as_metadata(reached: Mapping[TopicPartition, int]) -> dict[str, Any]:
+    """What a commit keeps of `Inputs.reached`."""
+    return {"reached": [[*place, time] for place, time in reached.items()]} if reached else {}
+
+
+def reached_of_metadata(metadata: Mapping[str, Any]) -> dict[TopicPartition, int]:
+    """The inverse of `reached_as_metadata`."""
+    said: Iterable[tuple[str, int, int]] = metadata.get("reached", ())
+    return {TopicPartition(topic, partition): time for topic, partition, time in said}

@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from streamsql.engine.failpoints import fail_point
 from streamsql.engine.graph import Graph
-from streamsql.engine.inputs import Inputs
-from streamsql.engine.log.log import Log, TopicConfig, TopicPartition
+from streamsql.engine.inputs import Inputs, reached_as_metadata, reached_of_metadata
+from streamsql.engine.log.log import Append, Log, TopicConfig, TopicPartition
 from streamsql.engine.problems import Problem
 from streamsql.engine.task import Task
 from streamsql.errors import InternalError, StreamSQLError
@@ -46,7 +47,7 @@ class Runner:
     """Owns a task from `start` to `stop`; every method may be called from any thread.
 
     state     RUNNING, PAUSED, ERROR (see `error`) or STOPPED
-    log_problems  called before each commit with the problems since the last one
+    problem_records  the problems since the last commit as records, which become part of the next one
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Runner:
         graph: Graph,
         log: Log,
         settings: RunnerSettings | None = None,
-        log_problems: Callable[[Sequence[Problem]], None] = lambda problems: None,
+        problem_records: Callable[[Sequence[Problem]], Sequence[Append]] = lambda problems: (),
         from_latest: bool = False,
     ) -> None:
         self.name = name
@@ -64,21 +65,27 @@ class Runner:
         self.error: StreamSQLError | None = None
         self._log = log
         self._settings = settings or RunnerSettings()
-        self._log_problems = log_problems
+        self._problem_records = problem_records
         self.task = Task(graph)
         self._stores = [(changelog_topic(name, store), kept) for store, kept in self.task.stores()]
         self._restore()
         committed = log.committed(name)
         start = dict(committed.offsets) if committed else {}
-        self._inputs = Inputs(log, graph, start_positions(log, graph, start, from_latest))
+        metadata = committed.metadata if committed else {}
+        self.last_commit_ms: int | None = metadata.get("time")
+        self._inputs = Inputs(
+            log, graph, start_positions(log, graph, start, from_latest), reached_of_metadata(metadata)
+        )
         self._committed = dict(self._inputs.positions)
+        if committed is None and from_latest:
+            # Where the end was when the query was made is nowhere else to be found after a crash.
+            log.commit(name, (), self._committed)
         self._lock = threading.RLock()
         self._wake = threading.Event()
         self._moved = threading.Condition()
         self._stopping = False
         self._thread: threading.Thread | None = None
         self._unsubscribe: Callable[[], None] = lambda: None
-        self.last_commit_ms: int | None = None
 
     def start(self) -> None:
         """Begin to run; nothing happens if it runs already."""
@@ -144,10 +151,14 @@ class Runner:
 
     @contextmanager
     def still(self) -> Iterator[Task]:
-        """The task, committed and not moving, for as long as the context lasts."""
+        """The task, committed and not moving, for as long as the context lasts.
+
+        raises  the query's own error if it has failed, or fails to commit
+        """
         with self._lock:
-            if self.error is None and self._dirty:
-                self._commit()
+            with self._turn():
+                if self._is_dirty:
+                    self._commit()
             yield self.task
 
     # --- the thread -----------------------------------------------------------------------------
@@ -157,53 +168,70 @@ class Runner:
             last_commit = time.monotonic()
             while not self._stopping:
                 self._wake.clear()
-                if self.state == RUNNING and self._step():
+                with self._turn():
+                    has_read = self.state == RUNNING and self._step()
                     waited_ms = (time.monotonic() - last_commit) * 1000
                     full = self.task.pending_rows >= self._settings.max_pending_rows
-                    if waited_ms < self._settings.commit_interval_ms and not full:
+                    if has_read and waited_ms < self._settings.commit_interval_ms and not full:
                         continue
-                    with self._lock:
-                        self._commit()
-                    last_commit = time.monotonic()
-                    continue
-                with self._lock:
-                    if self._dirty:
+                    if self._is_dirty:
                         self._commit()
                 last_commit = time.monotonic()
-                self._wake.wait()
-            with self._lock:
-                if self._dirty:
+                if not has_read:
+                    self._wake.wait()
+            with self._turn():
+                if self._is_dirty:
                     self._commit()
-        except StreamSQLError as error:
-            self._fail(error)
-        except Exception as error:
-            failure = InternalError(f"query {self.name} stopped: {type(error).__name__}: {error}")
-            failure.__cause__ = error
-            self._fail(failure)
+        except StreamSQLError:
+            return  # `error` says it
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Have the task to oneself. What goes wrong inside is the end of the query, whoever did it.
+
+        A batch that was processed in part, or drained for a commit that failed, is in no later commit:
+        there must not be one. The next open begins where the last commit was.
+        """
+        with self._lock:
+            if self.error is not None:
+                raise self.error
+            try:
+                yield
+            except StreamSQLError as error:
+                self._fail(error)
+                raise
+            except Exception as error:
+                failure = InternalError(f"query {self.name} stopped: {type(error).__name__}: {error}")
+                failure.__cause__ = error
+                self._fail(failure)
+                raise failure from error
 
     def _step(self) -> bool:
         """Process one micro-batch; False if there was nothing to read."""
-        with self._lock:
-            batch = self._inputs.poll(self._settings.max_batch_rows)
-            if batch is None:
-                return False
-            self.task.feed(batch)
-            return True
+        batch = self._inputs.poll(self._settings.max_batch_rows)
+        if batch is None:
+            return False
+        self.task.feed(batch)
+        return True
 
     @property
-    def _dirty(self) -> bool:
+    def _is_dirty(self) -> bool:
         return self._inputs.positions != self._committed
 
     def _commit(self) -> None:
+        fail_point("query.before_commit")
         appends = list(self.task.take_records())
         for topic, store in self._stores:
             changes = store.drain()
             if changes is not None:
                 appends.append((topic, 0, changes))
-        self._log_problems(self.task.problems.drain())
+        appends += self._problem_records(self.task.problems.drain())
         positions = dict(self._inputs.positions)
-        self._log.commit(self.name, appends, positions, None)
-        self.last_commit_ms = time.time_ns() // 1_000_000
+        now = time.time_ns() // 1_000_000
+        metadata = {"time": now, **reached_as_metadata(self._inputs.reached)}
+        self._log.commit(self.name, appends, positions, metadata)
+        fail_point("query.after_commit")
+        self.last_commit_ms = now
         with self._moved:
             self._committed = positions
             self._moved.notify_all()

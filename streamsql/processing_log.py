@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from streamsql.catalog import STREAM, SideFormat, SourceInfo
 from streamsql.clock import Clock
-from streamsql.engine.log.log import Log, TopicConfig
+from streamsql.engine.log.log import Append, Log, TopicConfig
 from streamsql.engine.problems import Problem
 from streamsql.schema import Column, Schema
 from streamsql.types import BIGINT, INTEGER, VARCHAR
@@ -39,18 +39,17 @@ STREAM_INFO = SourceInfo(
 
 
 class ProcessingLog:
-    """Writes problems to the topic of the stream above."""
+    """Problems as records of the topic of the stream above, which a query's commit writes with the rest."""
 
     def __init__(self, log: Log, clock: Clock) -> None:
-        self._log = log
         self._clock = clock
         if not log.has_topic(TOPIC):
             log.create_topic(TOPIC, TopicConfig(retention_ms=_RETENTION_MS))
 
-    def write(self, query_id: str, problems: Sequence[Problem]) -> None:
-        """Append entries; each record's time is the wall clock's."""
+    def records(self, query_id: str, problems: Sequence[Problem]) -> Sequence[Append]:
+        """What to append for a query's problems; each record's time is the wall clock's."""
         if not problems:
-            return
+            return ()
         columns = [
             [query_id] * len(problems),
             [p.kind for p in problems],
@@ -71,4 +70,4 @@ class ProcessingLog:
                 "timestamp": pa.array([now] * len(problems), pa.int64()),
             }
         )
-        self._log.append(TOPIC, 0, batch)
+        return ((TOPIC, 0, batch),)

@@ -62,7 +62,7 @@ class Queries:
             plan.graph,
             self._log,
             settings,
-            lambda problems: self._processing_log.write(query.id, problems),
+            lambda problems: self._processing_log.records(query.id, problems),
             from_latest=config.text("auto.offset.reset") == "latest",
         )
         self.runners[query.id] = runner

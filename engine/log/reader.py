@@ -30,7 +30,8 @@ _LARGE_BATCH_ROWS = 16_384
 _BATCH_BYTES = 512 * 1024 * 1024
 
 Int64Array = np.ndarray[tuple[int], np.dtype[np.int64]]
-_BEFORE_ALL = np.iinfo(np.int64).min
+NO_TIME = int(np.iinfo(np.int64).min)
+"""Before every timestamp."""
 
 
 @dataclass(slots=True)
@@ -45,7 +46,7 @@ class _Source:
     partition: int
     next_read: int
     next_given: int
-    reached: int = _BEFORE_ALL
+    reached: int = NO_TIME
     buffered: deque[pa.RecordBatch] = field(default_factory=deque)
     rows: int = 0
 
@@ -98,13 +99,25 @@ class TopicReader:
 
     log, topic  what to read
     positions   offset to begin at, for every partition that is to be read; other topics are left out
+    reached     the largest timestamp before it, ms, of the partitions where it is known: with it, what
+                follows is given in the order in which whoever read until then would have been given it
     """
 
-    def __init__(self, log: Log, topic: str, positions: Mapping[TopicPartition, int]) -> None:
+    def __init__(
+        self,
+        log: Log,
+        topic: str,
+        positions: Mapping[TopicPartition, int],
+        reached: Mapping[TopicPartition, int] | None = None,
+    ) -> None:
         self._log = log
         self._topic = topic
         own = {place[1]: offset for place, offset in positions.items() if place[0] == topic}
-        self._sources = {number: _Source(number, offset, offset) for number, offset in sorted(own.items())}
+        times = {place[1]: time for place, time in (reached or {}).items() if place[0] == topic}
+        self._sources = {
+            number: _Source(number, offset, offset, times.get(number, NO_TIME))
+            for number, offset in sorted(own.items())
+        }
 
     @property
     def positions(self) -> dict[TopicPartition, int]:
