@@ -1,9 +1,15 @@
-"""Group commit: many writers of one file, few waits for the disk."""
+"""Group commit: many writers of one file, few waits for the disk.
+
+One writer at a time syncs, for all that have written by then; the others write on meanwhile, and the
+next sync is for all of them. Those that find theirs done are all woken at once: if they had to take a
+lock one by one, the first to come back with a new record would sync it alone.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 _REMEMBERED_FAULTS = 16
@@ -32,7 +38,9 @@ class GroupSync:
 
     def __init__(self, sync: Callable[[], None], start: Mark) -> None:
         self._sync = sync
-        self._lock = threading.Lock()
+        # Guards what follows; it is not held during a sync, so that writers go on and queue up for the next.
+        self._turn = threading.Condition()
+        self._is_syncing = False
         self._written = (0, start)
         self._done = 0
         self._durable = start
@@ -65,26 +73,47 @@ class GroupSync:
 
         raises  OSError if the sync that would have covered it failed
         """
-        with self._lock:
-            if ticket is not None:
-                for first, last, fault in self._lost:
-                    if first < ticket <= last:
-                        raise fault
-            if (self._written[0] if ticket is None else ticket) <= self._done:
+        with self._turn:
+            target = self._written[0] if ticket is None else ticket
+            while not self._is_settled(target, is_own=ticket is not None):
+                if not self._is_syncing:
+                    self._is_syncing = True
+                    break
+                self._turn.wait()
+            else:
                 return
-            if self._fault is not None:
-                raise self._fault
             upto, mark = self._written
-            try:
-                self._sync()
-            except OSError as fault:
-                self._fault = fault
-                raise
+        try:
+            self._sync()
+        except OSError as fault:
+            self._fault = fault
+            raise
+        else:
             self._done, self._durable = upto, mark
+        finally:
+            with self._turn:
+                self._is_syncing = False
+                self._turn.notify_all()
+
+    def _is_settled(self, target: int, *, is_own: bool) -> bool:
+        """Whether all up to this ticket is on the disk; OSError if it is known to be lost."""
+        for first, last, fault in self._lost if is_own else ():
+            if first < target <= last:
+                raise fault
+        if target > self._done and self._fault is not None:
+            raise self._fault
+        return target <= self._done
+
+    @contextmanager
+    def _between_syncs(self) -> Iterator[None]:
+        with self._turn:
+            while self._is_syncing:
+                self._turn.wait()
+            yield
 
     def rewind(self, mark: Mark) -> None:
         """Take note that the file was cut back to `mark`, durably. The writers' lock is held."""
-        with self._lock:
+        with self._between_syncs():
             last = self._written[0]
             if self._fault is not None:
                 self._lost = [*self._lost[-_REMEMBERED_FAULTS:], (self._done, last, self._fault)]
@@ -95,6 +124,6 @@ class GroupSync:
 
     def move(self, mark: Mark) -> None:
         """Take note that writing goes on in another file, at `mark`; all of the old one was synced."""
-        with self._lock:
+        with self._between_syncs():
             self._written = (self._written[0], mark)
             self._durable = mark

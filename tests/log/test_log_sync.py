@@ -43,6 +43,35 @@ def test_writers_that_wait_together_share_one_sync() -> None:
     assert group.durable == mark(5)
 
 
+def test_during_a_sync_everyone_else_gets_on_and_queues_up_for_the_next() -> None:
+    threads, turns = 5, 10
+    queue = threading.Condition()
+    alive, syncs, written = [threads], [0], itertools.count(1)
+
+    def slow() -> None:
+        """A disk so slow that all who are there have written by the time it is done."""
+        syncs[0] += 1
+        with queue:
+            assert queue.wait_for(lambda: group.written.offset - group.durable.offset == alive[0], 10)
+
+    def work(_: int) -> None:
+        for _ in range(turns):
+            with queue:
+                ticket = group.wrote(mark(next(written)))
+                queue.notify_all()
+            group.wait(ticket)
+        with queue:
+            alive[0] -= 1
+            queue.notify_all()
+
+    group = GroupSync(slow, mark(0))
+    with ThreadPoolExecutor(threads) as pool:
+        for job in [pool.submit(work, number) for number in range(threads)]:
+            job.result(30)
+    assert group.durable == mark(threads * turns)
+    assert syncs[0] <= 2 * turns + 1
+
+
 def test_a_failed_sync_fails_all_it_would_have_covered_and_later_ones_until_the_file_is_cut() -> None:
     fails = [False]
 
