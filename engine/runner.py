@@ -4,8 +4,8 @@
 
 The batch is whatever has come, up to `max_batch_rows`: it grows with the backlog and shrinks to single
 records when the query has caught up. A commit makes the sink's records, the changes of the state and
-the consumed offsets visible at once; it happens as soon as the query has caught up, else every
-`commit_interval_ms`.
+the consumed offsets visible at once; it happens after a batch that was all there was to read, else
+every `commit_interval_ms`.
 """
 
 from __future__ import annotations
@@ -84,6 +84,7 @@ class Runner:
         self._wake = threading.Event()
         self._moved = threading.Condition()
         self._stopping = False
+        self._has_caught_up = False
         self._thread: threading.Thread | None = None
         self._unsubscribe: Callable[[], None] = lambda: None
 
@@ -170,9 +171,7 @@ class Runner:
                 self._wake.clear()
                 with self._turn():
                     has_read = self.state == RUNNING and self._step()
-                    waited_ms = (time.monotonic() - last_commit) * 1000
-                    full = self.task.pending_rows >= self._settings.max_pending_rows
-                    if has_read and waited_ms < self._settings.commit_interval_ms and not full:
+                    if has_read and not self._is_commit_due(last_commit):
                         continue
                     if self._is_dirty:
                         self._commit()
@@ -211,8 +210,22 @@ class Runner:
         batch = self._inputs.poll(self._settings.max_batch_rows)
         if batch is None:
             return False
+        self._has_caught_up = not self._inputs.lag()
         self.task.feed(batch)
         return True
+
+    def _is_commit_due(self, last_commit: float) -> bool:
+        """Whether the batch just processed was all there was when it was read, or it is time anyway.
+
+        What came in meanwhile is the next batch: while records keep coming there may never be a moment
+        with none left to read, and whoever reads the output would wait for the interval every time.
+        """
+        waited_ms = (time.monotonic() - last_commit) * 1000
+        return (
+            self._has_caught_up
+            or waited_ms >= self._settings.commit_interval_ms
+            or self.task.pending_rows >= self._settings.max_pending_rows
+        )
 
     @property
     def _is_dirty(self) -> bool:
