@@ -67,6 +67,7 @@ def show_functions(library: Library) -> Result:
     found = [(row.name, "SCALAR", row.category, row.says) for row in library.scalars.rows()]
     found += [(row.name, "TABLE", row.category, row.says) for row in library.tables.rows()]
     found += [(row.name, "AGGREGATE", row.category, row.says) for row in library.aggregates.rows()]
+    found += [(row.name, "WINDOW", row.category, row.says) for row in library.windows.rows()]
     seen: dict[str, tuple[str, str, str, str]] = {}
     for entry in sorted(found):
         seen.setdefault(entry[0], entry)
@@ -79,6 +80,7 @@ def describe_function(library: Library, name: str) -> Result:
         ("SCALAR", library.scalars),
         ("TABLE", library.tables),
         ("AGGREGATE", library.aggregates),
+        ("WINDOW", library.windows),
     ):
         if name in registry:
             found = [

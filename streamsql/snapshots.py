@@ -17,7 +17,8 @@ from streamsql.engine.operators.sink import Collect
 from streamsql.engine.runner import start_positions
 from streamsql.engine.task import Task
 from streamsql.formats.format import SchemaStore
-from streamsql.plan.pull import PullPlan, PullSource
+from streamsql.plan.pull import PullPlan
+from streamsql.plan.pull_from import PullSource
 from streamsql.plan.scope import physical
 from streamsql.plan.sources import Needs, build_source
 from streamsql.queries import Queries
@@ -73,8 +74,8 @@ class Snapshots:
             assert view is not None
             schema = self._queries.plans[info.query_id].graph.nodes[view].spec.output
             batches = [] if rows is None else [rows]
-            return schema, lambda: iter(batches)
-        columns = source.columns or frozenset(c.name for c in info.schema.columns)
+            return schema, lambda: batches
+        columns = source.columns
         graph = Graph()
         node = graph.add(build_source(info, Needs(columns), self._schemas))
         spec = graph.nodes[node].spec
@@ -88,7 +89,7 @@ class Snapshots:
         for raw in self._polls(graph):
             task.feed(raw)
         rows = task.snapshot(node)
-        return graph.nodes[node].spec.output, lambda: iter([] if rows is None else [rows])
+        return graph.nodes[node].spec.output, lambda: [] if rows is None else [rows]
 
     def _history(self, graph: Graph, histories: list[Task]) -> Iterator[pa.RecordBatch]:
         task = Task(graph)

@@ -43,13 +43,14 @@ of a null is null. A call that fails on a row gives null there, and the reason g
 
 
 def markdown(library: Library) -> str:
-    """docs/functions.md: scalar functions by category, then table and aggregate functions."""
+    """docs/functions.md: scalar functions by category, then table, aggregate and window functions."""
     parts = [_HEAD]
     scalars = library.scalars.rows()
     for category in dict.fromkeys(row.category for row in _declared_order(scalars)):
         parts.append(_section(category, [row for row in scalars if row.category == category]))
     parts.append(_section("Table functions", library.tables.rows()))
     parts.append(_section("Aggregate functions", library.aggregates.rows()))
+    parts.append(_section("Window functions", library.windows.rows()))
     return "\n".join(parts)
 
 

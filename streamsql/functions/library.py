@@ -12,11 +12,12 @@ from streamsql.functions.aggregate import AggregateFunction
 from streamsql.functions.aggregates import AGGREGATES
 from streamsql.functions.registry import Overload, Registry, Scalar, TableFunction, unknown_function
 from streamsql.functions.user import ROWS
+from streamsql.functions.windows import WINDOW_FUNCTIONS, WindowFunction
 
 
 @dataclass(slots=True)
 class Library:
-    """Scalar, table and aggregate functions by name."""
+    """Scalar, table, aggregate and window functions by name."""
 
     scalars: Registry[Scalar] = field(default_factory=lambda: Registry(SCALARS))
     tables: Registry[TableFunction] = field(
@@ -25,9 +26,12 @@ class Library:
     aggregates: Registry[AggregateFunction] = field(
         default_factory=lambda: Registry(AGGREGATES, "aggregate function")
     )
+    windows: Registry[WindowFunction] = field(
+        default_factory=lambda: Registry(WINDOW_FUNCTIONS, "window function")
+    )
 
     def __contains__(self, name: str) -> bool:
-        return name in self.scalars or name in self.tables or name in self.aggregates
+        return any(name in kind for kind in (self.scalars, self.tables, self.aggregates, self.windows))
 
     def add_user(self, *functions: Callable[..., Any]) -> None:
         """Add what udf, udtf or udaf made of Python functions; those of one name are overloads.
@@ -50,13 +54,20 @@ class Library:
 
     def names(self) -> list[str]:
         """Every name of every kind, sorted."""
-        return sorted({*self.scalars.names(), *self.tables.names(), *self.aggregates.names()})
+        kinds = (self.scalars, self.tables, self.aggregates, self.windows)
+        return sorted({name for kind in kinds for name in kind.names()})
 
     def scalar(self, name: str) -> tuple[Scalar, ...]:
         """The overloads of a scalar function.
 
         raises  PlanError PLAN-UNKNOWN-FUNCTION, with near names of any kind
         """
+        if name in self.windows:
+            raise PlanError(
+                f"{name} needs an OVER clause",
+                code="PLAN-WINDOW-FUNCTION",
+                hint=f"{name}(..) OVER (PARTITION BY .. ORDER BY ..)",
+            )
         if name not in self.scalars:
             raise unknown_function(name, self.names())
         return self.scalars.overloads(name)

@@ -56,14 +56,17 @@ class ResolvedAggregate:
 
 
 def find_aggregates(expressions: Sequence[ast.Expression], env: Environment) -> list[ast.FunctionCall]:
-    """Every aggregate call, each once, in the order of the text.
+    """Every aggregate call, each once, in the order of the text; one with OVER is none.
 
     raises  PlanError PLAN-AGGREGATE for an aggregate inside another one
     """
     found: dict[ast.FunctionCall, None] = {}
     for expression in expressions:
+        with_over = {id(node.call) for node in walk(expression) if isinstance(node, ast.WindowFunction)}
         for node in walk(expression):
             if not (isinstance(node, ast.FunctionCall) and node.name in env.library.aggregates):
+                continue
+            if id(node) in with_over:
                 continue
             inner = [n for a in node.arguments for n in walk(a)]
             if any(isinstance(n, ast.FunctionCall) and n.name in env.library.aggregates for n in inner):

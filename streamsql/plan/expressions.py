@@ -78,12 +78,14 @@ def compile_expression(node: ast.Expression, scope: Scope, env: Environment) -> 
 
     raises  PlanError with the span of the part that is wrong; NotSupportedError
     """
-    return _Compiler(scope, env).compile(node)
+    compiler = _Compiler(scope, env)
+    return compiler.with_nested(compiler.compile(node))
 
 
 def compile_filter(node: ast.Expression, scope: Scope, env: Environment) -> Compiled:
     """Type and print a condition that only needs to be TRUE or not; it must be BOOLEAN."""
-    compiled = _Compiler(scope, env).condition(node)
+    compiler = _Compiler(scope, env)
+    compiled = compiler.with_nested(compiler.condition(node))
     if compiled.type != BOOLEAN:
         raise at(
             node.span,
@@ -102,6 +104,16 @@ def coerce(value: Compiled, target: SqlType) -> Compiled:
     return _with_type(value, target, plain, safe)
 
 
+def convert(value: Compiled, target: SqlType) -> Compiled:
+    """The value as `target`, a type it widens to or may be cast to; a NULL stays one."""
+    if value.type in (target, NULL):
+        return value
+    if widens(value.type, target):
+        return coerce(value, target)
+    plain = converted(value.sql, value.type, target)
+    return _with_type(value, target, plain, converted(value.safe, value.type, target, is_safe=True))
+
+
 def _with_type(value: Compiled, target: SqlType, plain: Fragment, safe: Fragment) -> Compiled:
     return replace(
         value,
@@ -113,14 +125,25 @@ def _with_type(value: Compiled, target: SqlType, plain: Fragment, safe: Fragment
     )
 
 
+_NESTED = {
+    ast.ScalarSubquery: "a subquery",
+    ast.InSubquery: "IN (SELECT ..)",
+    ast.Exists: "EXISTS",
+    ast.WindowFunction: "OVER",
+}
 _TIME_PSEUDO_COLUMNS = {"ROWTIME", "WINDOWSTART", "WINDOWEND"}
 _TIMELIKE = (DATE, TIME, TIMESTAMP)
 
 
 class _Compiler:
-    def __init__(self, scope: Scope, env: Environment) -> None:
+    """nested  subqueries and window functions met so far, each with the name that stands for it"""
+
+    def __init__(
+        self, scope: Scope, env: Environment, nested: dict[ast.Expression, tuple[str, Compiled]] | None = None
+    ) -> None:
         self._scope = scope
         self._env = env
+        self._nested = {} if nested is None else nested
 
     def compile(self, node: ast.Expression) -> Compiled:
         match node:
@@ -174,12 +197,40 @@ class _Compiler:
                     "PLAN-LAMBDA",
                 )
             case ast.ScalarSubquery() | ast.InSubquery() | ast.Exists() | ast.WindowFunction():
-                raise NotSupportedError(
-                    f"{type(node).__name__} in a query that keeps running",
-                    span=node.span,
-                    hint="subqueries and window functions work in pull queries",
-                )
+                return self._nested_query(node)
         raise AssertionError(node)
+
+    # --- subqueries and window functions --------------------------------------------------------
+
+    def _nested_query(self, node: ast.Expression) -> Compiled:
+        """What holds a query or a window: as it is, and where DuckDB cannot have that, a name for it."""
+        if self._scope.nested is None:
+            raise NotSupportedError(
+                f"{_NESTED[type(node)]} in a query that keeps running",
+                span=node.span,
+                hint="it works in pull queries",
+            )
+        if node not in self._nested:
+            found = self._scope.nested(node, replace(self._scope, parameters={}))
+            self._nested[node] = (f'"$nested{len(self._nested)}"', found)
+        name, found = self._nested[node]
+        return replace(found, sql=name if self._scope.parameters else found.sql, safe=name)
+
+    def with_nested(self, compiled: Compiled) -> Compiled:
+        """The whole expression, its subqueries and window functions in their places.
+
+        DuckDB has neither under TRY nor in a lambda's body. There a lambda around the whole expression
+        binds their values to names first.
+        """
+        sql, safe = compiled.sql, compiled.safe
+        for name, found in self._nested.values():
+            if name in sql:
+                sql = f"list_transform([{found.sql}], lambda {name}: {sql})[1]"
+            if compiled.can_fail or name in compiled.sql:
+                safe = f"list_transform([{found.safe}], lambda {name}: {safe})[1]"
+            else:
+                safe = safe.replace(name, found.safe)
+        return replace(compiled, sql=sql, safe=safe)
 
     # --- conditions -----------------------------------------------------------------------------
 
@@ -248,7 +299,7 @@ class _Compiler:
                 "PLAN-COMPARE",
                 "use IS NULL or IS NOT NULL" if NULL in (left.type, right.type) else "CAST one side",
             )
-        sides = [self._converted(side, target) for side in (left, right)]
+        sides = [convert(side, target) for side in (left, right)]
         return _combine(node, BOOLEAN, f"({{}} {node.op} {{}})", sides)
 
     def _pseudo_time(self, side: Compiled, other: Compiled) -> Compiled:
@@ -489,15 +540,7 @@ class _Compiler:
         for part in walk(target):
             if isinstance(part, Struct):
                 check_field_names([name for name, _ in part.fields], node.span)
-        return [self._converted(item, target) for item in items]
-
-    def _converted(self, item: Compiled, target: SqlType) -> Compiled:
-        if item.type in (target, NULL):
-            return item
-        if widens(item.type, target):
-            return coerce(item, target)
-        plain = converted(item.sql, item.type, target)
-        return _with_type(item, target, plain, converted(item.safe, item.type, target, is_safe=True))
+        return [convert(item, target) for item in items]
 
     # --- functions ------------------------------------------------------------------------------
 
@@ -572,7 +615,7 @@ class _Compiler:
 
     def _lambda_body(self, node: ast.Lambda, types: Sequence[SqlType]) -> Compiled:
         parameters = {name: (_parameter_sql(name), t) for name, t in zip(node.parameters, types, strict=True)}
-        return _Compiler(self._scope.with_parameters(parameters), self._env).compile(node.body)
+        return _Compiler(self._scope.with_parameters(parameters), self._env, self._nested).compile(node.body)
 
 
 def _when(when: ast.When, operand: ast.Expression | None) -> ast.Expression:

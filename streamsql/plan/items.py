@@ -170,7 +170,9 @@ def qualify(expression: ast.Expression, scope: Scope) -> ast.Expression:
             return None
         if node.qualifier is None and scope.named(node.name) is not None and not _is_ambiguous(node, scope):
             return node
-        return ast.ColumnRef(scope.resolve(node).name, span=node.span)
+        found = scope.resolve(node)
+        # A column of the query around this one is called as it was.
+        return ast.ColumnRef(found.name, span=node.span) if found in scope.columns else node
 
     result: ast.Expression = rewrite(expression, change)
     return result

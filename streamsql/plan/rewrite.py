@@ -1,4 +1,7 @@
-"""Walking and rewriting syntax trees."""
+"""Walking and rewriting syntax trees.
+
+None of them goes into the query of a subquery expression, where names mean something else, unless asked to.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,16 @@ from typing import Any
 
 from streamsql.grammar import ast
 
+_SUBQUERIES = (ast.ScalarSubquery, ast.InSubquery, ast.Exists)
+
 
 def walk(node: Any) -> Iterator[ast.Node]:
     """The node and every node below it, outermost first, in the order of the text."""
     if isinstance(node, ast.Node):
         yield node
         for f in fields(node):
-            yield from walk(getattr(node, f.name))
+            if f.name != "query" or not isinstance(node, _SUBQUERIES):
+                yield from walk(getattr(node, f.name))
     elif isinstance(node, tuple):
         for item in node:
             yield from walk(item)
@@ -33,14 +39,15 @@ def rewrite(node: Any, change: Callable[[ast.Expression], ast.Expression | None]
         changed = change(node)
         if changed is not None:
             return changed
-    parts = {f.name: getattr(node, f.name) for f in fields(node) if f.name != "span"}
+    kept = ("span", "query") if isinstance(node, _SUBQUERIES) else ("span",)
+    parts = {f.name: getattr(node, f.name) for f in fields(node) if f.name not in kept}
     new = {name: rewrite(part, change) for name, part in parts.items()}
     if all(new[name] is part or new[name] == part for name, part in parts.items()):
         return node
     return replace(node, **new)
 
 
-def columns_used(node: Any) -> set[ast.ColumnRef]:
+def columns_used(node: Any, *, in_subqueries: bool = False) -> set[ast.ColumnRef]:
     """Every column reference below a node that is not a lambda's parameter."""
     found: set[ast.ColumnRef] = set()
 
@@ -54,7 +61,8 @@ def columns_used(node: Any) -> set[ast.ColumnRef]:
         elif isinstance(item, ast.Node):
             inner = bound | set(item.parameters) if isinstance(item, ast.Lambda) else bound
             for f in fields(item):
-                visit(getattr(item, f.name), inner)
+                if in_subqueries or f.name != "query" or not isinstance(item, _SUBQUERIES):
+                    visit(getattr(item, f.name), inner)
 
     visit(node, frozenset())
     return found

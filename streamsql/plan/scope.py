@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from streamsql.errors import PlanError, Span
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
 from streamsql.types import SqlType, duckdb_name
+
+if TYPE_CHECKING:
+    from streamsql.plan.expressions import Compiled
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,40 +38,45 @@ class ScopeColumn:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Columns by unique name; `clause` is named in errors."""
+    """Columns by unique name; `clause` is named in errors.
+
+    outer   the scope around a subquery: where names are looked up that are not found here
+    nested  how expressions with a query or a window in them are compiled; None: they are refused
+    """
 
     columns: tuple[ScopeColumn, ...]
     clause: str = "SELECT"
     parameters: Mapping[str, tuple[str, SqlType]] = field(default_factory=dict)
+    outer: Scope | None = None
+    nested: Callable[[ast.Expression, Scope], Compiled] | None = None
 
     def in_clause(self, clause: str) -> Scope:
-        return Scope(self.columns, clause, self.parameters)
+        return replace(self, clause=clause)
 
     def with_parameters(self, parameters: Mapping[str, tuple[str, SqlType]]) -> Scope:
         """The scope inside a lambda's body; parameter name -> (SQL, type)."""
-        return Scope(self.columns, self.clause, {**self.parameters, **parameters})
+        return replace(self, parameters={**self.parameters, **parameters})
 
     def named(self, name: str) -> ScopeColumn | None:
         """The column with this unique name."""
         return next((c for c in self.columns if c.name == name), None)
 
     def resolve(self, ref: ast.ColumnRef) -> ScopeColumn:
-        """The column a reference means.
+        """The column a reference means: of this scope, else of the one around it.
 
         raises  PlanError PLAN-UNKNOWN-SOURCE, PLAN-UNKNOWN-COLUMN, PLAN-AMBIGUOUS-COLUMN
         """
-        if ref.qualifier is not None:
-            self._check_qualifier(ref)
-        found = [
-            c
-            for c in self.columns
-            if c.short == ref.name and (ref.qualifier is None or c.qualifier == ref.qualifier)
-        ]
-        if not found and ref.qualifier is None:
-            found = [c for c in self.columns if c.name == ref.name]
+        found = self._matching(ref)
         if len(found) == 1:
             return found[0]
         if not found:
+            around = self.outer
+            while around is not None:
+                if around._matching(ref):
+                    return around.resolve(ref)
+                around = around.outer
+            if ref.qualifier is not None:
+                self._check_qualifier(ref)
             raise self._unknown(ref)
         places = ", ".join(f"{quote_name(c.qualifier or '')}.{quote_name(c.short)}" for c in found)
         raise PlanError(
@@ -76,6 +85,17 @@ class Scope:
             span=ref.span,
             hint="write the source's name or alias before it",
         )
+
+    def _matching(self, ref: ast.ColumnRef) -> list[ScopeColumn]:
+        """The columns of this scope alone that a reference may mean."""
+        found = [
+            c
+            for c in self.columns
+            if c.short == ref.name and (ref.qualifier is None or c.qualifier == ref.qualifier)
+        ]
+        if not found and ref.qualifier is None:
+            found = [c for c in self.columns if c.name == ref.name]
+        return found
 
     def _check_qualifier(self, ref: ast.ColumnRef) -> None:
         qualifiers = list(dict.fromkeys(c.qualifier for c in self.columns if c.qualifier is not None))
