@@ -10,7 +10,9 @@ from importlib import import_module
 
 BENCHMARKS = {
     "clickstream": "measure",
+    "idle": "idle",
     "latency": "latency",
+    "start": "start",
 }
 
 

@@ -71,9 +71,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     if not options.json:
         print(f"a synced write of 4 KiB takes {synced_write_ms():.2f} ms here (median)")
-        print(
-            f"{'way':8}{'events/s':>10}{'reached':>10}{'p50 ms':>9}{'p99':>9}{'p99.9':>9}{'worst':>9}{'CPU':>7}"
-        )
+        print("way       events/s   reached   p50 ms      p99    p99.9    worst    CPU")
     for way in options.way or _QUERIES:
         for rate in options.rate or RATES:
             found = measure(way, rate, options.seconds)
@@ -95,7 +93,7 @@ def measure(way: str, rate: int, seconds: float) -> Latency:
         db.execute(_STREAM + before)
         reader = _Reader(db.execute(query))
         reader.start()
-        _produce(db, rate, _WARM_UP_SECONDS)
+        reader.wait_for(_produce(db, rate, _WARM_UP_SECONDS))
         reader.reset()
         cpu, wall = time.process_time(), time.perf_counter()
         sent = _produce(db, rate, seconds)
