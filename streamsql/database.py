@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 
@@ -20,7 +20,7 @@ from streamsql.catalog import Catalog, QueryInfo, SourceInfo
 from streamsql.clock import Clock, SystemClock
 from streamsql.commands import Command, Commands
 from streamsql.config import SETTINGS, Config
-from streamsql.engine.log.disk import DiskLog
+from streamsql.engine.log.disk import DiskLog, Flush
 from streamsql.engine.log.log import Log, TopicConfig
 from streamsql.engine.log.memory import MemoryLog
 from streamsql.errors import InternalError, NotSupportedError, PlanError, StreamSQLError
@@ -46,10 +46,11 @@ from streamsql.processing_log import STREAM_INFO, ProcessingLog
 from streamsql.push import push_result
 from streamsql.queries import Progress, Queries
 from streamsql.result import Changes, Result, message
-from streamsql.writer import TopicWriter, as_table
+from streamsql.writer import TopicWriter, as_batch, as_table
 
 if TYPE_CHECKING:
     from streamsql.asserts import Assertion, Asserts
+    from streamsql.producer import Partitioning, Producer
     from streamsql.snapshots import Snapshots
 
 
@@ -126,23 +127,96 @@ class Database:
             error.at(source)
             raise
 
-    def append(self, name: str, data: Any, *, timestamps: Any = None) -> int:
+    def append(
+        self,
+        name: str,
+        data: Any,
+        *,
+        timestamps: Any = None,
+        partition: int | None = None,
+        expected_offset: int | None = None,
+    ) -> int:
         """Append rows to a stream or table and give their number.
 
-        data        a pyarrow Table or RecordBatch, a pandas or polars DataFrame, or a list of dicts
-        timestamps  ms per row; None: the wall clock
-        raises      PlanError for an unknown stream, DataError if the rows do not fit
+        data             a pyarrow Table or RecordBatch, a pandas or polars DataFrame, or a list of dicts
+        timestamps       ms per row; None: the wall clock
+        partition        where the rows go; None: to that of their key, without a key round the partitions
+        expected_offset  append only if the rows' partition ends at this offset (see `end_offset`)
+
+        On return the rows are as durable as log.flush promises. Threads that append at the same time
+        share their waits for the disk.
+        raises  PlanError for an unknown stream, or if rows with an expected offset go to more than one
+                partition, DataError if the rows do not fit, ConflictError LOG-OFFSET-CONFLICT
         """
         with self._lock:
-            info = self.catalog.sources.get(name) or self.catalog.source(name.upper())
-            table = as_table(data, info)
-            times = None if timestamps is None else pa.array(timestamps, pa.int64())
+            info = self.find_source(name)
             writer = self._writer(info)
-            done = 0
-            for batch in table.combine_chunks().to_batches():
-                part = None if times is None else times.slice(done, batch.num_rows)
-                done += writer.write(batch, part)
-            return done
+            rows = as_batch(as_table(data, info))
+            times = None if timestamps is None else pa.array(timestamps, pa.int64())
+            records, hashed = writer.encode(writer.fitted(rows), times)
+            parts = writer.split(records, hashed) if partition is None else [(partition, records)]
+        if expected_offset is not None and len(parts) > 1:
+            raise PlanError(
+                f"the rows go to partitions {', '.join(str(p) for p, _ in parts)} of {info.title}, "
+                "and an expected offset is about one",
+                code="APPEND-PARTITIONS",
+                hint="append the rows of one key, or name the partition",
+            )
+        for number, part in parts:
+            self.log.append(info.topic, number, part, expected_offset=expected_offset)
+        return rows.num_rows
+
+    def end_offset(self, name: str, *, key: Any = None, partition: int | None = None) -> int:
+        """The offset that the next record of a stream or table will get.
+
+        key        look at the partition of this key; of a key of several columns a tuple
+        partition  look at this one; neither is needed if there is one partition only
+        raises     PlanError
+        """
+        with self._lock:
+            info = self.find_source(name)
+            if partition is None:
+                partition = self._writer(info).partition_of(key)
+        return self.log.end_offset(info.topic, partition)
+
+    def find_source(self, name: str) -> SourceInfo:
+        """The stream or table of a name, as it is or in upper case. PlanError PLAN-UNKNOWN-SOURCE."""
+        return self.catalog.sources.get(name) or self.catalog.source(name.upper())
+
+    def producer(
+        self,
+        name: str,
+        *,
+        raw: bool = False,
+        partitioner: Partitioning = "key",
+        linger_ms: float = 5,
+        batch_rows: int = 16_384,
+        producer_name: str | None = None,
+    ) -> Producer:
+        """A producer for a stream or table, or with `raw` for a topic; see `streamsql.producer`.
+
+        partitioner    "key": Kafka's hash of the key, without a key round the partitions; "round-robin";
+                       or a function (rows: pa.RecordBatch, partitions: int) -> a partition per row
+        linger_ms      rows wait this long for others, so that one append takes many; 0: no longer than
+                       the append before takes
+        batch_rows     ... or until there are so many
+        producer_name  what was sent with it before is not stored again, also after a restart; opening it
+                       again shuts out who had it before
+        """
+        from streamsql.producer import Producer
+
+        with self._lock:
+            info = None if raw else self.find_source(name)
+            if info is not None:
+                self._check_writable(info)
+            writer = TopicWriter(self.log, info.topic if info else name, info, self.schemas, self.clock)
+        try:
+            return Producer(
+                self.log, writer, info, self.clock, partitioner, linger_ms, batch_rows, producer_name
+            )
+        except BaseException:
+            writer.close()
+            raise
 
     def topic_writer(self, topic: str) -> TopicWriter:
         """A writer for a topic, in the format of the first stream or table declared on it; close it."""
@@ -540,11 +614,14 @@ class Database:
     def _record(self, sql: str, query_id: str | None) -> None:
         self._commands.append(Command(sql, query_id, self._config.values), self.clock.now_ms())
 
-    def _writer(self, info: SourceInfo) -> TopicWriter:
+    def _check_writable(self, info: SourceInfo) -> None:
         if info.is_source:
             raise PlanError(f"{info.title} is read-only", code="PLAN-READ-ONLY")
         if info.window is not None:
             raise PlanError(f"{info.title} is windowed: nothing can be inserted", code="PLAN-INSERT")
+
+    def _writer(self, info: SourceInfo) -> TopicWriter:
+        self._check_writable(info)
         if info.name not in self._writers:
             self._writers[info.name] = TopicWriter(self.log, info.topic, info, self.schemas, self.clock)
         return self._writers[info.name]
@@ -621,13 +698,20 @@ def connect(
         schemas = _schemas(None, settings)
         return Database(MemoryLog(), settings=settings, udfs=udfs, progress=progress, schemas=schemas)
     root = Path(path)
-    log = DiskLog(root)
+    log = DiskLog(root, flush=_flush(settings))
     try:
         schemas = _schemas(root / "schemas.jsonl", settings)
         return Database(log, settings=settings, udfs=udfs, progress=progress, schemas=schemas)
     except BaseException:
         log.close()
         raise
+
+
+def _flush(settings: Mapping[str, str] | None) -> Flush:
+    """What the settings say about log.flush, which is fixed while the log is open."""
+    name = "log.flush"
+    config = Config({}).with_value(name, (settings or {}).get(name, "always"))
+    return cast(Flush, config.text(name).lower())
 
 
 def _schemas(path: Path | None, settings: Mapping[str, str] | None) -> SchemaStore:

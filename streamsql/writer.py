@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from streamsql.catalog import SourceInfo
 from streamsql.clock import Clock
 from streamsql.engine.kernel import Workspace
 from streamsql.engine.log.log import Log
-from streamsql.engine.log.partitioner import partition_keys
-from streamsql.errors import DataError
+from streamsql.engine.log.partitioner import Partitioner
+from streamsql.errors import DataError, PlanError
 from streamsql.formats.format import SchemaStore
 from streamsql.plan.persistent import key_bytes
 from streamsql.plan.sources import open_encoder
@@ -22,6 +21,13 @@ from streamsql.types import from_arrow, widens
 
 _EMPTY = {"JSON": b"{}"}
 """The value of a record whose stream has only key columns, where it is not no bytes."""
+
+
+class Encoded(NamedTuple):
+    """records: key, value, timestamp; hashed: binary[n] or null[n], what the partition is chosen by."""
+
+    records: pa.RecordBatch
+    hashed: pa.Array[Any]
 
 
 class TopicWriter:
@@ -38,16 +44,20 @@ class TopicWriter:
         self._info = info
         self._clock = clock
         self._workspace = Workspace()
-        self._partitions = log.topic_config(topic).partitions
-        self._next = 0
+        self._round = Partitioner(log.topic_config(topic).partitions)
         self._key = self._value = self._key_bytes = None
         if info is not None:
             if info.schema.key:
                 self._key = open_encoder(info, is_key=True, schemas=schemas)(self._workspace)
-                if self._partitions > 1 and info.key_format.name == "ARROW":
+                if self.partitions > 1 and info.key_format.name == "ARROW":
                     self._key_bytes = key_bytes(info)(self._workspace)
             if info.schema.value:
                 self._value = open_encoder(info, is_key=False, schemas=schemas)(self._workspace)
+
+    @property
+    def partitions(self) -> int:
+        """How many the topic has."""
+        return self._round.partitions
 
     def write(
         self,
@@ -63,19 +73,39 @@ class TopicWriter:
         gives       the number of rows
         raises      DataError for unknown columns or types that do not widen
         """
-        if not rows.num_rows:
-            return 0
+        if rows.num_rows:
+            self._append(self.split(*self.encode(self.fitted(rows), timestamps, absent=absent)))
+        return rows.num_rows
+
+    def write_text(self, payloads: pa.Array[Any], timestamps: pa.Array[Any] | None = None) -> int:
+        """Append values that are already in the topic's format; string[n] or binary[n]."""
+        self._append(self.split(*self.encode_text(payloads, timestamps)))
+        return len(payloads)
+
+    def fitted(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """The rows' columns in the order of the stream's, with its types; those left out are null.
+
+        raises  DataError for unknown columns or types that do not widen
+        """
+        return rows if self._info is None else _fitted(rows, self._info)
+
+    def encode(
+        self,
+        rows: pa.RecordBatch,
+        timestamps: pa.Array[Any] | None = None,
+        *,
+        absent: pa.BooleanArray | None = None,
+    ) -> Encoded:
+        """Fitted rows as records, and their keys as bytes for hashing."""
+        keys: pa.Array[Any]
+        values: pa.Array[Any]
         if self._info is None:
-            fields = list(rows.schema)
-            keys: pa.Array[Any] = pa.nulls(rows.num_rows)
-            values: pa.Array[Any] = pa.StructArray.from_arrays(rows.columns, fields=fields)
-            hashed = None
+            keys = hashed = pa.nulls(rows.num_rows)
+            values = pa.StructArray.from_arrays(rows.columns, fields=list(rows.schema))
         else:
-            columns = self._fitted(rows, self._info)
             width = len(self._info.schema.key)
-            key_columns, value_columns = columns[:width], columns[width:]
-            keys = pa.nulls(rows.num_rows, pa.binary())
-            hashed = None
+            key_columns, value_columns = rows.columns[:width], rows.columns[width:]
+            keys = hashed = pa.nulls(rows.num_rows, pa.binary())
             if self._key is not None:
                 no_key = key_columns[0].is_null() if width == 1 and key_columns[0].null_count else None
                 keys = self._key.encode(key_columns, no_key)
@@ -84,71 +114,73 @@ class TopicWriter:
                 values = self._value.encode(value_columns, absent)
             else:
                 values = pa.repeat(pa.scalar(_EMPTY.get(self._info.value_format.name, b"")), rows.num_rows)
-        self._append(keys, values, timestamps, hashed)
-        return rows.num_rows
+        return Encoded(self._records(keys, values, timestamps), hashed)
 
-    def write_text(self, payloads: pa.Array[Any], timestamps: pa.Array[Any] | None = None) -> int:
-        """Append values that are already in the topic's format; string[n] or binary[n]."""
+    def encode_text(self, payloads: pa.Array[Any], timestamps: pa.Array[Any] | None = None) -> Encoded:
+        """Values that are already in the topic's format as records without a key."""
         values = payloads.cast(pa.binary()) if not pa.types.is_binary(payloads.type) else payloads
-        self._append(pa.nulls(len(values), pa.binary()), values, timestamps, None)
-        return len(values)
+        keys = pa.nulls(len(values), pa.binary())
+        return Encoded(self._records(keys, values, timestamps), keys)
+
+    def split(self, records: pa.RecordBatch, hashed: pa.Array[Any]) -> list[tuple[int, pa.RecordBatch]]:
+        """The records by partition: by the hash of the key; those without a key go round."""
+        if self.partitions == 1:
+            return [(0, records)]
+        chosen = self._round.assign(hashed)
+        return [(int(p), records.filter(pa.array(chosen == p))) for p in np.unique(chosen)]
+
+    def partition_of(self, key: Any) -> int:
+        """Where the records of a key go; of a key of several columns a tuple. PlanError without a key."""
+        if self.partitions == 1:
+            return 0
+        if self._info is None or not self._info.schema.key or key is None:
+            raise PlanError(
+                f"topic {self.topic} has {self.partitions} partitions: say which, or a key",
+                code="APPEND-PARTITIONS",
+            )
+        names = [c.name for c in self._info.schema.key]
+        row = dict(zip(names, key if len(names) > 1 else [key], strict=True))
+        encoded = self.encode(self.fitted(as_batch(as_table(row, self._info))))
+        return int(self._round.assign(encoded.hashed)[0])
 
     def close(self) -> None:
         self._workspace.close()
 
-    def _fitted(self, rows: pa.RecordBatch, info: SourceInfo) -> Sequence[pa.Array[Any]]:
-        """The rows' columns in the order of the schema, with its types."""
-        by_name = {name.upper(): i for i, name in enumerate(rows.schema.names)}
-        by_name.update({name: i for i, name in enumerate(rows.schema.names)})
-        columns = info.schema.key + info.schema.value
-        unknown = [
-            n
-            for n in rows.schema.names
-            if n not in {c.name for c in columns} and n.upper() not in {c.name for c in columns}
-        ]
-        if unknown:
-            raise DataError(
-                f"{info.title} has no column {unknown[0]}",
-                code="DATA-COLUMN",
-                hint=f"its columns are {', '.join(c.name for c in columns)}",
-            )
-        found: list[pa.Array[Any]] = []
-        for column in columns:
-            index = by_name.get(column.name)
-            if index is None:
-                found.append(pa.nulls(rows.num_rows, column.type.arrow))
-                continue
-            array = rows.column(index)
-            if array.type != column.type.arrow:
-                array = _converted(array, column.name, info, column.type.arrow)
-            found.append(array)
-        return found
-
-    def _append(
-        self,
-        keys: pa.Array[Any],
-        values: pa.Array[Any],
-        timestamps: pa.Array[Any] | None,
-        hashed: pa.Array[Any] | None,
-    ) -> None:
+    def _records(
+        self, keys: pa.Array[Any], values: pa.Array[Any], timestamps: pa.Array[Any] | None
+    ) -> pa.RecordBatch:
         if timestamps is None:
             timestamps = pa.array(np.full(len(values), self._clock.now_ms(), dtype=np.int64))
-        records = pa.RecordBatch.from_arrays([keys, values, timestamps], names=["key", "value", "timestamp"])
-        if self._partitions == 1:
-            self._log.append(self.topic, 0, records)
-            return
-        partitions = self._partition(len(values), hashed)
-        for partition in np.unique(partitions):
-            self._log.append(self.topic, int(partition), records.filter(pa.array(partitions == partition)))
+        return pa.RecordBatch.from_arrays([keys, values, timestamps], names=["key", "value", "timestamp"])
 
-    def _partition(self, rows: int, hashed: pa.Array[Any] | None) -> npt.NDArray[np.int64]:
-        """By the key's hash; records without a key go round."""
-        around = (self._next + np.arange(rows)) % self._partitions
-        if hashed is None or hashed.null_count == rows:
-            self._next = int(around[-1] + 1) % self._partitions
-            return around
-        chosen = partition_keys(hashed, self._partitions).astype(np.int64)
-        return np.where(hashed.is_null().to_numpy(zero_copy_only=False), around, chosen)
+    def _append(self, parts: list[tuple[int, pa.RecordBatch]]) -> None:
+        for partition, records in parts:
+            self._log.append(self.topic, partition, records)
+
+
+def _fitted(rows: pa.RecordBatch, info: SourceInfo) -> pa.RecordBatch:
+    by_name = {name.upper(): i for i, name in enumerate(rows.schema.names)}
+    by_name.update({name: i for i, name in enumerate(rows.schema.names)})
+    columns = info.schema.key + info.schema.value
+    known = {c.name for c in columns}
+    unknown = [n for n in rows.schema.names if n not in known and n.upper() not in known]
+    if unknown:
+        raise DataError(
+            f"{info.title} has no column {unknown[0]}",
+            code="DATA-COLUMN",
+            hint=f"its columns are {', '.join(c.name for c in columns)}",
+        )
+    found: list[pa.Array[Any]] = []
+    for column in columns:
+        index = by_name.get(column.name)
+        if index is None:
+            found.append(pa.nulls(rows.num_rows, column.type.arrow))
+            continue
+        array = rows.column(index)
+        if array.type != column.type.arrow:
+            array = _converted(array, column.name, info, column.type.arrow)
+        found.append(array)
+    return pa.RecordBatch.from_arrays(found, names=[c.name for c in columns])
 
 
 def _converted(array: pa.Array[Any], name: str, info: SourceInfo, target: pa.DataType) -> pa.Array[Any]:
@@ -167,6 +199,12 @@ def _converted(array: pa.Array[Any], name: str, info: SourceInfo, target: pa.Dat
             f"do not fit: {error}",
             code="DATA-TYPE",
         ) from error
+
+
+def as_batch(table: pa.Table) -> pa.RecordBatch:
+    """A table in one piece."""
+    batches = table.combine_chunks().to_batches()
+    return batches[0] if len(batches) == 1 else pa.RecordBatch.from_pylist([], schema=table.schema)
 
 
 def as_table(data: Any, info: SourceInfo) -> pa.Table:

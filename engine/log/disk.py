@@ -23,9 +23,10 @@ import orjson
 import pyarrow as pa
 
 from streamsql.engine.failpoints import fail_point
-from streamsql.engine.log import commits, owner, producers, records, topic_files
+from streamsql.engine.log import commits, idempotence, owner, records, topic_files
 from streamsql.engine.log.commits import CommitFile, State
 from streamsql.engine.log.files import Handles, explained
+from streamsql.engine.log.idempotence import Fences
 from streamsql.engine.log.listeners import Listeners
 from streamsql.engine.log.log import (
     Append,
@@ -38,7 +39,6 @@ from streamsql.engine.log.log import (
     TopicPartition,
 )
 from streamsql.engine.log.partition import Partition
-from streamsql.engine.log.producers import Fences
 from streamsql.engine.log.recovery import Recovery, recover
 from streamsql.engine.log.refusals import (
     check_topic_name,
@@ -191,7 +191,7 @@ class DiskLog(Log):
         return offset
 
     def open_producer(self, name: str) -> ProducerId:
-        writer = producers.writer_of(name)
+        writer = idempotence.writer_of(name)
         with self._opening:
             before = self.committed(writer)
             epoch = before.metadata["epoch"] + 1 if before else 1

@@ -11,7 +11,8 @@ import numpy as np
 import orjson
 import pyarrow as pa
 
-from streamsql.engine.log import producers, records
+from streamsql.engine.log import idempotence, records
+from streamsql.engine.log.idempotence import Fences, ProducerStates
 from streamsql.engine.log.listeners import Listeners
 from streamsql.engine.log.log import (
     Append,
@@ -23,7 +24,6 @@ from streamsql.engine.log.log import (
     TopicConfig,
     TopicPartition,
 )
-from streamsql.engine.log.producers import Fences, ProducerStates
 from streamsql.engine.log.refusals import (
     check_expected,
     check_range,
@@ -165,7 +165,7 @@ class MemoryLog(Log):
             return base
 
     def open_producer(self, name: str) -> ProducerId:
-        writer = producers.writer_of(name)
+        writer = idempotence.writer_of(name)
         with self._open():
             before = self._commits.get(writer)
             epoch = before.metadata["epoch"] + 1 if before else 1

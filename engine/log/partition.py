@@ -21,8 +21,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from streamsql.engine.log.files import Handles, explained, external
+from streamsql.engine.log.idempotence import Fences, KeptProducers
 from streamsql.engine.log.log import ProducerId, Stamp, TopicConfig, TopicPartition
-from streamsql.engine.log.producers import Fences, KeptProducers
 from streamsql.engine.log.recovery import Recovery
 from streamsql.engine.log.refusals import check_expected, check_range, closed
 from streamsql.engine.log.segment import Encoded, Origin, Segment
