@@ -318,7 +318,7 @@ class ForeignKeyJoinOperator(Operator):
             np.concatenate([left.target[fresh], targets[found.probe]]),
             np.concatenate([left.number[fresh], np.full(len(found.rows), -_FOREVER)]),
             np.concatenate([end[fresh], until]),
-            np.concatenate([left.number[fresh], found.numbers]),
+            np.concatenate([left.number[fresh], found.times]),
         )
 
     def _of_right(self, right: _Events, versions: _Versions, first: int, count: int) -> _Changes:
@@ -434,7 +434,7 @@ class ForeignKeyJoinOperator(Operator):
         slots, target = slots[points], target[points]
         self._targets.hold(target)
         numbers = self.left.values.fixed(VERSION).values[slots]
-        self.by_target.add(target, numbers, slots, numbers)
+        self.by_target.add(target, numbers, slots)
 
     def _point(self, slots: Int64s, target: Int64s) -> None:
         """Right rows stand for these foreign keys from now on."""

@@ -1,10 +1,9 @@
 """One side of a stream-stream join: rows that may still find a partner, by key and time.
 
-The durable part is a keyed store, row number -> the row; everything else is an index over it and is built
-anew after a restore:
+The durable part is a row log; everything else is an index over it and is built anew after a restore:
 
-    by key        (key slot, time) -> row, for matching
-    by partition  (partition, time) -> row, for what stream time does to rows: closing and dropping
+    by key    (key slot, time) -> row, for matching
+    closing   per partition, time -> row: rows of an outer join that wait for a partner
 """
 
 from __future__ import annotations
@@ -17,18 +16,15 @@ import pyarrow as pa
 
 from streamsql.engine.batch import PARTITION, TIME
 from streamsql.engine.kernel import Workspace
-from streamsql.engine.operators.join_time import TimesInBatch
+from streamsql.engine.operators.calendar import Calendar
 from streamsql.engine.state.columns import Bools, Int64s, distinct
 from streamsql.engine.state.hashing import KeyHasher
-from streamsql.engine.state.keys import KeyIndex, UInt64s
-from streamsql.engine.state.spine import Found, Spine
-from streamsql.engine.state.store import KeyedStore
+from streamsql.engine.state.keys import KeyIndex
+from streamsql.engine.state.row_log import RowLog
+from streamsql.engine.state.spine import Spine, in_order
 
-ROW = "$row"
 WAITS = "$waits"
 """An outer join still has to say whether the row found a partner."""
-
-_ROW_KEY = pa.schema([pa.field(ROW, pa.int64())])
 
 
 class JoinKeys:
@@ -75,138 +71,91 @@ class JoinKeys:
 class JoinBuffer:
     """Rows of one side.
 
-    columns  what is kept of a row: key columns and others
-    keys     names of the key columns
+    columns   what is kept of a row: key columns and others
+    keys      names of the key columns
+    reach_ms  how far apart in time partners can be, from the earliest to the latest
+    waits     whether rows may wait for a partner
     """
 
-    def __init__(self, name: str, columns: pa.Schema, keys: Sequence[str], slots: JoinKeys) -> None:
-        marks = [
-            pa.field(TIME, pa.int64()),
-            pa.field(PARTITION, pa.int32()),
-            pa.field(WAITS, pa.bool_()),
-        ]
-        self.store = KeyedStore(name, _ROW_KEY, pa.schema([*columns, *marks]), _spread, time=TIME)
+    def __init__(
+        self, name: str, columns: pa.Schema, keys: Sequence[str], slots: JoinKeys, reach_ms: int, waits: bool
+    ) -> None:
+        marks = [pa.field(TIME, pa.int64()), pa.field(PARTITION, pa.int32())]
+        if waits:
+            marks.append(pa.field(WAITS, pa.bool_()))
+        self.store = RowLog(name, pa.schema([*columns, *marks]), WAITS if waits else None)
         self.columns = columns
+        self.by_key = Spine(lambda rows, times: self.store.is_kept(rows), reach_ms)
         self._keys = tuple(keys)
         self._slots = slots
-        self._slot_of: Int64s = np.zeros(0, dtype=np.int64)
-        self._settled: list[Int64s] = []
-        self.by_key = Spine(self._is_alive)
-        self.by_partition = Spine(self._is_alive)
+        self._closing: dict[int, Calendar] = {}
 
     def add(
         self,
         columns: Sequence[pa.Array[Any]],
         slots: Int64s,
-        numbers: Int64s,
         times: Int64s,
-        partitions: Int64s,
         waits: Bools,
+        order: Int64s,
     ) -> Int64s:
-        """Keep rows, `columns` as in the schema, the other arrays [n] each; gives their places."""
+        """Keep rows, the arrays [n] each; gives their numbers, rising.
+
+        columns  as in the schema, then `$time` and `$partition`
+        order    of the rows by (slot, time)
+        """
         if not len(slots):
             return slots
-        rows, _ = self.store.find_or_add([pa.array(numbers)])
-        marks = [pa.array(times), pa.array(partitions.astype(np.int32)), pa.array(waits)]
-        self.store.put(rows, [*columns, *marks])
-        self._index(rows, slots, numbers, times, partitions)
+        marks = waits if WAITS in self.store.schema.names else None
+        rows = self.store.append(columns, slots, marks)
+        self._slots.hold(slots)
+        self.by_key.add(slots[order], times[order], rows[order])
         return rows
 
-    def between(self, partition: int, low: int, high: int) -> Found:
-        """Rows of a partition with low < time <= high."""
-        return self.by_partition.find(np.array([partition]), np.array([low + 1]), np.array([high]))
+    def wait(self, rows: Int64s, partitions: Int64s, due: Int64s) -> None:
+        """These rows wait until stream time reaches what is due."""
+        for partition in distinct(partitions).tolist():
+            own = partitions == partition
+            self._closing.setdefault(partition, Calendar()).enter(due[own], rows[own])
 
-    def waits(self, rows: Int64s) -> Bools:
-        waiting: Bools = self.store.values.fixed(WAITS).values[rows]
-        return waiting
+    def due(self, partition: int, until: int) -> tuple[Int64s, Int64s]:
+        """Rows that waited until now, and the stream time that ends their waiting; each is given once."""
+        calendar = self._closing.get(partition)
+        if calendar is None:
+            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+        rows, due = calendar.take(until)
+        waiting = self.store.is_marked(rows)
+        return rows[waiting], due[waiting]
 
-    def settle(self, rows: Int64s) -> None:
-        """These rows have their answer: a partner, or nulls in its place."""
-        rows = distinct(rows)
-        rows = rows[self.waits(rows)]
-        if len(rows):
-            self.store.values.fixed(WAITS).values[rows] = False
-            self.store.touch(rows)
-            self._settled.append(rows)
+    def expire(self, stream_time: Callable[[int], int], by_ms: int) -> Int64s:
+        """Drop rows, in good time, that the stream time of their partition has left behind by so much.
 
-    def partitions(self, rows: Int64s) -> Int64s:
-        return self.store.values.fixed(PARTITION).values[rows].astype(np.int64)
-
-    def numbers(self, rows: Int64s) -> Int64s:
-        numbers: Int64s = self.store.index.keys.fixed(ROW).values[rows]
-        return numbers
-
-    def times(self, rows: Int64s) -> Int64s:
-        times: Int64s = self.store.values.fixed(TIME).values[rows]
-        return times
-
-    def take(self, names: Sequence[str], rows: Int64s) -> list[pa.Array[Any]]:
-        """Columns of rows; row -1 is null everywhere."""
-        absent: Bools | None = rows < 0
-        if absent is None or not absent.any():
-            absent = None
-        schema, columns = self.store.values.schema, self.store.values.columns
-        return [columns[schema.get_field_index(name)].get(rows, absent) for name in names]
-
-    def expire(self, before: Callable[[int], int], times: TimesInBatch, retention_ms: int) -> Int64s:
-        """Drop rows that the side's stream time has left behind by `retention_ms`; those that wait stay.
-
-        before  stream time of a partition before the batch
-        times   in the batch
-        gives   the slots of the keys
-        cost    by the rows dropped
+        gives  the slots of the keys of those that went
+        cost   by the rows dropped
         """
-        parts = [
-            self.between(p, before(p) - retention_ms, times.at_end(p) - retention_ms).rows
-            for p in times.partitions()
-        ]
-        # What was left behind while it waited goes when it is settled.
-        for rows in self._settled:
-            partitions, own = self.partitions(rows), self.times(rows)
-            for p in distinct(partitions).tolist():
-                parts.append(rows[(partitions == p) & (own <= times.at_end(p) - retention_ms)])
-        self._settled = []
-        if not parts:
-            return np.zeros(0, dtype=np.int64)
-        rows = distinct(np.concatenate(parts))
-        rows = rows[~self.waits(rows)]
-        slots = self._slot_of[rows]
-        self._slots.release(slots)
-        self.store.remove(rows)
-        self.by_key.forget(len(rows))
-        self.by_partition.forget(len(rows))
+        slots = self.store.expire(lambda partition: stream_time(partition) - by_ms)
+        if len(slots):
+            self._slots.release(slots)
+            self.by_key.drop_before(self.store.first)
+            self.by_key.forget(len(slots))
         return slots
 
-    def rebuild(self) -> None:
-        """Index the rows of the store again; `slots` has been cleared before."""
+    def rebuild(self, closing_ms: int) -> None:
+        """Index the rows of the store again; the keys' slots have been cleared before.
+
+        closing_ms  how far stream time goes beyond a row before it has waited enough
+        """
         self.by_key.clear()
-        self.by_partition.clear()
-        rows = self.store.values.slots()
-        if not len(rows):
-            return
-        slots = self._slots.slots(self.take(self._keys, rows))
-        numbers = self.store.index.keys.fixed(ROW).values[rows]
-        order = np.argsort(numbers)
-        rows, slots, numbers = rows[order], slots[order], numbers[order]
-        self._index(rows, slots, numbers, self.times(rows), self.partitions(rows))
-
-    def _index(self, rows: Int64s, slots: Int64s, numbers: Int64s, times: Int64s, partitions: Int64s) -> None:
-        largest = int(rows.max())
-        if largest >= len(self._slot_of):
-            grown = np.zeros(max(64, 1 << largest.bit_length()), dtype=np.int64)
-            grown[: len(self._slot_of)] = self._slot_of
-            self._slot_of = grown
-        self._slot_of[rows] = slots
-        self._slots.hold(slots)
-        self.by_key.add(slots, times, rows, numbers)
-        self.by_partition.add(partitions, times, rows, numbers)
-
-    def _is_alive(self, rows: Int64s, numbers: Int64s) -> Bools:
-        same: Bools = self.store.index.keys.fixed(ROW).values[rows] == numbers
-        return same & self.store.values.is_live(rows)
-
-
-def _spread(keys: Sequence[pa.Array[Any]]) -> UInt64s:
-    """Hashes of row numbers, which are all different: Fibonacci hashing, high bits folded into the low."""
-    mixed = keys[0].to_numpy().astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    return mixed ^ (mixed >> np.uint64(29))
+        self._closing = {}
+        for rows, columns in self.store.parts((*self._keys, TIME, PARTITION)):
+            *keys, time, partition = columns
+            slots = self._slots.slots(keys)
+            self.store.tag(rows, slots)
+            self._slots.hold(slots)
+            times = time.to_numpy()
+            order = in_order(slots, times)
+            self.by_key.add(slots[order], times[order], rows[order])
+            if WAITS in self.store.schema.names:
+                waits = self.store.is_marked(rows)
+                self.wait(
+                    rows[waits], partition.to_numpy()[waits].astype(np.int64), times[waits] + closing_ms + 1
+                )

@@ -13,7 +13,8 @@ class TimesInBatch:
     """Stream time per partition, as of any row of a batch.
 
     before     stream time of a partition before the batch
-    number, partition, time  of the batch's rows that advance it; `number` is their rank in processing
+    number, partition, time  of the batch's rows that advance it, by side; `number` is their rank in
+               processing, rising within a side
     """
 
     def __init__(
@@ -24,16 +25,21 @@ class TimesInBatch:
         time: Sequence[Int64s],
     ) -> None:
         self._before = before
-        numbers, partitions, times = (np.concatenate(parts) for parts in (number, partition, time))
-        order = np.argsort(numbers, kind="stable")
-        numbers, partitions, times = numbers[order], partitions[order], times[order]
         self._steps: dict[int, tuple[Int64s, Int64s]] = {}
+        if not any(len(part) for part in number):
+            return
+        numbers, partitions, times = (_whole(parts) for parts in (number, partition, time))
+        if sum(len(part) > 0 for part in number) > 1:
+            # Stable sorting takes ordered stretches as they are: merging the sides is linear.
+            order = np.argsort(numbers, kind="stable")
+            numbers, partitions, times = numbers[order], partitions[order], times[order]
+        first = int(partitions[0])
+        if (partitions == first).all():
+            self._steps[first] = numbers, self._running(first, times)
+            return
         for p in distinct(partitions).tolist():
             own = partitions == p
-            self._steps[p] = (
-                numbers[own],
-                np.maximum(np.maximum.accumulate(times[own]), before(p)),
-            )
+            self._steps[p] = numbers[own], self._running(p, times[own])
 
     def partitions(self) -> list[int]:
         """Those that have rows in the batch."""
@@ -64,3 +70,11 @@ class TimesInBatch:
         """
         numbers, times = self._steps[partition]
         return numbers[np.searchsorted(times, time, side="right")]
+
+    def _running(self, partition: int, times: Int64s) -> Int64s:
+        return np.maximum(np.maximum.accumulate(times), self._before(partition))
+
+
+def _whole(parts: Sequence[Int64s]) -> Int64s:
+    filled = [part for part in parts if len(part)]
+    return filled[0] if len(filled) == 1 else np.concatenate(parts)

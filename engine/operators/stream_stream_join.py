@@ -29,8 +29,9 @@ from streamsql.engine.operators.as_of import is_complete
 from streamsql.engine.operators.base import Context, Operator
 from streamsql.engine.operators.join_buffer import JoinBuffer, JoinKeys
 from streamsql.engine.operators.join_time import TimesInBatch
-from streamsql.engine.operators.stream_time import StreamTime
+from streamsql.engine.operators.stream_time import NEVER, StreamTime
 from streamsql.engine.state.columns import Bools, Int64s, concatenated
+from streamsql.engine.state.spine import in_order
 
 _SIDES = ("left", "right")
 _NONE: Int64s = np.zeros(0, dtype=np.int64)
@@ -112,21 +113,32 @@ class StreamStreamJoin:
 
 @dataclass(frozen=True, slots=True)
 class _Arrivals:
-    """The rows of one side in a batch; arrays [n].
+    """The rows of one side in a batch; arrays [n] unless said otherwise.
 
     slots   of the keys; -1 where a key has a null in it
-    number  rank in processing, over both sides and the operator's life
+    order   the places by (slot, time)
+    number  rank in processing, over both sides
     waits   the row's window is open, and the row will come out with nulls if no partner does
-    rows    the row's place in the buffer; -1 if it is not kept
+    first   rows from this on in the buffer came with this batch
+    kept    int64[kept]: the places of the rows that are in the buffer, rising
     """
 
     batch: pa.RecordBatch | None
     slots: Int64s
+    order: Int64s
     number: Int64s
     time: Int64s
     partition: Int64s
     waits: Bools
-    rows: Int64s
+    first: int
+    kept: Int64s
+
+    def numbers_of(self, rows: Int64s) -> Int64s:
+        """Numbers of rows of the buffer, -1 for those that were there before; int64[n] -> int64[n]."""
+        if not len(self.kept):
+            return np.full(len(rows), -1)
+        numbers = self.number[self.kept[np.maximum(rows - self.first, 0)]]
+        return np.where(rows >= self.first, numbers, -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +147,12 @@ class _Pairs:
 
     probe    places of the arrived rows
     number   of the arrived rows
-    partner  places in the other side's buffer
+    partner  rows in the other side's buffer
     """
 
     probe: Int64s
     number: Int64s
     partner: Int64s
-    partner_number: Int64s
     partner_time: Int64s
 
 
@@ -156,7 +167,7 @@ class _Results:
 
     columns: list[pa.Array[Any]]
     number: Int64s
-    phase: Int64s
+    phase: int
     tie: Int64s
     time: Int64s
     partition: Int64s
@@ -167,25 +178,34 @@ class StreamStreamJoinOperator(Operator):
         self.spec = spec
         self._keys = JoinKeys(pa.schema([spec.left.field(n) for n in spec.keys]), context.workspace)
         self.buffers = tuple(
-            JoinBuffer(_SIDES[side], spec.schema(side), spec.keys, self._keys) for side in (0, 1)
+            JoinBuffer(
+                _SIDES[side],
+                spec.schema(side),
+                spec.keys,
+                self._keys,
+                spec.before_ms + spec.after_ms,
+                waits=spec.is_preserved(side) and not spec.is_eager,
+            )
+            for side in (0, 1)
         )
         self._times = (StreamTime(), StreamTime())
         for time, name in zip(self._times, _SIDES, strict=True):
             time.name = f"{name}-time"
         self.stores = (*(buffer.store for buffer in self.buffers), *self._times)
         self._restorations = 0
+        self._names = [f.name for f in spec.output if f.name not in (TIME, SEQ, PARTITION, HEADERS)]
 
     def process(self, *inputs: pa.RecordBatch | None) -> pa.RecordBatch | None:
         self._rebuild_if_restored()
         batches = [batch if batch is not None and batch.num_rows else None for batch in inputs]
         if all(batch is None for batch in batches):
             return None
-        first, seq, numbers = self._numbered(batches)
-        arrivals = [self._looked_up(batch, number) for batch, number in zip(batches, numbers, strict=True)]
+        seq, numbers = _numbered(batches)
+        arrivals = [self._looked_up(*side) for side in zip((0, 1), batches, numbers, strict=True)]
         own = [_times_of([a], t.of) for a, t in zip(arrivals, self._times, strict=True)]
-        shared = _times_of(arrivals, self._shared_time)
+        shared = _times_of(arrivals if self._is_waited_for else [], self._shared_time)
         arrivals = [self._kept(side, arrivals[side], own[side], shared) for side in (0, 1)]
-        pairs = [self._pairs(side, arrivals[side], own[1 - side]) for side in (0, 1)]
+        pairs = [self._pairs(side, arrivals, own[1 - side]) for side in (0, 1)]
         results = [self._joined(side, arrivals[side], pairs[side]) for side in (0, 1)]
         for side in (0, 1):
             if self.spec.is_preserved(side):
@@ -193,9 +213,9 @@ class StreamStreamJoinOperator(Operator):
                 results.append(self._closed(side, arrivals[side], pairs, shared))
         self._drop(arrivals, own)
         for arrived, time in zip(arrivals, self._times, strict=True):
-            keyed = arrived.slots >= 0
+            keyed = _keyed(arrived)
             time.advance(arrived.partition[keyed], arrived.time[keyed])
-        return self._in_order([r for r in results if len(r.number)], seq, first, arrivals)
+        return self._in_order([r for r in results if len(r.number)], seq, arrivals)
 
     # --- what arrives ---------------------------------------------------------------------------
 
@@ -204,81 +224,78 @@ class StreamStreamJoinOperator(Operator):
         if restorations != self._restorations:
             self._restorations = restorations
             self._keys.clear()
-            for buffer in self.buffers:
-                buffer.rebuild()
+            for side, buffer in enumerate(self.buffers):
+                buffer.rebuild(self.spec.closing_ms(side))
 
-    def _numbered(self, batches: list[pa.RecordBatch | None]) -> tuple[int, Int64s, list[Int64s]]:
-        """Numbers in the order of processing: the first, `$seq` by number, and each side's numbers."""
-        seqs = [_NONE if batch is None else batch.column(SEQ).to_numpy() for batch in batches]
-        both = np.concatenate(seqs)
-        order = np.argsort(both, kind="stable")
-        first = self._times[0].number(len(both))
-        number = np.empty(len(both), dtype=np.int64)
-        number[order] = first + np.arange(len(both))
-        return first, both[order], [number[: len(seqs[0])], number[len(seqs[0]) :]]
-
-    def _looked_up(self, batch: pa.RecordBatch | None, number: Int64s) -> _Arrivals:
+    def _looked_up(self, side: int, batch: pa.RecordBatch | None, number: Int64s) -> _Arrivals:
+        first = self.buffers[side].store.end
+        nothing = np.zeros(len(number), dtype=np.bool_)
         if batch is None:
-            return _Arrivals(None, _NONE, _NONE, _NONE, _NONE, np.zeros(0, dtype=np.bool_), _NONE)
+            return _Arrivals(None, _NONE, _NONE, _NONE, _NONE, _NONE, nothing, first, _NONE)
         keys = [batch.column(n) for n in self.spec.keys]
         complete = is_complete(keys)
-        slots = np.full(len(complete), -1, dtype=np.int64)
         if complete.all():
             slots = self._keys.slots(keys)
-        elif complete.any():
-            whole = pa.array(complete)
-            slots[complete] = self._keys.slots([key.filter(whole) for key in keys])
+        else:
+            slots = np.full(len(complete), -1, dtype=np.int64)
+            if complete.any():
+                whole = pa.array(complete)
+                slots[complete] = self._keys.slots([key.filter(whole) for key in keys])
         time = batch.column(TIME).to_numpy()
         partition = batch.column(PARTITION).to_numpy().astype(np.int64)
-        return _Arrivals(batch, slots, number, time, partition, np.zeros(len(slots), dtype=np.bool_), slots)
+        return _Arrivals(batch, slots, in_order(slots, time), number, time, partition, nothing, first, _NONE)
 
     def _kept(self, side: int, arrived: _Arrivals, own: TimesInBatch, shared: TimesInBatch) -> _Arrivals:
         """Put the rows that may find a partner, or have to wait for one, into the buffer."""
         if arrived.batch is None:
             return arrived
-        spec = self.spec
+        spec, buffer = self.spec, self.buffers[side]
         has_key = arrived.slots >= 0
-        waits = np.zeros(len(has_key), dtype=np.bool_)
+        waits = arrived.waits
+        closing_ms = spec.closing_ms(side)
         if spec.is_preserved(side) and not spec.is_eager:
-            now = shared.as_of(arrived.number, arrived.partition)
-            waits = has_key & (arrived.time + spec.closing_ms(side) >= now)
-        is_in_time = arrived.time > own.as_of(arrived.number, arrived.partition) - spec.retention_ms
-        kept = np.flatnonzero(has_key & (is_in_time | waits))
-        rows = np.full(len(has_key), -1, dtype=np.int64)
-        columns = [arrived.batch.column(n) for n in spec.schema(side).names]
-        if len(kept) < len(rows):
+            waits = has_key
+            if _reaches_back(arrived.time + closing_ms, shared, -1):
+                now = shared.as_of(arrived.number, arrived.partition)
+                waits = has_key & (arrived.time + closing_ms >= now)
+        keeps = has_key
+        if _reaches_back(arrived.time, own, spec.retention_ms):
+            now = own.as_of(arrived.number, arrived.partition)
+            keeps = has_key & ((arrived.time > now - spec.retention_ms) | waits)
+        columns = [arrived.batch.column(n) for n in (*spec.schema(side).names, TIME, PARTITION)]
+        if keeps.all():
+            kept, order = np.arange(len(keeps)), arrived.order
+        else:
+            kept = np.flatnonzero(keeps)
+            # The order stays, without those that are not kept.
+            order = (np.cumsum(keeps) - 1)[arrived.order[keeps[arrived.order]]]
             columns = [column.take(pa.array(kept)) for column in columns]
-        rows[kept] = self.buffers[side].add(
-            columns,
-            arrived.slots[kept],
-            arrived.number[kept],
-            arrived.time[kept],
-            arrived.partition[kept],
-            waits[kept],
-        )
-        return replace(arrived, waits=waits, rows=rows)
+        rows = buffer.add(columns, arrived.slots[kept], arrived.time[kept], waits[kept], order)
+        waiting = waits[kept]
+        if waiting.any():
+            some = kept[waiting]
+            buffer.wait(rows[waiting], arrived.partition[some], arrived.time[some] + closing_ms + 1)
+        return replace(arrived, waits=waits, kept=kept)
 
     # --- what comes out -------------------------------------------------------------------------
 
-    def _pairs(self, side: int, arrived: _Arrivals, other_time: TimesInBatch) -> _Pairs:
+    def _pairs(self, side: int, arrivals: Sequence[_Arrivals], other_times: TimesInBatch) -> _Pairs:
         """The partners that each row of this side finds among the other's rows that came before it."""
-        probes = np.flatnonzero(arrived.slots >= 0)
-        if not len(probes):
-            return _Pairs(_NONE, _NONE, _NONE, _NONE, _NONE)
-        other = self.buffers[1 - side]
+        arrived, other = arrivals[side], self.buffers[1 - side]
         earlier, later = self.spec.reach_ms(side)
-        time = arrived.time[probes]
-        found = other.by_key.find(arrived.slots[probes], time - earlier, time + later)
-        number = arrived.number[probes][found.probe]
-        oldest = other_time.as_of(number, other.partitions(found.rows)) - self.spec.retention_ms
-        valid = (found.numbers < number) & (found.times > oldest)
-        return _Pairs(
-            probes[found.probe[valid]],
-            number[valid],
-            found.rows[valid],
-            found.numbers[valid],
-            found.times[valid],
-        )
+        time = arrived.time[arrived.order]
+        found = other.by_key.find(arrived.slots[arrived.order], time - earlier, time + later)
+        probe = arrived.order[found.probe]
+        number = arrived.number[probe]
+        valid = arrivals[1 - side].numbers_of(found.rows) < number
+        oldest_ms = self.spec.retention_ms
+        before = max((self._times[1 - side].of(p) for p in self._times[1 - side].partitions()), default=NEVER)
+        if len(found.rows) and (
+            found.times.min() <= before - oldest_ms or _reaches_back(found.times, other_times, oldest_ms)
+        ):
+            now = other_times.as_of(number, other.store.partitions(found.rows))
+            valid &= found.times > now - oldest_ms
+        return _Pairs(probe[valid], number[valid], found.rows[valid], found.times[valid])
 
     def _joined(self, side: int, arrived: _Arrivals, pairs: _Pairs) -> _Results:
         """The pairs as rows."""
@@ -288,12 +305,12 @@ class StreamStreamJoinOperator(Operator):
         probe = pa.array(pairs.probe)
         own = {n: arrived.batch.column(n).take(probe) for n in (*spec.keys, *spec.columns(side))}
         names = spec.columns(1 - side)
-        own.update(zip(names, self.buffers[1 - side].take(names, pairs.partner), strict=True))
+        own.update(zip(names, self.buffers[1 - side].store.take(names, pairs.partner), strict=True))
         return _Results(
             [own[n] for n in self._names],
             pairs.number,
-            np.full(len(pairs.probe), _PAIR),
-            pairs.partner_number,
+            _PAIR,
+            pairs.partner,
             np.maximum(arrived.time[pairs.probe], pairs.partner_time),
             arrived.partition[pairs.probe],
         )
@@ -310,7 +327,7 @@ class StreamStreamJoinOperator(Operator):
         return _Results(
             self._padded(own, len(chosen)),
             arrived.number[chosen],
-            np.full(len(chosen), _ALONE),
+            _ALONE,
             arrived.number[chosen],
             arrived.time[chosen],
             arrived.partition[chosen],
@@ -320,73 +337,82 @@ class StreamStreamJoinOperator(Operator):
         """Waiting rows whose windows close before a partner came; settles those that found one too."""
         if self.spec.is_eager or not shared.partitions():
             return self._nothing()
-        buffer = self.buffers[side]
-        matched = arrived.rows[pairs[side].probe]
-        buffer.settle(matched[matched >= 0])
-        found = [self._closing(side, partition, shared) for partition in shared.partitions()]
-        rows, causes = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        store = self.buffers[side].store
+        found = pairs[side].probe
+        if len(arrived.kept):
+            places = np.searchsorted(arrived.kept, found)
+            places = places[arrived.kept[np.minimum(places, len(arrived.kept) - 1)] == found]
+            store.unmark(arrived.first + places)
+        parts = [self._closing(side, partition, shared) for partition in shared.partitions()]
+        rows, times, partitions, causes = (np.concatenate(part) for part in zip(*parts, strict=True))
         as_partner = pairs[1 - side]
         unmatched = _first_number(rows, as_partner.partner, as_partner.number) > causes
-        buffer.settle(np.concatenate([rows, as_partner.partner]))
-        rows, causes = rows[unmatched], causes[unmatched]
+        store.unmark(np.concatenate([rows, as_partner.partner]))
+        rows, times, causes = rows[unmatched], times[unmatched], causes[unmatched]
         if not len(rows):
             return self._nothing()
         names = self.spec.schema(side).names
-        numbers, times = buffer.numbers(rows), buffer.times(rows)
         ranks = np.empty(len(rows), dtype=np.int64)
-        ranks[np.lexsort((numbers, times))] = np.arange(len(rows))
+        ranks[np.lexsort((rows, times))] = np.arange(len(rows))
         return _Results(
-            self._padded(dict(zip(names, buffer.take(names, rows), strict=True)), len(rows)),
+            self._padded(dict(zip(names, store.take(names, rows), strict=True)), len(rows)),
             causes,
-            np.full(len(rows), _CLOSED + side),
+            _CLOSED + side,
             ranks,
             times,
-            buffer.partitions(rows),
+            partitions[unmatched],
         )
 
-    def _closing(self, side: int, partition: int, shared: TimesInBatch) -> tuple[Int64s, Int64s]:
-        """Waiting rows that stream time passes in this batch, and the numbers of the rows that moved it."""
-        buffer = self.buffers[side]
-        reach = self.spec.closing_ms(side) + 1
-        found = buffer.between(
-            partition, self._shared_time(partition) - reach, shared.at_end(partition) - reach
-        )
-        waiting = buffer.waits(found.rows)
-        return found.rows[waiting], shared.passed(partition, found.times[waiting] + reach - 1)
+    def _closing(
+        self, side: int, partition: int, shared: TimesInBatch
+    ) -> tuple[Int64s, Int64s, Int64s, Int64s]:
+        """Waiting rows that stream time passes in this batch: the rows, their times and partitions, and the
+        numbers of the rows that moved it."""
+        rows, due = self.buffers[side].due(partition, shared.at_end(partition))
+        times = due - self.spec.closing_ms(side) - 1
+        return rows, times, np.full(len(rows), partition), shared.passed(partition, due - 1)
 
-    def _drop(self, arrivals: list[_Arrivals], own: list[TimesInBatch]) -> None:
-        """Forget rows that nobody will find any more."""
-        touched = [arrived.slots[arrived.slots >= 0] for arrived in arrivals]
-        for buffer, time, times in zip(self.buffers, self._times, own, strict=True):
-            touched.append(buffer.expire(time.of, times, self.spec.retention_ms))
-        self._keys.forget_unused(np.concatenate(touched))
+    def _drop(self, arrivals: Sequence[_Arrivals], own: Sequence[TimesInBatch]) -> None:
+        """Forget rows that nobody will find any more, and keys that no row has."""
+        unused = [
+            arrived.slots[_without(len(arrived.slots), arrived.kept)]
+            for arrived in arrivals
+            if len(arrived.kept) < len(arrived.slots)
+        ]
+        for buffer, times in zip(self.buffers, own, strict=True):
+            # A row that waits does so to the very millisecond at which others go: all stay for that long.
+            unused.append(buffer.expire(times.at_end, self.spec.retention_ms + 1))
+        slots = np.concatenate(unused)
+        self._keys.forget_unused(slots[slots >= 0])
 
     # --- putting it together ----------------------------------------------------------------------
 
+    @property
+    def _is_waited_for(self) -> bool:
+        """Whether a row may have to wait for a partner."""
+        return self.spec.kind != "INNER" and not self.spec.is_eager
+
     def _shared_time(self, partition: int) -> int:
         return max(time.of(partition) for time in self._times)
-
-    @property
-    def _names(self) -> list[str]:
-        return [n for n in self.spec.output.names if n not in (TIME, SEQ, PARTITION, HEADERS)]
 
     def _padded(self, own: dict[str, pa.Array[Any]], count: int) -> list[pa.Array[Any]]:
         types = self.spec.output
         return [own[n] if n in own else pa.nulls(count, types.field(n).type) for n in self._names]
 
     def _nothing(self) -> _Results:
-        return _Results([], _NONE, _NONE, _NONE, _NONE, _NONE)
+        return _Results([], _NONE, _PAIR, _NONE, _NONE, _NONE)
 
     def _in_order(
-        self, results: list[_Results], seq: Int64s, first: int, arrivals: Sequence[_Arrivals]
+        self, results: list[_Results], seq: Int64s, arrivals: Sequence[_Arrivals]
     ) -> pa.RecordBatch | None:
         """All parts in the order of the rows that caused them."""
         if not results:
             return None
-        number, phase, tie, time, partition = (
+        number, tie, time, partition = (
             np.concatenate([getattr(r, name) for r in results])
-            for name in ("number", "phase", "tie", "time", "partition")
+            for name in ("number", "tie", "time", "partition")
         )
+        phase = np.repeat([r.phase for r in results], [len(r.number) for r in results])
         order = np.lexsort((tie, phase, number))
         chosen = pa.array(order)
         columns: dict[str, pa.Array[Any]] = {
@@ -396,13 +422,44 @@ class StreamStreamJoinOperator(Operator):
             for i, name in enumerate(self._names)
         }
         columns[TIME] = pa.array(time[order])
-        columns[SEQ] = pa.array(seq[number[order] - first])
+        columns[SEQ] = pa.array(seq[number[order]])
         columns[PARTITION] = pa.array(partition[order].astype(np.int32))
         for field in self.spec.headers:
-            columns[HEADERS] = _headers(field, arrivals).take(pa.array(number[order] - first))
+            columns[HEADERS] = _headers(field, arrivals).take(pa.array(number[order]))
         return pa.RecordBatch.from_arrays(
             [columns[f.name] for f in self.spec.output], schema=self.spec.output
         )
+
+
+def _numbered(batches: Sequence[pa.RecordBatch | None]) -> tuple[Int64s, list[Int64s]]:
+    """Ranks in processing over both sides: `$seq` by rank, and each side's ranks."""
+    seqs = [_NONE if batch is None else batch.column(SEQ).to_numpy() for batch in batches]
+    if not len(seqs[0]) or not len(seqs[1]):
+        return np.concatenate(seqs), [np.arange(len(seq)) for seq in seqs]
+    both = np.concatenate(seqs)
+    order = np.argsort(both, kind="stable")
+    number = np.empty(len(both), dtype=np.int64)
+    number[order] = np.arange(len(both))
+    return both[order], [number[: len(seqs[0])], number[len(seqs[0]) :]]
+
+
+def _keyed(arrived: _Arrivals) -> Bools | slice:
+    """The rows that have a key."""
+    keyed = arrived.slots >= 0
+    return slice(None) if keyed.all() else keyed
+
+
+def _without(count: int, places: Int64s) -> Bools:
+    """All places up to a count but some; bool[count]."""
+    rest = np.ones(count, dtype=np.bool_)
+    rest[places] = False
+    return rest
+
+
+def _reaches_back(time: Int64s, times: TimesInBatch, by_ms: int) -> bool:
+    """Whether a time is so early that stream time may have left it behind by so much in this batch."""
+    latest = max((times.at_end(p) for p in times.partitions()), default=NEVER)
+    return len(time) > 0 and bool(time.min() <= latest - by_ms)
 
 
 def _headers(field: pa.Field[Any], arrivals: Sequence[_Arrivals]) -> pa.Array[Any]:
@@ -420,7 +477,7 @@ def _headers(field: pa.Field[Any], arrivals: Sequence[_Arrivals]) -> pa.Array[An
 
 def _times_of(arrivals: Sequence[_Arrivals], before: Callable[[int], int]) -> TimesInBatch:
     """Stream time in a batch; rows without a key do not move it."""
-    keyed = [arrived.slots >= 0 for arrived in arrivals]
+    keyed = [_keyed(arrived) for arrived in arrivals]
     return TimesInBatch(
         before,
         [a.number[k] for a, k in zip(arrivals, keyed, strict=True)],

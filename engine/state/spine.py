@@ -5,10 +5,15 @@ a run that is not twice as long as the next one is merged with it, so that there
 and adding a row costs log2(rows) moves over its life. A range of times of one slot is two binary searches
 in each run, over one 64-bit key:
 
-    slot * width + (time - base)      base and width are the run's own; where that would not fit into 64 bits,
-                                      times are counted by their rank in the run
+    slot << bits | (time - first)     first and bits are the run's own; where that would not fit, times are
+                                      counted by their rank in the run
 
-Rows are forgotten lazily: whoever owns them says which are alive, and dead ones go when runs merge.
+Who asks for short ranges of time says how short (`span`): runs then stay apart that lie apart in time, since
+a range meets few of them anyway. So a row that comes about in order is moved a number of times that depends
+on the span, not on the rows held.
+
+Rows are forgotten lazily: a run goes when all its rows have, and where the owner can say which rows are
+alive, dead ones go when runs merge.
 """
 
 from __future__ import annotations
@@ -21,70 +26,88 @@ import numpy as np
 from streamsql.engine.state.columns import Bools, Int64s
 
 Alive = Callable[[Int64s, Int64s], Bools]
-"""(rows, numbers) -> which of these entries are still what they were when they were added."""
+"""(rows, times) -> which of these entries are still what they were when they were added."""
 
-_LARGEST_KEY = 1 << 62
+_KEY_BITS = 62
 _SMALLEST_REBUILD = 1024
+_DIGIT_ROWS = 2048
+"""Below this many rows a sort is quicker than a distribution by digits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Entries found, a probe's next to each other; all int64[m].
+    """Entries found, by run and within it by probe; all int64[m].
 
-    probe          the place of the probe that found the entry
-    rows, numbers, times  of the entry
+    probe  the place of the probe that found the entry
+    rows, times  of the entry
     """
 
     probe: Int64s
     rows: Int64s
-    numbers: Int64s
     times: Int64s
 
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """Entries by (slot, time), then in the order they came."""
+    """Entries by (slot, time), equal ones in the order they came.
 
-    slots: Int64s
-    times: Int64s
-    rows: Int64s
-    numbers: Int64s
+    first, last  the earliest and the latest time
+    top          the largest slot
+    newest       the largest row
+    """
+
     keys: Int64s
+    rows: Int64s
     ranks: Int64s | None
     first: int
     last: int
-    width: int
+    bits: int
+    top: int
+    newest: int
 
     def __len__(self) -> int:
-        return len(self.slots)
+        return len(self.keys)
 
-    def before(self, times: Int64s) -> Int64s:
+    def bounds(self, slots: Int64s, low: Int64s, high: Int64s) -> tuple[Int64s, Int64s]:
+        """The places of entries of each slot with low <= time < high."""
+        blocks = np.minimum(slots, self.top + 1) << self.bits
+        begin = np.searchsorted(self.keys, blocks + self._offset(low), side="left")
+        end = np.searchsorted(self.keys, blocks + self._offset(high), side="left")
+        return begin, end
+
+    def times(self, places: Int64s | None = None) -> Int64s:
+        keys = self.keys if places is None else self.keys[places]
+        offsets = keys & ((1 << self.bits) - 1)
+        return offsets + self.first if self.ranks is None else self.ranks[offsets]
+
+    def slots(self) -> Int64s:
+        return self.keys >> self.bits
+
+    def _offset(self, times: Int64s) -> Int64s:
         """Where in a slot's block of keys entries of `times` and later begin; int64[n] -> int64[n]."""
         if self.ranks is not None:
             return np.searchsorted(self.ranks, times, side="left").astype(np.int64)
         # Clipped first: bounds may be as far away as an int64 reaches.
         return np.clip(times, self.first, self.last + 1) - self.first
 
-    def bounds(self, slots: Int64s, low: Int64s, high: Int64s) -> tuple[Int64s, Int64s]:
-        """The places of entries of each slot with low <= time < high."""
-        blocks = np.minimum(slots, self.slots[-1] + 1) * self.width
-        begin = np.searchsorted(self.keys, blocks + self.before(low), side="left")
-        end = np.searchsorted(self.keys, blocks + self.before(high), side="left")
-        return begin.astype(np.int64), np.maximum(end, begin).astype(np.int64)
-
 
 class Spine:
-    """Entries (slot, time, row, number), found by ranges of time within a slot.
+    """Entries (slot, time, row), found by ranges of time within a slot.
 
-    alive  a row's place may be used again; its number tells whether it is still the row that was added
-    reached  entries that `find` has given so far: the work done, for who wants to count it
+    alive    which entries have not died; None: the owner drops rows in the order of their numbers, and
+             knows a dead one when it sees it
+    span     how long the ranges of time are that are looked for; None: any length
+    reached  entries that `find` has given so far, and
+    moved    entries that were written to a run: the work done, for who wants to count it
     """
 
-    def __init__(self, alive: Alive) -> None:
+    def __init__(self, alive: Alive | None = None, span: int | None = None) -> None:
         self._alive = alive
+        self._span = span
         self._runs: list[_Run] = []
         self._dead = 0
         self.reached = 0
+        self.moved = 0
 
     def __len__(self) -> int:
         """Entries held, dead ones included."""
@@ -92,84 +115,133 @@ class Spine:
 
     @property
     def bytes(self) -> int:
-        return 40 * len(self)
+        return 16 * len(self)
 
     def clear(self) -> None:
         self._runs, self._dead = [], 0
 
-    def add(self, slots: Int64s, times: Int64s, rows: Int64s, numbers: Int64s) -> None:
-        """Add entries; int64[n] each, slots >= 0, times in ms."""
+    def add(self, slots: Int64s, times: Int64s, rows: Int64s) -> None:
+        """Add entries; int64[n] each, slots >= 0, times in ms. Quickest if they are in order already."""
         if not len(slots):
             return
-        self._runs.append(_sorted_run(slots, times, rows, numbers))
-        while len(self._runs) > 1 and len(self._runs[-2]) < 2 * len(self._runs[-1]):
+        self._push(_sorted_run(slots, times, rows))
+        while len(self._runs) > 1 and self._may_merge(*self._runs[-2:]):
             last, before = self._runs.pop(), self._runs.pop()
-            self._add_merged([before, last])
+            self._push_merged([before, last])
 
     def find(self, slots: Int64s, low: Int64s, high: Int64s) -> Found:
-        """Living entries of each slot with low <= time <= high.
+        """Living entries of each slot with low <= time <= high; of a slot below 0 there are none.
 
-        cost  probes * log2(entries) * runs, plus the entries found
+        The probes are best in the order of (slot, low): then neighbours share what the caches hold.
+
+        cost  probes * log2(entries) per run in reach, plus the entries found
         """
-        order = np.lexsort((low, slots))
-        slots, low, high = slots[order], low[order], high[order] + 1
-        parts: list[tuple[_Run, Int64s, Int64s]] = []
+        high = high + 1
         earliest, latest = (int(low.min()), int(high.max())) if len(slots) else (0, 0)
+        probes: list[Int64s] = []
+        rows: list[Int64s] = []
+        times: list[Int64s] = []
         for run in self._runs:
             if run.last < earliest or run.first >= latest:
                 continue
             begin, end = run.bounds(slots, low, high)
-            counts = end - begin
-            total = int(counts.sum())
-            if total:
-                probe = np.repeat(np.arange(len(slots)), counts)
-                places = np.arange(total) + np.repeat(begin - (np.cumsum(counts) - counts), counts)
-                parts.append((run, order[probe], places))
-        if not parts:
+            hits = np.flatnonzero(end > begin)
+            if not len(hits):
+                continue
+            counts = end[hits] - begin[hits]
+            last = np.cumsum(counts)
+            places = np.arange(last[-1]) + np.repeat(begin[hits] - (last - counts), counts)
+            probes.append(np.repeat(hits, counts))
+            rows.append(run.rows[places])
+            times.append(run.times(places))
+        if not probes:
             nothing = np.zeros(0, dtype=np.int64)
-            return Found(nothing, nothing, nothing, nothing)
-        probe = np.concatenate([p for _, p, _ in parts])
-        rows = np.concatenate([run.rows[places] for run, _, places in parts])
-        numbers = np.concatenate([run.numbers[places] for run, _, places in parts])
-        times = np.concatenate([run.times[places] for run, _, places in parts])
-        self.reached += len(rows)
-        alive = self._alive(rows, numbers)
-        if alive.all():
-            return Found(probe, rows, numbers, times)
-        return Found(probe[alive], rows[alive], numbers[alive], times[alive])
+            return Found(nothing, nothing, nothing)
+        found = Found(_whole(probes), _whole(rows), _whole(times))
+        self.reached += len(found.rows)
+        if self._alive is None:
+            return found
+        alive = self._alive(found.rows, found.times)
+        return found if alive.all() else Found(found.probe[alive], found.rows[alive], found.times[alive])
+
+    def drop_before(self, row: int) -> None:
+        """Rows of smaller numbers have died: runs with no others go."""
+        if self._runs and any(run.newest < row for run in self._runs):
+            self._runs = [run for run in self._runs if run.newest >= row]
 
     def forget(self, count: int) -> None:
         """`count` entries have died; memory stays within a factor of what lives."""
         self._dead += count
         if self._dead > _SMALLEST_REBUILD and 2 * self._dead > len(self):
             runs, self._runs, self._dead = self._runs, [], 0
-            self._add_merged(runs)
+            self._push_merged(runs)
 
-    def _add_merged(self, runs: list[_Run]) -> None:
-        slots = np.concatenate([run.slots for run in runs])
-        times = np.concatenate([run.times for run in runs])
+    def _may_merge(self, older: _Run, newer: _Run) -> bool:
+        if len(older) >= 2 * len(newer):
+            return False
+        if self._span is None:
+            return True
+        # Apart in time, and a range of time meets few such runs.
+        together = max(older.last, newer.last) - min(older.first, newer.first)
+        longest = max(older.last - older.first, newer.last - newer.first)
+        return together <= 4 * self._span or 2 * together <= 3 * longest
+
+    def _push(self, run: _Run) -> None:
+        self.moved += len(run)
+        self._runs.append(run)
+
+    def _push_merged(self, runs: list[_Run]) -> None:
+        slots = np.concatenate([run.slots() for run in runs])
+        times = np.concatenate([run.times() for run in runs])
         rows = np.concatenate([run.rows for run in runs])
-        numbers = np.concatenate([run.numbers for run in runs])
-        alive = self._alive(rows, numbers)
-        if not alive.all():
-            self._dead = max(0, self._dead - int(np.count_nonzero(~alive)))
-            slots, times, rows, numbers = slots[alive], times[alive], rows[alive], numbers[alive]
+        if self._alive is not None:
+            alive = self._alive(rows, times)
+            if not alive.all():
+                self._dead = max(0, self._dead - int(np.count_nonzero(~alive)))
+                slots, times, rows = slots[alive], times[alive], rows[alive]
         if len(slots):
-            self._runs.append(_sorted_run(slots, times, rows, numbers))
+            self._push(_sorted_run(slots, times, rows))
 
 
-def _sorted_run(slots: Int64s, times: Int64s, rows: Int64s, numbers: Int64s) -> _Run:
+def in_order(slots: Int64s, times: Int64s) -> Int64s:
+    """The places of rows by (slot, time), equal ones in the order they are in; int64[n].
+
+    slots  from -1 on
+    """
+    if len(slots) < _DIGIT_ROWS:
+        return np.lexsort((times, slots))
+    first = int(times.min())
+    bits = (int(times.max()) - first).bit_length()
+    if int(slots.max() + 2).bit_length() + bits > _KEY_BITS:
+        return np.lexsort((times, slots))
+    return _by_digits(((slots + 1) << bits) + (times - first))
+
+
+def _by_digits(keys: Int64s) -> Int64s:
+    """A stable argsort of numbers that are not negative, 16 bits at a time: numpy sorts those by counting."""
+    order = np.argsort(keys.astype(np.uint16), kind="stable")
+    for shift in range(16, int(keys.max()).bit_length(), 16):
+        order = order[np.argsort((keys[order] >> shift).astype(np.uint16), kind="stable")]
+    return order
+
+
+def _sorted_run(slots: Int64s, times: Int64s, rows: Int64s) -> _Run:
     first, last, top = int(times.min()), int(times.max()), int(slots.max())
-    width = last - first + 2
+    # One more than is needed for the times: the place after the last of them.
+    bits = (last - first + 1).bit_length()
     ranks = None
-    if (top + 2) * width < _LARGEST_KEY:
-        keys = slots * width + (times - first)
+    if top.bit_length() + 1 + bits <= _KEY_BITS:
+        keys = (slots << bits) + (times - first)
     else:
         ranks = np.unique(times)
-        width = len(ranks) + 1
-        keys = slots * width + np.searchsorted(ranks, times)
-    if len(keys) > 1:
+        bits = len(ranks).bit_length()
+        keys = (slots << bits) + np.searchsorted(ranks, times)
+    if len(keys) > 1 and not (keys[1:] >= keys[:-1]).all():
+        # Stable, and sorted stretches are taken as they are: merging two runs is linear.
         order = np.argsort(keys, kind="stable")
-        keys, slots, times = keys[order], slots[order], times[order]
-        rows, numbers = rows[order], numbers[order]
-    return _Run(slots, times, rows, numbers, keys, ranks, first, last, width)
+        keys, rows = keys[order], rows[order]
+    return _Run(keys, rows, ranks, first, last, bits, top, int(rows.max()))
+
+
+def _whole(parts: list[Int64s]) -> Int64s:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -1,0 +1,65 @@
+"""The spine against a list of entries, and the work it does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamsql.engine.state import spine as spine_module
+from streamsql.engine.state.spine import Spine, in_order
+
+times = st.one_of(st.integers(0, 30), st.integers(0, 1 << 59))
+entries = st.lists(st.lists(st.tuples(st.integers(0, 3), times), min_size=1, max_size=8), max_size=10)
+probes = st.lists(st.tuples(st.integers(-1, 4), times, st.integers(0, 40)), min_size=1, max_size=10)
+
+
+@given(entries, probes, st.one_of(st.none(), st.integers(0, 20)), st.sets(st.integers(0, 60)))
+def test_a_spine_finds_what_a_look_at_every_entry_finds(batches, asked, span, dead) -> None:
+    spine = Spine(lambda rows, _: ~np.isin(rows, list(dead)), span)
+    kept, row = [], 0
+    for batch in batches:
+        slots, time = (np.array(column) for column in zip(*batch, strict=True))
+        rows = np.arange(row, row + len(batch))
+        row += len(batch)
+        spine.add(slots, time, rows)
+        kept += [
+            e for e in zip(slots.tolist(), time.tolist(), rows.tolist(), strict=True) if e[2] not in dead
+        ]
+    spine.forget(len(dead))
+    slots, low, length = (np.array(column) for column in zip(*asked, strict=True))
+    found = spine.find(slots, low, low + length)
+    assert sorted(
+        zip(found.probe.tolist(), found.times.tolist(), found.rows.tolist(), strict=True)
+    ) == sorted(
+        (probe, time, row)
+        for probe, (slot, begin, long) in enumerate(asked)
+        for own, time, row in kept
+        if own == slot and begin <= time <= begin + long
+    )
+
+
+@given(st.lists(st.tuples(st.integers(-1, 1 << 20), times), min_size=1, max_size=30), st.booleans())
+def test_in_order_is_by_slot_then_time_then_place(rows, has_many) -> None:
+    spine_module._DIGIT_ROWS, saved = (1 if has_many else 1000), spine_module._DIGIT_ROWS
+    try:
+        slots, time = (np.array(column) for column in zip(*rows, strict=True))
+        order = in_order(slots, time).tolist()
+    finally:
+        spine_module._DIGIT_ROWS = saved
+    assert order == sorted(range(len(rows)), key=lambda i: (*rows[i], i))
+
+
+@pytest.mark.parametrize("batch_rows", [10, 1000])
+def test_short_ranges_meet_few_runs_and_rows_move_by_the_span_not_by_what_is_held(batch_rows: int) -> None:
+    moved = {}
+    for held in (20_000, 200_000):
+        spine = Spine(span=1000)
+        for begin in range(0, held, batch_rows):
+            rows = np.arange(begin, begin + batch_rows)
+            spine.add(rows % 7, rows, rows)
+        moved[held] = spine.moved / held
+        spine.drop_before(held - 1000)
+        assert len(spine) <= 8000
+    assert moved[200_000] <= 1.1 * moved[20_000]
