@@ -1,0 +1,195 @@
+"""One life of a database: from opening it to being killed, or to closing it.
+
+It runs in a process of its own, which a fail point may kill. What it has seen acknowledged it appends to
+a file, which outlives it.
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+
+from streamsql.database import Database, connect
+from streamsql.engine import failpoints
+from streamsql.engine.log.log import Log, Stamp, TopicPartition
+from tests.crash import workload
+
+LOADER = "loader"
+VISITOR = "visitor"
+SEGMENT_BYTES = 3_000
+BROKEN = 3
+"""Exit code of a life that found something wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """What a life is to do.
+
+    directory    of the campaign: `data` is the database, `acknowledged` what came through, `problem` what
+                 went wrong
+    rounds       how much to load in this life; None: what is missing of `upto`
+    upto         how much of each input there is to be in the end: the last life, and the only one of the
+                 run that is compared with
+    fail_points  as STREAMSQL_FAILPOINTS takes them
+    batch_rows   rows of a micro-batch, at most
+    """
+
+    directory: str
+    seed: int
+    number: int
+    rounds: int = 0
+    upto: dict[TopicPartition, int] | None = None
+    fail_points: str = ""
+    batch_rows: int = 7
+
+    @property
+    def data(self) -> Path:
+        return Path(self.directory) / "data"
+
+    @property
+    def acknowledged(self) -> Path:
+        return Path(self.directory) / "acknowledged"
+
+    @property
+    def problem(self) -> Path:
+        return Path(self.directory) / "problem"
+
+
+def live(life: Life) -> None:
+    """The whole life; to be called in a fresh process."""
+    try:
+        failpoints.arm_from(life.fail_points)
+        with connect(life.data, settings={"max.batch.rows": str(life.batch_rows)}) as db:
+            _check_acknowledged(db.log, life)
+            _make(db)
+            if life.upto is None:
+                _load(db, life)
+            else:
+                _complete(db, life, life.upto)
+    except BaseException:
+        life.problem.write_text(traceback.format_exc())
+        os._exit(BROKEN)
+
+
+def acknowledged(life: Life) -> dict[TopicPartition, int]:
+    """How far each partition was acknowledged, by all lives so far."""
+    reached: dict[TopicPartition, int] = {}
+    if life.acknowledged.exists():
+        for line in life.acknowledged.read_text().splitlines():
+            topic, partition, end = line.split()
+            reached[TopicPartition(topic, int(partition))] = int(end)
+    return reached
+
+
+def _check_acknowledged(log: Log, life: Life) -> None:
+    for place, end in acknowledged(life).items():
+        found = log.end_offset(*place)
+        assert found >= end, f"{place} was acknowledged up to {end} and ends at {found}"
+
+
+def _acknowledge(life: Life, place: TopicPartition, end: int) -> None:
+    with life.acknowledged.open("a") as file:
+        file.write(f"{place.topic} {place.partition} {end}\n")
+
+
+def _make(db: Database) -> None:
+    for statement in workload.DECLARED:
+        db.execute(statement)
+    for query in workload.QUERIES:
+        db.execute(query.sql)
+    _use_small_segments(db.log)
+
+
+def _use_small_segments(log: Log) -> None:
+    """So that they roll, and what is closed is compacted, as often as it takes."""
+    for topic in log.topics():
+        config = log.topic_config(topic)
+        if config.segment_bytes != SEGMENT_BYTES:
+            log.alter_topic(topic, replace(config, segment_bytes=SEGMENT_BYTES))
+
+
+def _load(db: Database, life: Life) -> None:
+    chance = Random(f"{life.seed}/life/{life.number}")
+    send = _senders(db.log, life)
+    for turn in range(life.rounds):
+        for sender in chance.sample(send, len(send)):
+            sender()
+        match chance.randrange(8):
+            case 0:
+                db.execute("SELECT COUNT(*) FROM counted;")
+            case 1:
+                db.execute(workload.MADE_IN_BETWEEN)
+                _use_small_segments(db.log)
+            case 2:
+                db.execute(workload.DROPPED_IN_BETWEEN)
+        if turn == life.rounds // 2:
+            db.wait_idle()
+
+
+def _complete(db: Database, life: Life, upto: dict[TopicPartition, int]) -> None:
+    send = _senders(db.log, life)
+    while True:
+        short = [sender for sender in send if db.log.end_offset(*sender.place) < upto[sender.place]]
+        if not short:
+            break
+        for sender in short:
+            sender()
+    db.execute(workload.DROPPED_IN_BETWEEN)
+    db.wait_idle()
+
+
+@dataclass(slots=True)
+class _Sender:
+    """Sends the next records of a place when called."""
+
+    place: TopicPartition
+    send: Callable[[], int]
+    life: Life
+
+    def __call__(self) -> None:
+        _acknowledge(self.life, self.place, self.send())
+
+
+def _senders(log: Log, life: Life) -> list[_Sender]:
+    """A sender of each input; each begins where the log stands."""
+    places = [TopicPartition("events", partition) for partition in range(workload.EVENTS_PARTITIONS)]
+    senders = [_Sender(place, lambda place=place: _send_events(log, life, place), life) for place in places]
+    senders.append(_Sender(TopicPartition("visits", 0), _visitor(log, life), life))
+    senders.append(_Sender(TopicPartition("lefts", 0), lambda: _send_round(log, life), life))
+    return senders
+
+
+def _send_events(log: Log, life: Life, place: TopicPartition) -> int:
+    have = log.end_offset(*place)
+    count = workload.EVENTS_BATCH
+    if life.upto is not None:
+        count = min(count, life.upto[place] - have)
+    return log.append(*place, workload.events(life.seed, place.partition, have, count)) + count
+
+
+def _visitor(log: Log, life: Life) -> Callable[[], int]:
+    """As a client that does not know whether its last batch got through: it sends it again."""
+    producer = log.open_producer(VISITOR)
+    place = TopicPartition("visits", 0)
+    sequence = max(log.last_sequence(*place, producer) - 1, 0)
+
+    def send() -> int:
+        nonlocal sequence
+        batch = workload.visits(life.seed, sequence)
+        sequence += 1
+        log.append(*place, batch, stamp=Stamp(producer, sequence))
+        return sequence * workload.VISITS_BATCH
+
+    return send
+
+
+def _send_round(log: Log, life: Life) -> int:
+    """Consumed and produced in one: the round is the loader's own metadata."""
+    committed = log.committed(LOADER)
+    number = committed.metadata["rounds"] if committed else 0
+    log.commit(LOADER, list(workload.round_of(life.seed, number)), {}, {"rounds": number + 1})
+    return (number + 1) * workload.ROUND_ROWS
