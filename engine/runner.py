@@ -19,14 +19,13 @@ from dataclasses import dataclass
 from streamsql.engine.failpoints import fail_point
 from streamsql.engine.graph import Graph
 from streamsql.engine.inputs import Inputs, reached_as_metadata, reached_of_metadata
-from streamsql.engine.log.log import Append, Log, TopicConfig, TopicPartition
+from streamsql.engine.log.log import Append, Log, TopicPartition
 from streamsql.engine.problems import Problem
+from streamsql.engine.restore import changelog_topic, restore
 from streamsql.engine.task import Task
 from streamsql.errors import InternalError, StreamSQLError
 
 RUNNING, PAUSED, FAILED, STOPPED = "RUNNING", "PAUSED", "ERROR", "STOPPED"
-
-_RESTORE_ROWS = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +47,7 @@ class Runner:
 
     state     RUNNING, PAUSED, ERROR (see `error`) or STOPPED
     problem_records  the problems since the last commit as records, which become part of the next one
+    restored  told how many rows of state have come back, several times while the runner is made
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Runner:
         settings: RunnerSettings | None = None,
         problem_records: Callable[[Sequence[Problem]], Sequence[Append]] = lambda problems: (),
         from_latest: bool = False,
+        restored: Callable[[int], None] = lambda rows: None,
     ) -> None:
         self.name = name
         self.graph = graph
@@ -68,7 +69,9 @@ class Runner:
         self._problem_records = problem_records
         self.task = Task(graph)
         self._stores = [(changelog_topic(name, store), kept) for store, kept in self.task.stores()]
-        self._restore()
+        for topic, store in self._stores:
+            restore(log, topic, store, restored)
+        fail_point("restore.after")
         committed = log.committed(name)
         start = dict(committed.offsets) if committed else {}
         metadata = committed.metadata if committed else {}
@@ -254,23 +257,6 @@ class Runner:
         self.state = FAILED
         with self._moved:
             self._moved.notify_all()
-
-    def _restore(self) -> None:
-        """Bring every store back to what its changelog says."""
-        for topic, store in self._stores:
-            if not self._log.has_topic(topic):
-                self._log.create_topic(topic, TopicConfig(cleanup="compact"))
-                continue
-            offset = self._log.start_offset(topic, 0)
-            while records := self._log.read(topic, 0, offset, _RESTORE_ROWS):
-                for batch in records:
-                    store.restore(batch.drop_columns(["offset"]))
-                offset = records[-1].column("offset")[-1].as_py() + 1
-
-
-def changelog_topic(query: str, store: str) -> str:
-    """The internal topic that keeps a store's changes."""
-    return f"_streamsql-{query}-{store}-changelog"
 
 
 def start_positions(

@@ -140,8 +140,11 @@ class Catalog:
     def update(self, name: str, change: Callable[[SourceInfo], SourceInfo]) -> None:
         self.sources[name] = change(self.sources[name])
 
-    def rename_query(self, name: str, query_id: str) -> None:
-        self.sources[name] = replace(self.sources[name], query_id=query_id)
+    def add_query(self, query: QueryInfo, makes: SourceInfo | None) -> None:
+        """Add a query, and the source that it makes, if it does not write to one that is there."""
+        self.queries[query.id] = query
+        if makes is not None:
+            self.sources[makes.name] = replace(makes, query_id=query.id)
 
 
 def _source_hint(name: str, sources: Mapping[str, SourceInfo]) -> str | None:

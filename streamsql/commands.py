@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import orjson
 import pyarrow as pa
 
+from streamsql.engine.failpoints import fail_point
 from streamsql.engine.log.log import Log, TopicConfig
 from streamsql.errors import DataError
 
@@ -52,10 +53,12 @@ class Commands:
                 "timestamp": pa.array([timestamp_ms], pa.int64()),
             }
         )
+        fail_point("command.before_record")
         self._log.append(TOPIC, 0, batch)
+        fail_point("command.after_record")
 
-    def replay(self) -> Iterator[Command]:
-        """Every command from the first on.
+    def replay(self) -> Iterator[tuple[int, Command]]:
+        """Every command with its number, from the first on.
 
         raises  DataError COMMANDS-UNREADABLE
         """
@@ -65,7 +68,7 @@ class Commands:
                 for place, value in zip(
                     batch.column("offset").to_pylist(), batch.column("value").to_pylist(), strict=True
                 ):
-                    yield _read(value, place)
+                    yield place, _read(value, place)
                     offset = place + 1
 
 

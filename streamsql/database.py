@@ -7,6 +7,7 @@ statement over snapshots, a push query a task that its reader drives.
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
@@ -45,8 +46,11 @@ from streamsql.plan.type_names import resolve_type
 from streamsql.processing_log import STREAM_INFO, ProcessingLog
 from streamsql.push import push_result
 from streamsql.queries import Progress, Queries
+from streamsql.replay import Replay
 from streamsql.result import Changes, Result, message
 from streamsql.writer import TopicWriter, as_batch, as_table
+
+_DOOMED_BY = "deleted.by.command"
 
 if TYPE_CHECKING:
     from streamsql.asserts import Assertion, Asserts
@@ -88,7 +92,6 @@ class Database:
         self._asserts: Asserts | None = None
         self._writers: dict[str, TopicWriter] = {}
         self._closed = False
-        self._is_replaying = False
         try:
             self._replay(progress)
         except BaseException:
@@ -451,11 +454,10 @@ class Database:
         config: Config,
     ) -> None:
         query = QueryInfo(query_id, to_sql(statement), plan.reads, plan.sink.name, config.values)
-        self.queries.open(query, plan, config, start=not self._is_replaying)
-        self.catalog.queries[query_id] = query
-        if isinstance(statement, ast.CreateAsSelect):
-            self.catalog.sources[plan.sink.name] = plan.sink
-            self.catalog.rename_query(plan.sink.name, query_id)
+        self.queries.open(query, plan, config)
+        is_source = isinstance(statement, ast.CreateAsSelect)
+        self.catalog.add_query(query, plan.sink if is_source else None)
+        if is_source:
             self._forget_writer(plan.sink.topic)
 
     def _existing(self, name: str, kind: str, if_not_exists: bool, or_replace: bool) -> Result | None:
@@ -509,12 +511,12 @@ class Database:
             others = [s.title for s in self.catalog.on_topic(info.topic) if s.name != name]
             if others:
                 raise PlanError(f"topic {info.topic} is also used by {', '.join(others)}", code="PLAN-IN-USE")
+        if statement.delete_topic:
+            self._doom(info.topic)
         self._record(to_sql(statement), None)
         self._apply_drop(info)
-        if statement.delete_topic and self.log.has_topic(info.topic):
-            self.log.delete_topic(info.topic)
-            for side in ("key", "value"):
-                self.schemas.delete(f"{info.topic}-{side}")
+        if statement.delete_topic:
+            self._delete_topic(info.topic)
         return message(
             f"{info.title} dropped" + (f", topic {info.topic} deleted" if statement.delete_topic else "")
         )
@@ -630,54 +632,37 @@ class Database:
         for name in [n for n, w in self._writers.items() if w.topic == topic]:
             self._writers.pop(name).close()
 
+    def _doom(self, topic: str) -> None:
+        """Note on a topic that the next command deletes it: after a crash in between, opening does."""
+        if self.log.has_topic(topic):
+            config = self.log.topic_config(topic)
+            properties = {**config.properties, _DOOMED_BY: str(self._commands.next_number())}
+            self.log.alter_topic(topic, dataclasses.replace(config, properties=properties))
+
+    def _delete_topic(self, topic: str) -> None:
+        for side in ("key", "value"):
+            self.schemas.delete(f"{topic}-{side}")
+        if self.log.has_topic(topic):
+            self.log.delete_topic(topic)
+
     def _replay(self, progress: Progress | None) -> None:
-        """Bring the catalog back to what the command topic says, then let the queries run.
-
-        A query that was replaced must not run in its old form: all of them wait for the last command.
-        """
-        config = self._config
-        commands = list(self._commands.replay())
-        paused: set[str] = set()
-        self._is_replaying = True
-        for number, command in enumerate(commands):
-            if progress is not None:
-                progress("opening", number, len(commands))
-            (statement,) = parse(command.statement + ";")
-            self._config = Config({**config.values, **command.settings})
-            self._redo(statement, command, paused)
-        self._config = config
-        self._is_replaying = False
-        self.queries.start_all(paused)
-
-    def _redo(self, statement: ast.Statement, command: Command, paused: set[str]) -> None:
-        match statement:
-            case ast.CreateSource():
-                self.catalog.sources[statement.name] = plan_create(statement, self.environment).info
-            case ast.CreateAsSelect() | ast.InsertSelect():
-                assert command.query_id is not None
-                plan = self.plan_query(statement)
-                self.queries.create_topic_for(plan)
-                self._register(statement, plan, command.query_id, self._config)
-            case ast.DropSource():
-                self._apply_drop(self.catalog.source(statement.name))
-            case ast.AlterSource():
-                self.catalog.sources[statement.name] = plan_alter(statement, self.environment)
-            case ast.CreateType():
-                self.catalog.types[statement.name] = resolve_type(statement.type, self.catalog.type)
-            case ast.DropType():
-                self.catalog.types.pop(statement.name, None)
-            case ast.QueryControl():
-                for query_id in self._chosen(statement):
-                    if statement.action == "TERMINATE":
-                        self._apply_control("TERMINATE", query_id)
-                    elif statement.action == "PAUSE":
-                        paused.add(query_id)
-                    else:
-                        paused.discard(query_id)
-            case _:
-                raise InternalError(
-                    f"the command topic holds a statement that is no command: {command.statement}"
-                )
+        """Bring the catalog back to what the command topic says, then let the queries run."""
+        topics = self.log.topics()
+        replay = Replay(
+            self.catalog,
+            lambda config: Environment(self.catalog, self.library, config, self.schemas),
+            {topic: self.log.topic_config(topic).partitions for topic in topics},
+            self._config,
+        )
+        for number, command in self._commands.replay():
+            replay.redo(number, command)
+        self.queries.reopen({name: (one.plan, one.config) for name, one in replay.queries.items()}, progress)
+        for query_id in replay.ended:
+            self.queries.forget(query_id)
+        for topic, number in replay.doomed:
+            if topic in topics and self.log.topic_config(topic).properties.get(_DOOMED_BY) == str(number):
+                self._delete_topic(topic)
+        self.queries.start_all(replay.paused)
 
 
 def connect(

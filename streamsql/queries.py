@@ -10,7 +10,8 @@ import pyarrow as pa
 from streamsql.catalog import Catalog, QueryInfo
 from streamsql.config import Config
 from streamsql.engine.log.log import Log, TopicConfig, TopicPartition
-from streamsql.engine.runner import Runner, RunnerSettings, changelog_topic
+from streamsql.engine.restore import changelog_rows, changelog_topics
+from streamsql.engine.runner import Runner, RunnerSettings
 from streamsql.errors import PlanError
 from streamsql.plan.persistent import PersistentPlan
 from streamsql.plan.scope import suggestion
@@ -48,7 +49,7 @@ class Queries:
         )
         self._log.create_topic(topic, config)
 
-    def open(self, query: QueryInfo, plan: PersistentPlan, config: Config, *, start: bool = True) -> None:
+    def open(self, query: QueryInfo, plan: PersistentPlan, config: Config) -> None:
         """Open a query's state and, with autostart, let it run; one of the same id makes way.
 
         The new one goes on from the offsets and the state that the old one has committed.
@@ -56,19 +57,41 @@ class Queries:
         old = self.runners.pop(query.id, None)
         if old is not None:
             old.stop()
-        settings = RunnerSettings(config.number("commit.interval.ms"), config.number("max.batch.rows"))
-        runner = Runner(
-            query.id,
+        self.runners[query.id] = self._runner(query.id, plan, config, lambda rows: None)
+        self.plans[query.id] = plan
+        self.start(query.id)
+
+    def reopen(self, planned: Mapping[str, tuple[PersistentPlan, Config]], progress: Progress | None) -> None:
+        """Open the queries of a database that is being opened, by id; none of them runs yet.
+
+        progress  is told how many rows of state are restored
+        """
+        total = sum(changelog_rows(self._log, query_id) for query_id in planned)
+        restored = 0
+
+        def count(rows: int) -> None:
+            nonlocal restored
+            restored += rows
+            if progress is not None:
+                progress("restoring state", restored, total)
+
+        for query_id, (plan, config) in planned.items():
+            self.create_topic_for(plan)
+            self.runners[query_id] = self._runner(query_id, plan, config, count)
+            self.plans[query_id] = plan
+
+    def _runner(
+        self, query_id: str, plan: PersistentPlan, config: Config, restored: Callable[[int], None]
+    ) -> Runner:
+        return Runner(
+            query_id,
             plan.graph,
             self._log,
-            settings,
-            lambda problems: self._processing_log.records(query.id, problems),
+            RunnerSettings(config.number("commit.interval.ms"), config.number("max.batch.rows")),
+            lambda problems: self._processing_log.records(query_id, problems),
             from_latest=config.text("auto.offset.reset") == "latest",
+            restored=restored,
         )
-        self.runners[query.id] = runner
-        self.plans[query.id] = plan
-        if start:
-            self.start(query.id)
 
     def start(self, query_id: str) -> None:
         """Let a query run, for the first time or again."""
@@ -97,11 +120,13 @@ class Queries:
 
     def end(self, query_id: str) -> None:
         """Stop a query for good and drop its state; its sink stays."""
-        runner = self.runners.pop(query_id)
         self.plans.pop(query_id)
-        stores = [changelog_topic(query_id, name) for name, _ in runner.task.stores()]
-        runner.stop()
-        for topic in stores:
+        self.runners.pop(query_id).stop()
+        self.forget(query_id)
+
+    def forget(self, query_id: str) -> None:
+        """Drop what is left of a query that does not run: its state and its offsets."""
+        for topic in changelog_topics(self._log, query_id):
             self._log.delete_topic(topic)
         self._log.forget(query_id)
 

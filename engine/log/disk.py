@@ -362,6 +362,7 @@ class DiskLog(Log):
         state = commits.state_of(commits.without_lost(found, reached, self.recovery_notes))
         for place, recovery in recoveries.items():
             recovery.drop_uncommitted(state.ends.get(place, 0))
+        fail_point("open.before_cut")
         for files in topics:
             partitions = [
                 self._new_partition(files, number, recoveries[files.id, number])
@@ -371,6 +372,7 @@ class DiskLog(Log):
         for recovery in recoveries.values():
             self.recovery_notes += recovery.notes
         state.ends = {place: end for place, end in state.ends.items() if place in recoveries}
+        fail_point("open.before_commits")
         self._commits.replace(state)
         return state
 

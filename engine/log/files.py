@@ -99,7 +99,9 @@ def write_whole(path: Path, data: bytes, *, durable: bool = True) -> None:
             file.flush()
             if durable:
                 sync(file.fileno())
+        fail_point("file.before_replace")
         os.replace(draft, path)
+        fail_point("file.after_replace")
     except OSError:
         draft.unlink(missing_ok=True)
         raise

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from streamsql.engine.failpoints import fail_point
 from streamsql.engine.log.files import Handles, explained, external
 from streamsql.engine.log.idempotence import Fences, KeptProducers
 from streamsql.engine.log.log import ProducerId, Stamp, TopicConfig, TopicPartition
@@ -313,9 +314,12 @@ class Partition:
             last = self._segments[-1]
             self._sync.wait()
             self._producers.save(self._safe_mark().offset)
+            fail_point("roll.before_index")
             last.save_index()
             last.close()
+        fail_point("roll.before_segment")
         begun = Segment.create(self._directory, offset, self._where, self._seed, self._handles)
+        fail_point("roll.after_segment")
         mark = Mark(offset, offset, 0)
         self._segments = (*self._segments, begun)
         self._sync.move(mark)

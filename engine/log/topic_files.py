@@ -18,6 +18,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from streamsql.engine.failpoints import fail_point
 from streamsql.engine.log.files import directory_name, explained, read_json, sync_directory, write_json
 from streamsql.engine.log.log import TopicConfig
 from streamsql.errors import DataError
@@ -51,6 +52,7 @@ def make_topic(topics: Path, name: str, config: TopicConfig) -> TopicFiles:
             draft.mkdir()
             _make_partitions(draft, range(config.partitions))
             _write(draft, files)
+            fail_point("topic.before_rename")
             os.rename(draft, files.directory)
         except OSError:
             shutil.rmtree(draft, ignore_errors=True)
@@ -73,6 +75,7 @@ def bury_topic(files: TopicFiles) -> Path:
     grave = files.directory.with_name(f"{_GONE}{uuid.uuid4().hex}")
     with explained("delete the topic directory", files.directory):
         os.rename(files.directory, grave)
+        fail_point("topic.after_burial")
         sync_directory(grave.parent)
     return grave
 

@@ -61,11 +61,16 @@ class PersistentPlan:
 
 
 def plan_create_as(
-    statement: ast.CreateAsSelect, env: Environment, partitions_of_topic: dict[str, int]
+    statement: ast.CreateAsSelect,
+    env: Environment,
+    partitions_of_topic: dict[str, int],
+    *,
+    is_new: bool = True,
 ) -> PersistentPlan:
     """CREATE STREAM/TABLE name AS SELECT.
 
     partitions_of_topic  of the topics that exist
+    is_new               False: it was accepted before, and its topic may have been made anew since
     raises               PlanError, NotSupportedError
     """
     select = SelectPlanner(env, is_persistent=True).plan(statement.query)
@@ -97,15 +102,12 @@ def plan_create_as(
     check_columns(sink, statement.span)
     check_formats(sink, env, statement.span)
     _check_given_schemas(sink, env, statement.span)
-    partitions = properties.number("PARTITIONS", 1) or partitions_of_topic.get(left.topic, 1)
-    if topic in partitions_of_topic:
-        asked = properties.number("PARTITIONS", 1)
-        if asked is not None and asked != partitions_of_topic[topic]:
-            raise properties.error(
-                "PARTITIONS",
-                f"topic {topic} exists with {partitions_of_topic[topic]} partitions, not {asked}",
-            )
-        partitions = partitions_of_topic[topic]
+    asked = properties.number("PARTITIONS", 1)
+    partitions = partitions_of_topic.get(topic) or asked or partitions_of_topic.get(left.topic, 1)
+    if asked is not None and asked != partitions and is_new:
+        raise properties.error(
+            "PARTITIONS", f"topic {topic} exists with {partitions} partitions, not {asked}"
+        )
     retention = properties.number("RETENTION_MS", 0)
     if retention is not None and sink.is_table and not sink.window:
         raise properties.error("RETENTION_MS", "RETENTION_MS is for streams and windowed tables")
@@ -136,7 +138,7 @@ def plan_insert_select(
             "PLAN-RESULT-KIND",
         )
     select = _fit(select, sink, statement.span)
-    return _with_sink(select, sink, env, partitions_of_topic[sink.topic], None)
+    return _with_sink(select, sink, env, partitions_of_topic.get(sink.topic, 1), None)
 
 
 def _check_given_schemas(sink: SourceInfo, env: Environment, span: Span) -> None:

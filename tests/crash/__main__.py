@@ -30,7 +30,11 @@ def main() -> int:
     def report(tally: campaign.Tally) -> None:
         done = sum(kills.values()) + tally.killed
         line = f"{done} of {options.times} kills, seed {seed}, {time.monotonic() - started:.0f} s"
-        print(f"\r{line}   " if sys.stderr.isatty() else line, end="" if sys.stderr.isatty() else "\n", file=sys.stderr)
+        print(
+            f"\r{line}   " if sys.stderr.isatty() else line,
+            end="" if sys.stderr.isatty() else "\n",
+            file=sys.stderr,
+        )
 
     for number in range(-(-options.times // _KILLS_PER_CAMPAIGN)):
         seed = options.seed + number

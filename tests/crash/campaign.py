@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ from streamsql.engine.log.log import TopicPartition
 from tests.crash.compare import contents, differences
 from tests.crash.life import BROKEN, Life, acknowledged, live
 
-_LIFE_LIMIT_S = 120
+_LIFE_LIMIT_S = 600
 
 # Each life is a fresh process, forked from a server that has everything imported.
 _processes = multiprocessing.get_context("forkserver")
@@ -45,7 +44,7 @@ def run(
     seed: int,
     kills: int,
     *,
-    rounds: int = 8,
+    rounds: int = 4,
     report: Callable[[Tally], None] = lambda tally: None,
 ) -> Tally:
     """Live until `kills` lives have been killed, finish, and compare.

@@ -20,7 +20,7 @@ from tests.crash import workload
 
 LOADER = "loader"
 VISITOR = "visitor"
-SEGMENT_BYTES = 3_000
+SEGMENT_BYTES = 2_500
 BROKEN = 3
 """Exit code of a life that found something wrong."""
 

@@ -25,9 +25,9 @@ import pyarrow as pa
 from streamsql.engine.log.log import TopicPartition
 
 EVENTS_PARTITIONS = 3
-EVENTS_BATCH = 5
-VISITS_BATCH = 4
-ROUND_ROWS = 4
+EVENTS_BATCH = 3
+VISITS_BATCH = 3
+ROUND_ROWS = 3
 _START = 1_700_000_000_000
 
 DECLARED = (
@@ -166,6 +166,4 @@ def inputs(seed: int, ends: dict[TopicPartition, int]) -> Iterator[tuple[TopicPa
 
 def as_rows(batches: list[pa.RecordBatch]) -> list[Any]:
     """(key, value, timestamp) of every record."""
-    return [
-        (row["key"], row["value"], row["timestamp"]) for batch in batches for row in batch.to_pylist()
-    ]
+    return [(row["key"], row["value"], row["timestamp"]) for batch in batches for row in batch.to_pylist()]
