@@ -23,6 +23,7 @@ import orjson
 import pyarrow as pa
 
 from streamsql.engine.log.log import TopicPartition
+from streamsql.engine.log.partitioner import partition_keys
 
 EVENTS_PARTITIONS = 3
 EVENTS_BATCH = 3
@@ -99,12 +100,28 @@ MADE_IN_BETWEEN = "CREATE TABLE IF NOT EXISTS brief AS SELECT k, COUNT(*) AS c F
 DROPPED_IN_BETWEEN = "DROP TABLE IF EXISTS brief DELETE TOPIC;"
 
 
+def _keys_by_partition(keys_each: int) -> list[list[bytes]]:
+    """Keys that belong into each partition of events, so that what a query writes stays where it was read.
+
+    Between partitions there is no order: what has come of one does not wait for another.
+    """
+    keys = [f"k{number}".encode() for number in range(100)]
+    partitions = partition_keys(pa.array(keys, pa.binary()), EVENTS_PARTITIONS).tolist()
+    return [
+        [key for key, own in zip(keys, partitions, strict=True) if own == partition][:keys_each]
+        for partition in range(EVENTS_PARTITIONS)
+    ]
+
+
+_KEYS = _keys_by_partition(6)
+
+
 def events(seed: int, partition: int, first: int, count: int) -> pa.RecordBatch:
     """Records `first` .. `first + count` of a partition of the topic events."""
     keys, values, times = [], [], []
     for number in range(first, first + count):
         chance = Random(f"{seed}/events/{partition}/{number}")
-        keys.append(f"{'abc'[partition]}{chance.randrange(6)}".encode())
+        keys.append(chance.choice(_KEYS[partition]))
         note = chance.choice(["red", "green", "blue", None])
         text = orjson.dumps({"n": number, "note": note})
         values.append(text[: len(text) // 2] if chance.random() < 0.05 else text)
