@@ -73,6 +73,7 @@ class Workspace:
         self.connection = duckdb.connect(":memory:", config={"threads": threads})
         self.connection.execute("SET enable_external_access = false")
         self.connection.execute("SET TimeZone = 'UTC'")
+        self.connection.execute("SET enable_progress_bar = false")
         if keeps_try:
             # DuckDB takes an expression that stands twice out of the TRYs around it.
             self.connection.execute("SET disabled_optimizers = 'common_subexpressions'")
