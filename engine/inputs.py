@@ -18,7 +18,7 @@ import pyarrow as pa
 from streamsql.engine.batch import OFFSET, PARTITION, SEQ
 from streamsql.engine.graph import Graph
 from streamsql.engine.log.log import Log, TopicPartition
-from streamsql.engine.log.reader import NO_TIME, TopicReader
+from streamsql.engine.log.reader import NO_TIME, TopicReader, Wanted
 
 Int64s = np.ndarray[tuple[int], np.dtype[np.int64]]
 
@@ -39,11 +39,15 @@ class Inputs:
         reached: Mapping[TopicPartition, int] | None = None,
     ) -> None:
         self._nodes: dict[str, list[int]] = {}
+        wanted: dict[str, Wanted] = {}
         for number, source in graph.sources():
             self._nodes.setdefault(source.topic, []).append(number)
+            wanted[source.topic] = wanted.get(source.topic, source.wanted) | source.wanted
         self.positions: dict[TopicPartition, int] = dict(positions)
         self.reached: dict[TopicPartition, int] = dict(reached or {})
-        self._readers = {topic: TopicReader(log, topic, positions, self.reached) for topic in self._nodes}
+        self._readers = {
+            topic: TopicReader(log, topic, positions, self.reached, wanted[topic]) for topic in self._nodes
+        }
         self._buffers: dict[str, pa.RecordBatch | None] = dict.fromkeys(self._nodes)
 
     def lag(self) -> int:

@@ -2,10 +2,10 @@
 
     read a micro-batch · run it through the task · commit · wait for new data
 
-The batch is whatever has come, up to `max_batch_rows`: it grows with the backlog and shrinks to single
-records when the query has caught up. A commit makes the sink's records, the changes of the state and
-the consumed offsets visible at once; it happens after a batch that was all there was to read, else
-every `commit_interval_ms`.
+The batch is whatever has come, up to what can be processed between two commits (`batch_size.py`): it
+grows with the backlog and shrinks to single records when the query has caught up. A commit makes the
+sink's records, the changes of the state and the consumed offsets visible at once; it happens after a
+batch that was all there was to read, else every `commit_interval_ms`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from streamsql.engine.batch_size import BatchSize
 from streamsql.engine.failpoints import fail_point
 from streamsql.engine.graph import Graph
 from streamsql.engine.inputs import Inputs, reached_as_metadata, reached_of_metadata
@@ -26,6 +27,9 @@ from streamsql.engine.task import Task
 from streamsql.errors import InternalError, StreamSQLError
 
 RUNNING, PAUSED, FAILED, STOPPED = "RUNNING", "PAUSED", "ERROR", "STOPPED"
+
+_LEAST_AIM_MS = 20
+"""A batch may take this long even if commits are to come more often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class RunnerSettings:
     """
 
     commit_interval_ms: int = 100
-    max_batch_rows: int = 1 << 18
+    max_batch_rows: int = 1 << 20
     max_pending_rows: int = 1 << 20
 
 
@@ -83,6 +87,9 @@ class Runner:
         if committed is None and from_latest:
             # Where the end was when the query was made is nowhere else to be found after a crash.
             log.commit(name, (), self._committed)
+        self._batch_size = BatchSize(
+            max(self._settings.commit_interval_ms, _LEAST_AIM_MS) / 1000, self._settings.max_batch_rows
+        )
         self._lock = threading.RLock()
         self._wake = threading.Event()
         self._moved = threading.Condition()
@@ -210,11 +217,14 @@ class Runner:
 
     def _step(self) -> bool:
         """Process one micro-batch; False if there was nothing to read."""
-        batch = self._inputs.poll(self._settings.max_batch_rows)
+        batch = self._inputs.poll(self._batch_size.rows)
         if batch is None:
             return False
         self._has_caught_up = not self._inputs.lag()
+        began = time.perf_counter()
         self.task.feed(batch)
+        rows = max(records.num_rows for records in batch.values())
+        self._batch_size.learn(rows, time.perf_counter() - began)
         return True
 
     def _is_commit_due(self, last_commit: float) -> bool:

@@ -22,7 +22,7 @@ class Setting:
 SETTINGS = (
     Setting("auto.offset.reset", "earliest|latest", "earliest", "Where a new query starts to read a stream."),
     Setting("commit.interval.ms", "NUMBER", "100", "Longest time between commits of a busy query, in ms."),
-    Setting("max.batch.rows", "NUMBER", "262144", "Rows of a micro-batch, at most."),
+    Setting("max.batch.rows", "NUMBER", "1048576", "Rows of a micro-batch, at most."),
     Setting(
         "log.flush", "always|interval|never", "always", "When appends are forced to disk; as given at open."
     ),

@@ -10,7 +10,7 @@ records are read as they come.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,14 +24,49 @@ from streamsql.errors import InternalError
 PARTITION = "$partition"
 OFFSET = "$offset"
 
-# A batch of this many rows is given as it is; smaller ones are joined, which copies them.
+# A batch of this many rows that is half of what could be given is given as it is: joining copies.
 _LARGE_BATCH_ROWS = 16_384
-# A micro-batch stays well below the 2 GiB that the offsets of one Arrow array can count.
-_BATCH_BYTES = 512 * 1024 * 1024
+# A micro-batch stays well below the 2 GiB that the offsets of one Arrow array can count, and small enough
+# that what is made of it fits into memory several times.
+_BATCH_BYTES = 256 * 1024 * 1024
 
 Int64Array = np.ndarray[tuple[int], np.dtype[np.int64]]
 NO_TIME = int(np.iinfo(np.int64).min)
 """Before every timestamp."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The columns of typed keys and values that a reader needs, and whether it needs headers.
+
+    key, value  names of struct fields; None for all. Bytes are read as they are
+    """
+
+    key: frozenset[str] | None = None
+    value: frozenset[str] | None = None
+    headers: bool = True
+
+    def __or__(self, other: Wanted) -> Wanted:
+        """What either of two readers needs."""
+        return Wanted(
+            None if self.key is None or other.key is None else self.key | other.key,
+            None if self.value is None or other.value is None else self.value | other.value,
+            self.headers or other.headers,
+        )
+
+    def of(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The batch without the columns that are not wanted; nothing is copied."""
+        columns, names = [], []
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            if name == "headers" and not self.headers:
+                continue
+            fields = self.key if name == "key" else self.value if name == "value" else None
+            columns.append(column if fields is None else _with_fields(column, fields))
+            names.append(name)
+        return pa.RecordBatch.from_arrays(columns, names=names)
+
+
+EVERYTHING = Wanted()
 
 
 @dataclass(slots=True)
@@ -50,14 +85,14 @@ class _Source:
     buffered: deque[pa.RecordBatch] = field(default_factory=deque)
     rows: int = 0
 
-    def fill(self, log: Log, topic: str, rows: int) -> None:
+    def fill(self, log: Log, topic: str, rows: int, wanted: Wanted) -> None:
         """Read on until `rows` are buffered, or there is no more."""
         while self.rows < rows:
             batches = log.read(topic, self.partition, self.next_read, rows - self.rows)
             if not batches:
                 return
             for batch in batches:
-                self.buffered.append(batch)
+                self.buffered.append(batch if wanted == EVERYTHING else wanted.of(batch))
                 self.rows += batch.num_rows
             self.next_read = int(batches[-1].column("offset")[-1].as_py()) + 1
 
@@ -101,6 +136,7 @@ class TopicReader:
     positions   offset to begin at, for every partition that is to be read; other topics are left out
     reached     the largest timestamp before it, ms, of the partitions where it is known: with it, what
                 follows is given in the order in which whoever read until then would have been given it
+    wanted      the columns that batches must have; others may be missing
     """
 
     def __init__(
@@ -109,9 +145,11 @@ class TopicReader:
         topic: str,
         positions: Mapping[TopicPartition, int],
         reached: Mapping[TopicPartition, int] | None = None,
+        wanted: Wanted = EVERYTHING,
     ) -> None:
         self._log = log
         self._topic = topic
+        self._wanted = wanted
         own = {place[1]: offset for place, offset in positions.items() if place[0] == topic}
         times = {place[1]: time for place, time in (reached or {}).items() if place[0] == topic}
         self._sources = {
@@ -143,7 +181,7 @@ class TopicReader:
         sources = list(self._sources.values())
         share = max_rows if len(sources) == 1 else 2 * max_rows // len(sources) + 1
         for source in sources:
-            source.fill(self._log, self._topic, share)
+            source.fill(self._log, self._topic, share, self._wanted)
         waiting = [source for source in sources if source.rows]
         if not waiting:
             return None
@@ -156,9 +194,10 @@ class TopicReader:
     def _give(self, source: _Source, schema: pa.Schema, max_rows: int) -> pa.RecordBatch:
         """The next rows of one partition."""
         batches, schema = source.fitting(schema, _BATCH_BYTES)
-        if batches[0].num_rows >= _LARGE_BATCH_ROWS:
-            del batches[1:]
         rows = min(max_rows, sum(batch.num_rows for batch in batches))
+        first = batches[0].num_rows
+        if first >= _LARGE_BATCH_ROWS and 2 * first >= rows:
+            rows = min(rows, first)
         given = _joined(schema, [(source.partition, batches, rows)])
         source.drop(rows)
         return given
@@ -271,6 +310,20 @@ def _joined(schema: pa.Schema, parts: list[tuple[int, list[pa.RecordBatch], int]
     if len(batches) == 1:
         return batches[0]
     return pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
+
+
+def _with_fields(column: pa.Array[Any], wanted: frozenset[str]) -> pa.Array[Any]:
+    """A struct array with the wanted fields only, its nulls kept; other arrays as they are."""
+    kind = column.type
+    if not pa.types.is_struct(kind) or all(kind.field(i).name in wanted for i in range(kind.num_fields)):
+        return column
+    # One field stays at least: the length of a struct array is that of its fields.
+    chosen: Sequence[int] = [i for i in range(kind.num_fields) if kind.field(i).name in wanted] or [0]
+    return pa.StructArray.from_arrays(
+        [column.field(i) for i in chosen],
+        fields=[kind.field(i) for i in chosen],
+        mask=column.is_null() if column.null_count else None,
+    )
 
 
 def _column(batch: pa.RecordBatch, field: pa.Field[Any]) -> pa.Array[Any]:

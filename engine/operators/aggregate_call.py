@@ -29,6 +29,7 @@ class AggregateCall:
     plain        per state column: what numpy does instead of `merge`, None if only SQL will do.
                  "sum" wraps at the width of the column; "min" and "max" skip nulls and take NaN for the
                  largest number. The column must be numeric, a date or a time
+    of_row       if plain: SQL per state column, the partial of a single row; () if there is none
     is_ordered   the result depends on the order in which partials are merged, so that windows must not
                  be put together from panes, nor sessions out of order
     uses_seq     a partial uses "$seq"
@@ -43,6 +44,7 @@ class AggregateCall:
     result: str
     result_type: pa.DataType
     plain: tuple[Plain | None, ...] = ()
+    of_row: tuple[str, ...] = ()
     is_ordered: bool = False
     uses_seq: bool = False
     functions: tuple[ArrowFunction, ...] = ()

@@ -24,6 +24,7 @@ from streamsql.engine.batch import (
 )
 from streamsql.engine.codec import Decoded, OpenDecoder
 from streamsql.engine.kernel import ArrowFunction, Kernel
+from streamsql.engine.log.reader import EVERYTHING, Wanted
 from streamsql.engine.operators.base import Context, Operator
 from streamsql.engine.problems import Problem, cut
 from streamsql.engine.windowed_keys import WindowedKey, split_windowed_keys
@@ -53,6 +54,7 @@ class Source:
 
     key, value        the wanted columns, in the order of the decoders' results
     is_table          a null value is a tombstone (`$weight` -1), a record without a key is dropped
+    wanted            the fields of typed keys and values that the decoders look at
     windowed_key      the key bytes carry window bounds: adds `$start`, `$end`
     keeps_null_values stream records with a null value pass, marked in `$null`; else they are dropped
     """
@@ -68,6 +70,7 @@ class Source:
     with_offset: bool = False
     with_headers: bool = False
     event_time: EventTime | None = None
+    wanted: Wanted = EVERYTHING
 
     @property
     def output(self) -> pa.Schema:

@@ -40,6 +40,7 @@ class State:
              "$weight": 1 for a row put in, -1 for one taken back
     merge    empty if `plain` says it
     plain    what numpy does instead: sum, min, max
+    of_row   with `plain`: the partial of a single row, without an aggregate
     """
 
     name: str
@@ -48,6 +49,7 @@ class State:
     partial: str
     merge: str = ""
     plain: Plain | None = None
+    of_row: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,7 @@ def bind(
         result=text.format_map(places | own),
         result_type=match.result.arrow,
         plain=tuple(s.plain for s in columns) if is_plain else (),
+        of_row=tuple(s.of_row.format_map(places) for s in columns) if all(s.of_row for s in columns) else (),
         is_ordered=row.is_ordered,
         uses_seq=row.uses_seq,
         functions=tuple(functions.values()),

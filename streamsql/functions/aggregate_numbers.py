@@ -27,10 +27,12 @@ def _wrapped(total: str, t: str) -> str:
 
 def _total(t: str, value: str) -> State:
     """The sum of a SQL value."""
-    total = f"coalesce(sum({value}), 0)"
+    total, of_row = f"coalesce(sum({value}), 0)", f"coalesce({value}, 0)"
     if t != "DOUBLE":
         total = _wrapped(f"{total}::HUGEINT", t)
-    return State("total", t, "0", total, plain="sum")
+        if value != "{x}":
+            of_row = _wrapped(f"{of_row}::HUGEINT", t)
+    return State("total", t, "0", total, plain="sum", of_row=f"{of_row}::{t}")
 
 
 def _signed(t: str, value: str) -> str:
@@ -38,21 +40,24 @@ def _signed(t: str, value: str) -> str:
     return f'{value} * "$weight"' if t == "DOUBLE" else f'{value}::HUGEINT * "$weight"'
 
 
-def _count(partial: str) -> State:
-    return State("n", "BIGINT", "0", partial, plain="sum")
+def _count(partial: str, of_row: str) -> State:
+    return State("n", "BIGINT", "0", partial, plain="sum", of_row=f"({of_row})::BIGINT")
 
 
-_COUNT_VALUES = _count("count({x})")
-_WEIGH_VALUES = _count('coalesce(sum("$weight") FILTER (WHERE {x} IS NOT NULL), 0)::BIGINT')
+_COUNT_VALUES = _count("count({x})", "{x} IS NOT NULL")
+_WEIGH_VALUES = _count(
+    'coalesce(sum("$weight") FILTER (WHERE {x} IS NOT NULL), 0)::BIGINT',
+    'CASE WHEN {x} IS NULL THEN 0 ELSE "$weight" END',
+)
 
 _COUNTS = (
     AggregateFunction(
         "COUNT",
         "() -> BIGINT",
         "Number of rows.",
-        state=(_count("count(*)"),),
+        state=(_count("count(*)", "1"),),
         value="{n}",
-        on_table=(_count('coalesce(sum("$weight"), 0)::BIGINT'),),
+        on_table=(_count('coalesce(sum("$weight"), 0)::BIGINT', '"$weight"'),),
         example="COUNT() of 1, NULL, 1",
         gives="3",
     ),

@@ -12,6 +12,7 @@ from streamsql import formats
 from streamsql.catalog import SideFormat, SourceInfo
 from streamsql.engine.batch import HEADERS, OFFSET, PARTITION, TIME, WINDOW_END, WINDOW_START
 from streamsql.engine.codec import OpenDecoder, OpenEncoder
+from streamsql.engine.log.reader import Wanted
 from streamsql.engine.operators.source import EventTime, Source
 from streamsql.formats.format import Layout, SchemaStore
 from streamsql.functions.java_time import timestamp_sql
@@ -53,6 +54,11 @@ def build_source(info: SourceInfo, needs: Needs, schemas: SchemaStore | None) ->
         with_offset=needs.columns is not None and "ROWOFFSET" in needs.columns,
         with_headers=with_headers,
         event_time=_event_time(info, throws=needs.throw_on_bad_time),
+        wanted=Wanted(
+            frozenset([*(c.name for c in key), *((WINDOW_START, WINDOW_END) if info.window else ())]),
+            frozenset(c.name for c in value),
+            with_headers,
+        ),
     )
 
 

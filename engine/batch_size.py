@@ -1,0 +1,42 @@
+"""How many rows the next micro-batch may have.
+
+A batch should take about as long as there may be between two commits: a longer one would hold commits
+up, a shorter one pays the fixed costs of a batch more often, and a table that is updated per batch then
+says more intermediate states.
+"""
+
+from __future__ import annotations
+
+_LEAST_ROWS = 1 << 14
+_STEP = 2.0
+"""A limit grows or shrinks by this factor at most, so that one odd measurement does little."""
+
+
+class BatchSize:
+    """Learns from batches that were full; starts small enough for the slowest query.
+
+    rows  the limit for the next batch
+    """
+
+    def __init__(self, aim_seconds: float, most_rows: int) -> None:
+        self._aim = aim_seconds
+        self._most = most_rows
+        self._least = min(_LEAST_ROWS, most_rows)
+        self.rows = min(most_rows, 4 * _LEAST_ROWS)
+
+    def learn(self, rows: int, seconds: float) -> None:
+        """A batch of this many rows took so long.
+
+        >>> size = BatchSize(0.1, 1_000_000)
+        >>> size.learn(size.rows, 0.001)
+        >>> size.rows
+        131072
+        >>> size.learn(10, 1.0)  # it was not full: it says nothing about the limit
+        >>> size.rows
+        131072
+        """
+        if rows < self.rows // 2 or seconds <= 0:
+            return
+        fitting = rows * self._aim / seconds
+        bounded = min(max(fitting, self.rows / _STEP), self.rows * _STEP)
+        self.rows = min(self._most, max(self._least, int(bounded)))
