@@ -32,6 +32,9 @@ class Stage:
     sql        gives exactly the columns of `output`, in its order, rows in the input's order
     safe_sql   the twin; gives `output` and the two columns above; None if nothing can fail
     input      schema of the batches that come in; the kernel reads only what it uses
+    moves      if columns are only chosen and renamed: the input column for each of `output`, in its order.
+               Then no statement has to run
+    not_null   with `moves`: input columns; rows with a null in one of them are left out
     """
 
     sql: str
@@ -39,6 +42,8 @@ class Stage:
     input: pa.Schema
     output: pa.Schema
     functions: tuple[ArrowFunction, ...] = ()
+    moves: tuple[str, ...] | None = None
+    not_null: tuple[str, ...] = ()
 
 
 class StageKernel:
@@ -48,17 +53,29 @@ class StageKernel:
         self.stage = stage
         self._workspace = workspace
         self._problems = problems
-        self._plain = workspace.kernel(stage.sql, {"input": stage.input}, stage.functions)
+        self._plain: Kernel | None = None
         self._safe: Kernel | None = None
+        if stage.moves is None:
+            self._plain = workspace.kernel(stage.sql, {"input": stage.input}, stage.functions)
 
     def run(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The stage's rows for a batch; what fails is reported to the problems, not raised."""
+        if self._plain is None:
+            return self._move(batch)
         try:
             return self._plain.run(input=batch)
         except duckdb.Error as error:
             if self.stage.safe_sql is None:
                 raise
             return self._run_safely(batch, str(error))
+
+    def _move(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        assert self.stage.moves is not None
+        for name in self.stage.not_null:
+            if batch.column(name).null_count:
+                batch = batch.filter(batch.column(name).is_valid())
+        columns = [batch.column(name) for name in self.stage.moves]
+        return pa.RecordBatch.from_arrays(columns, schema=self.stage.output)
 
     def _run_safely(self, batch: pa.RecordBatch, reason: str) -> pa.RecordBatch:
         if self._safe is None:

@@ -1,4 +1,8 @@
-"""Aggregation without windows: one state row per group, one change per changed group and batch."""
+"""Aggregation without windows: one state row per group, one change per changed group and batch.
+
+A batch is grouped first, and the partials of its groups are merged into the state. With nearly as many
+groups as rows that pays no more: then the rows themselves are merged.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +15,16 @@ from streamsql.engine.batch import SEQ, TIME, WEIGHT, WINDOW_END, WINDOW_START
 from streamsql.engine.operators.aggregate_call import AggregateCall
 from streamsql.engine.operators.base import Context, Operator
 from streamsql.engine.operators.changes import by_processing, interleaved, weights, with_times
-from streamsql.engine.operators.group_states import GroupStates
+from streamsql.engine.operators.group_states import GroupStates, LastPlaces
 from streamsql.engine.operators.partials import Numbering, Partials, is_rising
 from streamsql.engine.operators.stream_time import StreamTime
 from streamsql.engine.stage import Stage
 from streamsql.engine.state.columns import Int64s
 from streamsql.engine.state.hashing import HASH
 from streamsql.engine.windows import Session, TimeWindow
+
+_UNGROUPED = 1 / 32
+"""With more groups per row than this, rows are merged one by one instead of being grouped first."""
 
 ALL = "$all"
 """The key of the only group when there is no GROUP BY."""
@@ -103,15 +110,22 @@ class AggregateOperator(Operator):
         self._partials = Partials(spec.stage, spec.calls, spec.key_sql, context)
         self._uses_seq = any(call.uses_seq for call in spec.calls)
         self._progress = StreamTime()
+        self._last = LastPlaces()
+        self._may_skip_grouping = self.groups.takes_rows and not self._uses_seq
+        self._groups_per_row = 0.0
         self.stores = (self.groups.store, *((self._progress,) if self._uses_seq else ()))
 
     def process(self, *inputs: pa.RecordBatch | None) -> pa.RecordBatch | None:
         (batch,) = inputs
         if batch is None or not batch.num_rows:
             return None
+        if self._may_skip_grouping and self._groups_per_row > _UNGROUPED:
+            rows = self._partials.rows(batch)
+            return self._apply_rows(rows) if rows.num_rows else None
         partials, numbering = self._partials_of(batch)
         if not partials.num_rows:
             return None
+        self._groups_per_row = partials.num_rows / batch.num_rows
         seq = partials.column(SEQ).to_numpy()
         order = by_processing(seq)
         partials = partials.take(pa.array(order))
@@ -155,6 +169,27 @@ class AggregateOperator(Operator):
             return news
         olds = with_times(olds, groups.times(slots[~is_new]))
         columns = interleaved(olds.columns, news.columns, ~is_new)
+        return pa.RecordBatch.from_arrays(columns, schema=self.spec.output)
+
+    def _apply_rows(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """Merge the stage's rows as they are, and give the changes that follow."""
+        groups, store = self.groups, self.groups.store
+        keys = [rows.column(name) for name in self.spec.keys] or [pa.array(np.ones(rows.num_rows, np.bool_))]
+        slots, is_new = store.find_or_add(keys)
+        groups.begin(slots[is_new])
+        places, is_known = self._last.of(slots, is_new)
+        self._groups_per_row = len(places) / len(slots)
+        touched, seq = slots[places], rows.column(SEQ).to_numpy()[places]
+        olds = None
+        if self.spec.emit_old and is_known.any():
+            olds = self._rows(touched[is_known], seq[is_known], -1)
+        groups.merge_rows(slots, rows, touched)
+        chosen = pa.array(places)
+        news = self._rows(touched, seq, keys=[key.take(chosen) for key in keys])
+        if olds is None:
+            return news
+        olds = with_times(olds, groups.times(touched[is_known]))
+        columns = interleaved(olds.columns, news.columns, is_known)
         return pa.RecordBatch.from_arrays(columns, schema=self.spec.output)
 
     def _rows(

@@ -70,15 +70,16 @@ class GroupStates:
                 column.put(slots, initial.take(pa.array(np.zeros(len(slots), dtype=np.int64))))
         values.fixed(TIME).values[slots] = _EARLIEST
 
-    def merge(self, slots: Int64s, partials: pa.RecordBatch, is_distinct: bool = True) -> None:
+    def merge(self, slots: Int64s, partials: pa.RecordBatch, touched: Int64s | None = None) -> None:
         """Merge a partial into the state of each slot, in the order given.
 
-        partials     the state columns and `$time`, by name
-        is_distinct  no slot is given twice
-        raises       DataError if an aggregate fails
+        partials  the state columns and `$time`, by name
+        touched   if slots are given more than once: each of them once
+        raises    DataError if an aggregate fails
         """
+        is_distinct = touched is None
         self.touched += len(slots)
-        self.store.touch(slots)
+        self.store.touch(slots if touched is None else touched)
         for name, kind in (*self._plain.items(), (TIME, "max")):
             array = partials.column(name)
             column = self.store.values.fixed(name)
@@ -96,6 +97,30 @@ class GroupStates:
         for number in range(int(rounds.max(initial=-1)) + 1):
             rows = np.flatnonzero(rounds == number)
             self._merge_round(slots[rows], news.take(pa.array(rows)))
+
+    @property
+    def takes_rows(self) -> bool:
+        """Whether `merge_rows` can be used."""
+        return all(call.of_row for call in self._calls)
+
+    def merge_rows(self, slots: Int64s, rows: pa.RecordBatch, touched: Int64s) -> None:
+        """Merge rows that were not grouped, each into the state of its slot, in the order given.
+
+        rows     what the stage gives
+        touched  each of the slots once
+        """
+        self.touched += len(slots)
+        self.store.touch(touched)
+        for call in self._calls:
+            for field, of_row, kind in zip(call.state, call.of_row, call.plain, strict=True):
+                assert kind is not None
+                column = self.store.values.fixed(field.name)
+                values, valid = of_row.of(rows)
+                with np.errstate(all="ignore"):
+                    own = values.astype(column.values.dtype, copy=False)
+                    _merge_numbers(column, kind, slots, own, valid, is_distinct=False)
+        times = rows.column(TIME).to_numpy()
+        np.maximum.at(self.store.values.fixed(TIME).values, slots, times)
 
     def results(self, slots: Int64s) -> list[pa.Array]:
         """The calls' results, one array per call.
@@ -172,6 +197,34 @@ def last_places(slots: Int64s) -> Int64s:
     ends = np.append(ordered[1:] != ordered[:-1], True)[: len(slots)]
     places: Int64s = order[ends]
     return places
+
+
+class LastPlaces:
+    """Finds each slot's last occurrence by writing rather than by sorting; for slots of one store."""
+
+    def __init__(self) -> None:
+        self._place: Int64s = np.zeros(0, dtype=np.int64)
+
+    def of(self, slots: Int64s, is_new: Bools) -> tuple[Int64s, Bools]:
+        """The place of each slot's last occurrence, rising, and whether the slot was there before.
+
+        is_new  bool[n]: this row is the first of a slot that was not there
+
+        >>> places, is_known = LastPlaces().of(np.array([7, 3, 7, 7, 3]), np.array([1, 0, 0, 0, 0], bool))
+        >>> places, is_known
+        (array([3, 4]), array([False,  True]))
+        """
+        if not len(slots):
+            return slots, is_new
+        largest = int(slots.max())
+        if largest >= len(self._place):
+            self._place = np.zeros(max(64, 1 << largest.bit_length()), dtype=np.int64)
+        own = np.arange(len(slots))
+        # Of several writes to one place numpy keeps the last.
+        self._place[slots] = own
+        places = np.flatnonzero(self._place[slots] == own)
+        self._place[slots[is_new]] = -1
+        return places, self._place[slots[places]] >= 0
 
 
 def _merge_plain(column: FixedColumn, kind: Plain, slots: Int64s, array: pa.Array, is_distinct: bool) -> None:

@@ -45,7 +45,7 @@ class JoinKeys:
 
     def slots(self, keys: Sequence[pa.Array[Any]]) -> Int64s:
         """The slot of each key, a new one if it has none; no key has a null in it."""
-        slots, _ = self._index.find_or_add(self._hasher(keys), keys)
+        slots, _ = self._index.find_or_add(self._hasher, keys)
         if len(slots) and int(slots.max()) >= len(self._rows):
             grown = np.zeros(1 << int(slots.max()).bit_length(), dtype=np.int64)
             grown[: len(self._rows)] = self._rows

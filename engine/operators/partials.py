@@ -2,8 +2,7 @@
 
 Usually one statement does it all: the stage, the grouping, the partials and the hash of each group. If
 it raises, or if rows must be looked at one by one before they are grouped, the stage runs alone and a
-second statement groups its rows.
-"""
+second statement groups its rows."""
 
 from __future__ import annotations
 

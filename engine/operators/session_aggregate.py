@@ -319,9 +319,8 @@ class SessionAggregateOperator(Operator):
         places[~stays[absorbed]] = np.arange(len(leaving))
         places = np.concatenate([places, len(leaving) + np.arange(partials.num_rows)])
         order = order[places[order] >= 0]
-        groups.merge(
-            slots[union[order]], together.take(pa.array(places[order])), is_distinct=len(order) == len(slots)
-        )
+        touched = slots if len(order) != len(slots) else None
+        groups.merge(slots[union[order]], together.take(pa.array(places[order])), touched)
         store.values.fixed(WINDOW_END).values[slots] = unions.end
         self._enter(slots[fresh], unions.end[fresh], partition[fresh])
         return slots

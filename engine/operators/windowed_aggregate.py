@@ -250,7 +250,7 @@ class WindowedAggregateOperator(Operator):
         if self.spec.emit_old and not self.spec.emit_final:
             had_row = ~np.isin(touched, fresh)
             olds = self._output(touched[had_row], seq[had_row], -1)
-        groups.merge(slots, partials.rows, is_distinct=not self._plan.is_in_panes)
+        groups.merge(slots, partials.rows, touched if self._plan.is_in_panes else None)
         if self.spec.emit_final:
             return None
         news = self._output(touched, seq)

@@ -9,21 +9,25 @@ The table is an array of 64-bit entries, a power of two of them, at most half of
 Probing is linear from the hash's low bits and runs over all rows of a call at once, a round of numpy
 per step. Half of a hash may collide, so every row found is compared with the stored key; a row that
 turns out to be another key takes the exact path, one row at a time.
+
+A single integer column whose values lie close together is found without all that (`direct.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from streamsql.engine.state.columns import Bools, Int64s
+from streamsql.engine.state.direct import DirectSlots
 from streamsql.engine.state.equality import equal_rows
 from streamsql.engine.state.rows import RowStore, SlotPool
 
 UInt64s = npt.NDArray[np.uint64]
+Hasher = Callable[[Sequence[pa.Array]], UInt64s]
 
 _HIGH = np.uint64(0xFFFFFFFF00000000)
 _LOW = np.uint64(0xFFFFFFFF)
@@ -45,30 +49,48 @@ class KeyIndex:
         self._hashes: UInt64s = np.zeros(0, dtype=np.uint64)
         self._table: UInt64s = np.zeros(_SMALLEST, dtype=np.uint64)
         self._tombstones = 0
+        self._direct = DirectSlots(schema)
 
     def __len__(self) -> int:
         return self.keys.rows
 
     @property
     def bytes(self) -> int:
-        return self._table.nbytes + self._hashes.nbytes + self.keys.bytes
+        return self._table.nbytes + self._hashes.nbytes + self._direct.bytes + self.keys.bytes
 
-    def find(self, hashes: UInt64s, keys: Sequence[pa.Array]) -> Int64s:
+    def find(self, hashes: UInt64s | Hasher, keys: Sequence[pa.Array]) -> Int64s:
         """The slot of each key, -1 where there is none; keys may repeat.
 
-        hashes  uint64[n], equal for equal keys
+        hashes  uint64[n], equal for equal keys, or what computes them if they are needed
         keys    the key columns, n rows each
         """
+        direct = self._direct.find(keys[0])
+        if direct is not None:
+            return direct
+        hashes = hashes(keys) if callable(hashes) else hashes
         slots, _ = self._probe(hashes)
         for row in self._mistaken(slots, keys):
             slots[row] = self._find_exactly(hashes[row], _row(keys, row))
         return slots
 
-    def find_or_add(self, hashes: UInt64s, keys: Sequence[pa.Array]) -> tuple[Int64s, Bools]:
+    def find_or_add(self, hashes: UInt64s | Hasher, keys: Sequence[pa.Array]) -> tuple[Int64s, Bools]:
         """The slot of each key, adding those that are missing; keys may repeat.
 
         gives  int64[n] slots, and bool[n]: this row is the first of a key that was added
         """
+        direct = self._direct.find(keys[0])
+        if direct is None:
+            return self._find_or_add(hashes(keys) if callable(hashes) else hashes, keys)
+        is_new = np.zeros(len(direct), dtype=np.bool_)
+        missing = np.flatnonzero(direct < 0)
+        if len(missing):
+            chosen = pa.array(missing)
+            added = [k.take(chosen) for k in keys]
+            own = hashes(added) if callable(hashes) else hashes[missing]
+            direct[missing], is_new[missing] = self._find_or_add(own, added)
+        return direct, is_new
+
+    def _find_or_add(self, hashes: UInt64s, keys: Sequence[pa.Array]) -> tuple[Int64s, Bools]:
         slots, ends = self._probe(hashes)
         is_new = np.zeros(len(hashes), dtype=np.bool_)
         mistaken = self._mistaken(slots, keys)
@@ -95,6 +117,8 @@ class KeyIndex:
             self._table[places[found]] = _TOMBSTONE
             rows, places = rows[~found], (places[~found] + 1) & mask
         self._tombstones += len(slots)
+        if self._direct.is_on:
+            self._direct.remove(self.keys.fixed(self.keys.schema.names[0]).values[slots])
         self.keys.remove(slots)
         self._pool.give_back(slots.copy())
 
@@ -187,11 +211,11 @@ class KeyIndex:
             grown[: len(self._hashes)] = self._hashes
             self._hashes = grown
         self._hashes[slots[rows]] = hashes[rows]
-        if len(rows) == len(hashes):
-            self.keys.put(slots, keys)
-        else:
+        if len(rows) < len(hashes):
             index = pa.array(rows)
-            self.keys.put(slots[rows], [k.take(index) for k in keys])
+            slots, keys = slots[rows], [k.take(index) for k in keys]
+        self.keys.put(slots, keys)
+        self._direct.put(keys[0], slots, len(self))
 
     def _mistaken(self, slots: Int64s, keys: Sequence[pa.Array]) -> list[int]:
         """The rows whose slot holds another key with the same fingerprint."""

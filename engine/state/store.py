@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from streamsql.engine.state.columns import Bools, Int64s, concatenated, distinct
-from streamsql.engine.state.keys import KeyIndex, UInt64s
+from streamsql.engine.state.columns import Bools, Int64s, concatenated
+from streamsql.engine.state.keys import Hasher, KeyIndex, UInt64s
 from streamsql.engine.state.rows import RowStore
 from streamsql.errors import InternalError
-
-Hasher = Callable[[Sequence[pa.Array]], npt.NDArray[np.uint64]]
 
 
 class KeyedStore:
@@ -37,6 +35,7 @@ class KeyedStore:
         self.restorations = 0
         self._time = time
         self._dirty: Bools = np.zeros(0, dtype=np.bool_)
+        self._mark: npt.NDArray[np.int32] = np.zeros(0, dtype=np.int32)
         self._changed: list[Int64s] = []
         self._removed: list[tuple[UInt64s, list[pa.Array], npt.NDArray[np.int64]]] = []
 
@@ -46,18 +45,18 @@ class KeyedStore:
 
     @property
     def bytes(self) -> int:
-        return self.index.bytes + self.values.bytes + self._dirty.nbytes
+        return self.index.bytes + self.values.bytes + self._dirty.nbytes + self._mark.nbytes
 
     def find(self, keys: Sequence[pa.Array], hashes: UInt64s | None = None) -> Int64s:
         """The slot of each key, -1 where there is none."""
-        return self.index.find(self.hasher(keys) if hashes is None else hashes, keys)
+        return self.index.find(self.hasher if hashes is None else hashes, keys)
 
     def find_or_add(self, keys: Sequence[pa.Array], hashes: UInt64s | None = None) -> tuple[Int64s, Bools]:
         """The slot of each key and whether the row is the first of a new key.
 
         The caller writes the values of new keys before the next drain.
         """
-        return self.index.find_or_add(self.hasher(keys) if hashes is None else hashes, keys)
+        return self.index.find_or_add(self.hasher if hashes is None else hashes, keys)
 
     def put(self, slots: Int64s, values: pa.RecordBatch | Sequence[pa.Array]) -> None:
         """Write the value columns of slots that the index holds; of a repeated slot the last row stays."""
@@ -73,10 +72,14 @@ class KeyedStore:
             grown = np.zeros(max(64, 1 << largest.bit_length()), dtype=np.bool_)
             grown[: len(self._dirty)] = self._dirty
             self._dirty = grown
+            self._mark = np.zeros(len(grown), dtype=np.int32)
         fresh = slots[~self._dirty[slots]]
         if len(fresh):
             self._dirty[fresh] = True
-            self._changed.append(fresh)
+            # Each slot once: of several rows that write their number to its mark, the last one stays.
+            own = np.arange(len(fresh), dtype=np.int32)
+            self._mark[fresh] = own
+            self._changed.append(fresh[self._mark[fresh] == own])
 
     def remove(self, slots: Int64s) -> None:
         """Drop rows, each slot given once; their keys drain as tombstones."""
@@ -140,12 +143,15 @@ class KeyedStore:
         if not self._changed:
             return None
         # A slot that was removed and used again is listed twice; one removed for good is not dirty.
-        slots = distinct(np.concatenate(self._changed))
+        living: list[Int64s] = []
+        for slots in self._changed:
+            still_dirty = slots[self._dirty[slots]]
+            self._dirty[still_dirty] = False
+            living.append(still_dirty)
         self._changed = []
-        slots = slots[self._dirty[slots]]
+        slots = np.concatenate(living)
         if not len(slots):
             return None
-        self._dirty[slots] = False
         keys, values = self.index.keys.get(slots), self.values.get(slots)
         times = pa.array(np.zeros(len(slots), dtype=np.int64))
         if self._time is not None:

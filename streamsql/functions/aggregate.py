@@ -14,15 +14,16 @@ window, merge like any others, and a snapshot query reads its result from a part
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
 from streamsql.engine.kernel import ArrowFunction
-from streamsql.engine.operators.aggregate_call import AggregateCall, Plain
+from streamsql.engine.operators.aggregate_call import AggregateCall, Plain, RowPartial, RowValue
 from streamsql.errors import PlanError
 from streamsql.functions.registry import ResultType
 from streamsql.functions.resolve import Match
@@ -40,7 +41,7 @@ class State:
              "$weight": 1 for a row put in, -1 for one taken back
     merge    empty if `plain` says it
     plain    what numpy does instead: sum, min, max
-    of_row   with `plain`: the partial of a single row, without an aggregate
+    of_row   with `plain`: what a single row's partial is, see RowPartial; "" if that cannot be said
     """
 
     name: str
@@ -49,7 +50,7 @@ class State:
     partial: str
     merge: str = ""
     plain: Plain | None = None
-    of_row: str = ""
+    of_row: RowValue | Literal[""] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,12 +169,28 @@ def bind(
         result=text.format_map(places | own),
         result_type=match.result.arrow,
         plain=tuple(s.plain for s in columns) if is_plain else (),
-        of_row=tuple(s.of_row.format_map(places) for s in columns) if all(s.of_row for s in columns) else (),
+        of_row=_row_partials(columns, argument_sql, on_table),
         is_ordered=row.is_ordered,
         uses_seq=row.uses_seq,
         functions=tuple(functions.values()),
     )
 
+
+def _row_partials(
+    states: Sequence[State], argument_sql: Sequence[str], on_table: bool
+) -> tuple[RowPartial, ...]:
+    """The partials of single rows, if they follow from the first argument as it stands in a column."""
+    named = _COLUMN.fullmatch(argument_sql[0]) if argument_sql else None
+    column = named[1].replace('""', '"') if named else None
+    found: list[RowPartial] = []
+    for state in states:
+        if not state.of_row or (state.of_row != "one" and column is None):
+            return ()
+        found.append(RowPartial(state.of_row, column, is_signed=on_table))
+    return tuple(found)
+
+
+_COLUMN = re.compile(r'"((?:[^"]|"")+)"')
 
 _MERGES: Mapping[Plain | None, str] = {
     "sum": "{old_self} + {new_self}",

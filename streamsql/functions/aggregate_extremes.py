@@ -38,7 +38,7 @@ def _extreme(which: Literal["min", "max"], pick: str, says: str, t: str) -> Aggr
                 f"{which}({{x}})",
                 f"{pick}({{old.best}}, {{new.best}})",
                 plain=which if t in _PLAIN else None,
-                of_row="{x}" if t in _PLAIN else "",
+                of_row="value" if t in _PLAIN else "",
             ),
         ),
         value="{best}",

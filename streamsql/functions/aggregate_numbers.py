@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 from streamsql.functions.aggregate import AggregateBinding, AggregateFunction, State
 from streamsql.functions.distinct_count import ESTIMATE, MERGE, SKETCH
@@ -25,14 +26,12 @@ def _wrapped(total: str, t: str) -> str:
     return f"((({total} + {half}::HUGEINT) & {2 * half - 1}::HUGEINT) - {half}::HUGEINT)::{t}"
 
 
-def _total(t: str, value: str) -> State:
-    """The sum of a SQL value."""
-    total, of_row = f"coalesce(sum({value}), 0)", f"coalesce({value}, 0)"
+def _total(t: str, value: str, of_row: Literal["value", ""] = "value") -> State:
+    """The sum of a SQL value; `of_row` is "value" if that is the argument, or its weight times it."""
+    total = f"coalesce(sum({value}), 0)"
     if t != "DOUBLE":
         total = _wrapped(f"{total}::HUGEINT", t)
-        if value != "{x}":
-            of_row = _wrapped(f"{of_row}::HUGEINT", t)
-    return State("total", t, "0", total, plain="sum", of_row=f"{of_row}::{t}")
+    return State("total", t, "0", total, plain="sum", of_row=of_row)
 
 
 def _signed(t: str, value: str) -> str:
@@ -40,24 +39,21 @@ def _signed(t: str, value: str) -> str:
     return f'{value} * "$weight"' if t == "DOUBLE" else f'{value}::HUGEINT * "$weight"'
 
 
-def _count(partial: str, of_row: str) -> State:
-    return State("n", "BIGINT", "0", partial, plain="sum", of_row=f"({of_row})::BIGINT")
+def _count(partial: str, of_row: Literal["one", "present"]) -> State:
+    return State("n", "BIGINT", "0", partial, plain="sum", of_row=of_row)
 
 
-_COUNT_VALUES = _count("count({x})", "{x} IS NOT NULL")
-_WEIGH_VALUES = _count(
-    'coalesce(sum("$weight") FILTER (WHERE {x} IS NOT NULL), 0)::BIGINT',
-    'CASE WHEN {x} IS NULL THEN 0 ELSE "$weight" END',
-)
+_COUNT_VALUES = _count("count({x})", "present")
+_WEIGH_VALUES = _count('coalesce(sum("$weight") FILTER (WHERE {x} IS NOT NULL), 0)::BIGINT', "present")
 
 _COUNTS = (
     AggregateFunction(
         "COUNT",
         "() -> BIGINT",
         "Number of rows.",
-        state=(_count("count(*)", "1"),),
+        state=(_count("count(*)", "one"),),
         value="{n}",
-        on_table=(_count('coalesce(sum("$weight"), 0)::BIGINT', '"$weight"'),),
+        on_table=(_count('coalesce(sum("$weight"), 0)::BIGINT', "one"),),
         example="COUNT() of 1, NULL, 1",
         gives="3",
     ),
@@ -111,9 +107,9 @@ def _sum_list(t: str) -> AggregateFunction:
         "SUM_LIST",
         f"(x ARRAY<{t}>) -> {t}",
         "Sum of the elements of all arrays; nulls are skipped. Integers wrap around.",
-        state=(_total(t, "list_sum({x})"),),
+        state=(_total(t, "list_sum({x})", ""),),
         value="{total}",
-        on_table=(_total(t, _signed(t, "list_sum({x})")),),
+        on_table=(_total(t, _signed(t, "list_sum({x})"), ""),),
         example="SUM_LIST(x) of [1, 2], NULL, [3, None]",
         gives="6.0" if t == "DOUBLE" else "6",
     )

@@ -21,7 +21,7 @@ from streamsql.plan.aggregates import (
     refuse_unknown_functions,
     resolve_aggregate,
 )
-from streamsql.plan.expressions import Compiled, compile_expression, compile_filter
+from streamsql.plan.expressions import compile_expression, compile_filter
 from streamsql.plan.items import Item, KeyColumn, key_column, qualify
 from streamsql.plan.properties import duration_ms
 from streamsql.plan.rewrite import columns_used, rewrite
@@ -29,7 +29,7 @@ from streamsql.plan.scope import Scope, ScopeColumn, at, column_sql
 from streamsql.plan.sources import pseudo_columns
 from streamsql.plan.stages import Output
 from streamsql.schema import WINDOW_BOUNDS
-from streamsql.types import BIGINT, BOOLEAN, NULL, Map, SqlType, duckdb_name, walk
+from streamsql.types import BIGINT, NULL, Map, SqlType, duckdb_name, walk
 
 if TYPE_CHECKING:
     from streamsql.plan.select import Flow, SelectPlanner
@@ -149,8 +149,7 @@ def _add_stage(
     outputs += [Output(name, compiled[node]) for node, name in names.items()]
     flow.builder.project(outputs)
     for number, expression in enumerate(groups):
-        sql = f"({duckdb_name(f'KSQL_GROUP_{number}')} IS NOT NULL)"
-        flow.builder.filter(Compiled(sql, sql, BOOLEAN, expression))
+        flow.builder.drop_nulls(f"KSQL_GROUP_{number}", expression)
     return [output.value.type for output in outputs[: len(groups)]]
 
 

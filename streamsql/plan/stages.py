@@ -10,9 +10,10 @@ import pyarrow as pa
 
 from streamsql.engine.kernel import ArrowFunction
 from streamsql.engine.stage import DROPPED, ERRORS, Stage
+from streamsql.grammar import ast
 from streamsql.grammar.printer import to_sql
 from streamsql.plan.expressions import Compiled
-from streamsql.types import duckdb_name, duckdb_string
+from streamsql.types import BOOLEAN, duckdb_name, duckdb_string
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +42,13 @@ class StageBuilder:
     _can_fail: bool = False
     _steps: int = 0
     _functions: dict[ArrowFunction, None] = field(default_factory=dict)
+    # Output column -> input column as long as columns are only chosen and renamed; and those without nulls.
+    _moves: dict[str, str] | None = None
+    _not_null: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.schema = self.input
+        self._moves = {name: name for name in self.input.names}
         self._safe = f'(SELECT *, CAST([] AS VARCHAR[]) AS "{ERRORS}", false AS "{DROPPED}" FROM {{input}})'
 
     @property
@@ -53,6 +58,17 @@ class StageBuilder:
 
     def filter(self, condition: Compiled) -> None:
         """Keep the rows for which the condition is TRUE."""
+        self._moves = None
+        self._filter(condition)
+
+    def drop_nulls(self, name: str, node: ast.Expression) -> None:
+        """Keep the rows in which a column is not null; `node` is what the column was made of."""
+        sql = f"({duckdb_name(name)} IS NOT NULL)"
+        if self._moves is not None:
+            self._not_null.append(self._moves[name])
+        self._filter(Compiled(sql, sql, BOOLEAN, node))
+
+    def _filter(self, condition: Compiled) -> None:
         self._note([condition])
         self._plain = f"(SELECT * FROM {self._plain} WHERE {condition.sql})"
         if condition.can_fail:
@@ -76,17 +92,28 @@ class StageBuilder:
             found = replaced.get(f.name)
             plain.append(f"{found.value.sql} AS {name}" if found else name)
             safe.append(f"{found.value.safe} AS {name}" if found else name)
+        if self._moves is not None:
+            moves = {f.name: self._moves[f.name] for f in passing}
+            for output in (*outputs, *meta):
+                moves[output.name] = self._moved(output.value) or ""
+            self._moves = moves if all(moves.values()) else None
         failing = [_failure(o.value) for o in (*outputs, *meta) if o.value.can_fail]
         errors = f"list_concat({', '.join([_quoted(ERRORS), *failing])})" if failing else _quoted(ERRORS)
         self._plain = f"(SELECT {', '.join(plain)} FROM {self._plain})"
         self._safe = f'(SELECT {", ".join(safe)}, {errors} AS "{ERRORS}", "{DROPPED}" FROM {self._safe})'
         self.schema = pa.schema([*(o.field for o in outputs), *passing])
 
+    def _moved(self, value: Compiled) -> str | None:
+        """The input column that a value is, if it is no more than that."""
+        assert self._moves is not None
+        return next((self._moves[n] for n in self.schema.names if value.sql == duckdb_name(n)), None)
+
     def explode(self, lists: Sequence[tuple[str, Compiled, pa.DataType]]) -> None:
         """Add columns of list elements, a row per element; several lists are zipped, short ones padded.
 
         lists  (physical name, the list, the element's Arrow type)
         """
+        self._moves = None
         self._note([value for _, value, _ in lists])
         plain = [f"unnest({value.sql}) AS {duckdb_name(name)}" for name, value, _ in lists]
         kept = f'CASE WHEN "{DROPPED}" THEN [NULL] ELSE {{}} END'
@@ -119,6 +146,8 @@ class StageBuilder:
             self.input,
             self.schema,
             tuple(self._functions),
+            moves=None if self._moves is None else tuple(self._moves[name] for name in self.schema.names),
+            not_null=tuple(dict.fromkeys(self._not_null)),
         )
 
     def _note(self, values: Sequence[Compiled]) -> None:

@@ -12,7 +12,7 @@ from log_samples import batch, numbered, timed
 
 from streamsql.engine.log.log import Log, TopicConfig, TopicPartition
 from streamsql.engine.log.memory import MemoryLog
-from streamsql.engine.log.reader import TopicReader, at_time, earliest, latest
+from streamsql.engine.log.reader import TopicReader, Wanted, at_time, earliest, latest
 from streamsql.engine.log.records import HEADERS
 from streamsql.errors import DataError, InternalError
 
@@ -216,3 +216,27 @@ def test_a_position_out_of_range_and_an_empty_poll_are_refused(log: Log) -> None
         TopicReader(log, "t", {TopicPartition("t", 0): 5}).poll(1)
     with pytest.raises(InternalError, match="one row at least"):
         TopicReader(log, "t", earliest(log, "t")).poll(0)
+
+
+def test_a_reader_takes_only_the_fields_that_are_wanted_and_keeps_tombstones(log: Log) -> None:
+    log.create_topic("t", TopicConfig())
+    kind = pa.struct([("a", pa.int64()), ("b", pa.string()), ("c", pa.int64())])
+    for rows in ([{"a": 1, "b": "x", "c": 3}, None], [{"a": 2, "b": "y", "c": 4}]):
+        value = pa.array(rows, kind)
+        batch = {
+            "key": pa.nulls(len(rows)),
+            "value": value,
+            "timestamp": pa.array([0] * len(rows), pa.int64()),
+        }
+        log.append("t", 0, pa.record_batch(batch))
+
+    def values(*names: str) -> list[object]:
+        wanted = Wanted(value=frozenset(names), headers=False)
+        got = TopicReader(log, "t", earliest(log, "t"), wanted=wanted).poll(100)
+        assert got is not None
+        return got.column("value").to_pylist()
+
+    assert values("c", "a") == [{"a": 1, "c": 3}, None, {"a": 2, "c": 4}]
+    assert values("b", "nothing of that name") == [{"b": "x"}, None, {"b": "y"}]
+    # A null struct must stay apart from one with fields that nobody wants.
+    assert [value is None for value in values()] == [False, True, False]

@@ -77,6 +77,19 @@ def commutative_calls(on_table: bool = False) -> tuple[AggregateCall, ...]:
     return tuple(calls)
 
 
+def plain_calls(on_table: bool = False) -> tuple[AggregateCall, ...]:
+    """Aggregates that rows can be merged into without grouping them first."""
+    calls = [
+        call("n", "COUNT", on_table=on_table),
+        call("present", "COUNT", X, on_table=on_table),
+        call("total", "SUM", X, on_table=on_table),
+        call("mean", "AVG", X, on_table=on_table),
+    ]
+    if not on_table:
+        calls += [call("least", "MIN", X), call("most", "MAX", X)]
+    return tuple(calls)
+
+
 def ordered_calls(on_table: bool = False) -> tuple[AggregateCall, ...]:
     """Aggregates that show the order in which rows were merged."""
     calls = [call("n", "COUNT", on_table=on_table), call("all", "COLLECT_LIST", X, on_table=on_table)]

@@ -30,6 +30,7 @@ from tests.operators.aggregation import (
     open_run,
     ordered_calls,
     pieces,
+    plain_calls,
     stage,
 )
 
@@ -56,6 +57,28 @@ def test_the_table_is_what_one_query_over_the_history_gives(rows, cuts, emit_old
     expected = connection.execute(WHOLE).to_arrow_table().to_pylist()
     assert run.table() == expected
     assert sorted(seen.values(), key=lambda r: r["k"]) == expected
+
+
+PLAIN = """
+    SELECT k, count(*) AS n, count(x) AS present, coalesce(sum(x), 0)::BIGINT AS total,
+           coalesce(avg(x), 0) AS mean, min(x) AS least, max(x) AS most, max("$time") AS "$time"
+    FROM history WHERE k IS NOT NULL GROUP BY k ORDER BY k
+"""
+
+
+@given(rows=rows, cuts=cuts, emit_old=st.booleans())
+def test_rows_merged_without_being_grouped_give_the_same_table_and_the_same_changes(rows, cuts, emit_old):
+    spec = Aggregate(stage(), ("k",), plain_calls(), emit_old=emit_old)
+    run, grouping = open_run(spec), open_run(spec)
+    grouping.operator.operator._may_skip_grouping = False
+    seen = {}
+    for piece in pieces(rows, cuts):
+        changes = run.feed(piece)
+        assert changes == grouping.feed(piece)
+        apply(changes, seen, check_old=emit_old)
+    connection = duckdb.connect()
+    connection.register("history", pa.Table.from_batches([batch(rows)]))
+    assert run.table() == connection.execute(PLAIN).to_arrow_table().to_pylist()
 
 
 @given(rows=rows, cuts=cuts)
@@ -108,6 +131,16 @@ def feed_steps(run, steps):
     given = given.set_column(3, "$seq", pa.array(numbers, pa.int64()))
     output = run.operator.process(given)
     return [] if output is None else output.to_pylist()
+
+
+@given(history=changes, cuts=cuts)
+def test_over_a_table_rows_are_taken_back_without_being_grouped(history, cuts):
+    spec = Aggregate(stage(TABLE), ("k",), plain_calls(on_table=True), emit_old=True)
+    run, grouping = open_run(spec), open_run(spec)
+    grouping.operator.operator._may_skip_grouping = False
+    for piece in pieces(weighted(history), cuts):
+        assert feed_steps(run, piece) == feed_steps(grouping, piece)
+    assert run.table() == grouping.table()
 
 
 @given(history=changes, cuts=cuts)

@@ -55,6 +55,48 @@ some_keys = st.lists(
 calls = st.lists(st.tuples(st.sampled_from(["add", "find", "remove"]), some_keys), max_size=12)
 
 
+numbers = st.lists(st.integers(-3, 40) | st.sampled_from([-(2**63), 2**63 - 1, None, 9_000]), max_size=30)
+
+
+@settings(deadline=None)
+@given(calls=st.lists(st.tuples(st.sampled_from(["add", "find", "remove"]), numbers), max_size=12))
+def test_an_index_of_one_integer_column_agrees_with_a_dict(calls):
+    """Close keys are found by themselves; far ones and nulls end that, with the same answers."""
+    index, model = KeyIndex(pa.schema([("n", pa.int64())])), {}
+    asked: list[int] = []
+
+    def hashes(given: list[pa.Array]) -> np.ndarray:
+        asked.append(len(given[0]))
+        return spread([(None, n) for n in given[0].to_pylist()])
+
+    for what, keys in calls:
+        column = [pa.array(keys, pa.int64())]
+        if what == "remove":
+            gone = {key: model.pop(key) for key in keys if key in model}
+            index.remove(np.array(list(gone.values()), dtype=np.int64))
+        elif what == "find":
+            assert index.find(hashes, column).tolist() == [model.get(key, -1) for key in keys]
+        else:
+            slots, is_new = index.find_or_add(hashes, column)
+            for key, slot, new in zip(keys, slots.tolist(), is_new.tolist(), strict=True):
+                assert new == (key not in model)
+                assert model.setdefault(key, slot) == slot
+        assert len(index) == len(model)
+
+
+def test_close_integers_are_hashed_once_when_they_are_new():
+    index = KeyIndex(pa.schema([("n", pa.int32())]))
+    hashed: list[int] = []
+
+    def hashes(given: list[pa.Array]) -> np.ndarray:
+        hashed.append(len(given[0]))
+        return np.arange(len(given[0]), dtype=np.uint64)
+
+    for keys in ([5, 6, 5], [6, 7, -2], [7, 6, 5, -2]):
+        index.find_or_add(hashes, [pa.array(keys, pa.int32())])
+    assert hashed == [3, 2]
+
+
 @pytest.mark.parametrize("hashes", HASHES)
 @settings(deadline=None)
 @given(calls=calls)
