@@ -81,7 +81,11 @@ class Runner:
         metadata = committed.metadata if committed else {}
         self.last_commit_ms: int | None = metadata.get("time")
         self._inputs = Inputs(
-            log, graph, start_positions(log, graph, start, from_latest), reached_of_metadata(metadata)
+            log,
+            graph,
+            start_positions(log, graph, start, from_latest),
+            reached_of_metadata(metadata),
+            "latest" if from_latest else "earliest",
         )
         self._committed = dict(self._inputs.positions)
         if committed is None and from_latest:
