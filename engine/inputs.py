@@ -133,7 +133,7 @@ class Inputs:
         return result
 
     def _catch_up(self, topic: str) -> None:
-        """All that a reader had is processed: it may have stepped over offsets that have no record any more."""
+        """All a reader had is processed: it may have stepped over offsets without a record."""
         self.positions.update(self._readers[topic].positions)
 
     def _running_times(self, topic: str, batch: pa.RecordBatch) -> Int64s:

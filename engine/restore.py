@@ -10,6 +10,9 @@ from streamsql.engine.log.log import Log, TopicConfig
 from streamsql.engine.operators.base import Store
 
 _READ_ROWS = 1 << 18
+# A changelog is only ever read from its start, by a restore: it may be compacted early, and a tombstone is
+# needed for as long as a restore that has begun may take.
+CHANGELOG = TopicConfig(cleanup="compact", segment_bytes=16 * 1024 * 1024, delete_retention_ms=600_000)
 
 
 def changelog_topic(query: str, store: str) -> str:
@@ -37,7 +40,7 @@ def restore(log: Log, topic: str, store: Store, restored: Callable[[int], None])
     restored  told how many records more have been read
     """
     if not log.has_topic(topic):
-        log.create_topic(topic, TopicConfig(cleanup="compact"))
+        log.create_topic(topic, CHANGELOG)
         return
     offset = log.start_offset(topic, 0)
     while batches := log.read(topic, 0, offset, _READ_ROWS):

@@ -23,6 +23,7 @@ from streamsql.commands import Command, Commands
 from streamsql.config import SETTINGS, Config
 from streamsql.engine.log.disk import DiskLog, Flush
 from streamsql.engine.log.log import Log, TopicConfig
+from streamsql.engine.log.maintenance import Maintenance
 from streamsql.engine.log.memory import MemoryLog
 from streamsql.errors import InternalError, NotSupportedError, PlanError, StreamSQLError
 from streamsql.formats.format import SchemaStore
@@ -91,12 +92,15 @@ class Database:
         self.queries = Queries(log, self._processing_log, autostart=autostart)
         self._asserts: Asserts | None = None
         self._writers: dict[str, TopicWriter] = {}
+        self._maintenance = Maintenance(log, self.clock.now_ms)
         self._closed = False
         try:
             self._replay(progress)
         except BaseException:
             self.close()
             raise
+        if autostart and isinstance(log, DiskLog):
+            self._maintenance.start()
 
     # --- what users call ------------------------------------------------------------------------
 
@@ -254,6 +258,7 @@ class Database:
         if self._closed:
             return
         self._closed = True
+        self._maintenance.stop()
         self.queries.close()
         if self._asserts is not None:
             self._asserts.close()

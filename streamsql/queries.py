@@ -45,7 +45,7 @@ class Queries:
         config = TopicConfig(
             partitions=plan.partitions,
             cleanup=cleanup,
-            retention_ms=plan.retention_ms if plan.sink.window else None,
+            retention_ms=plan.retention_ms,
         )
         self._log.create_topic(topic, config)
 

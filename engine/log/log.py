@@ -55,8 +55,8 @@ class TopicConfig:
     retention_bytes  bytes a partition may hold before its oldest segments go; None keeps them
     segment_bytes    a segment file is closed, and the next begun, when it would grow past this
     segment_ms       ... or when a record is this much later than the segment's first batch; None: never
-    delete_retention_ms  how long a tombstone stays after it first came through compaction
     properties       free text for the layers above
+    delete_retention_ms  how long a tombstone stays after it first came through compaction
 
     raises  PlanError for a value out of range
     """
@@ -67,8 +67,8 @@ class TopicConfig:
     retention_bytes: int | None = None
     segment_bytes: int = 256 * 1024 * 1024
     segment_ms: int | None = 7 * 24 * 3600 * 1000
-    delete_retention_ms: int = 24 * 3600 * 1000
     properties: Mapping[str, str] = field(default_factory=dict)
+    delete_retention_ms: int = 24 * 3600 * 1000
 
     def __post_init__(self) -> None:
         if self.cleanup not in CLEANUP_POLICIES:

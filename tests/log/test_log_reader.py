@@ -220,7 +220,7 @@ def test_a_position_whose_records_were_dropped_is_set_anew(
         log.create_topic("t", TopicConfig(segment_bytes=1, retention_ms=1))
         for time in range(4):
             log.append("t", 0, timed([time]))
-        reader = TopicReader(log, "t", {TopicPartition("t", 0): 1}, reset)
+        reader = TopicReader(log, "t", {TopicPartition("t", 0): 1}, reset=reset)
         log.maintain(3)
         assert drain(reader) == expected
         assert reader.positions == {TopicPartition("t", 0): 4}
