@@ -23,6 +23,7 @@ from streamsql.engine.inputs import Inputs, reached_as_metadata, reached_of_meta
 from streamsql.engine.log.log import Append, Log, TopicPartition
 from streamsql.engine.problems import Problem
 from streamsql.engine.restore import changelog_topic, restore
+from streamsql.engine.shared import SharedDecoding
 from streamsql.engine.task import Task
 from streamsql.errors import InternalError, StreamSQLError
 
@@ -63,6 +64,7 @@ class Runner:
         problem_records: Callable[[Sequence[Problem]], Sequence[Append]] = lambda problems: (),
         from_latest: bool = False,
         restored: Callable[[int], None] = lambda rows: None,
+        shared: SharedDecoding | None = None,
     ) -> None:
         self.name = name
         self.graph = graph
@@ -71,7 +73,7 @@ class Runner:
         self._log = log
         self._settings = settings or RunnerSettings()
         self._problem_records = problem_records
-        self.task = Task(graph)
+        self.task = Task(graph, shared=shared)
         self._stores = [(changelog_topic(name, store), kept) for store, kept in self.task.stores()]
         for topic, store in self._stores:
             restore(log, topic, store, restored)

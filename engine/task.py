@@ -18,16 +18,17 @@ from streamsql.engine.operators.base import Context, Operator, Store
 from streamsql.engine.operators.sink import CollectOperator, SinkOperator
 from streamsql.engine.operators.stateless import StatelessOperator
 from streamsql.engine.problems import Problems
+from streamsql.engine.shared import SharedDecoding
 
 
 class Task:
     """Not thread-safe: the owner takes turns."""
 
-    def __init__(self, graph: Graph, threads: int = 1) -> None:
+    def __init__(self, graph: Graph, threads: int = 1, shared: SharedDecoding | None = None) -> None:
         self.graph = graph
         self.problems = Problems()
         self.workspace = Workspace(threads)
-        context = Context(self.workspace, self.problems)
+        context = Context(self.workspace, self.problems, shared)
         self.operators: list[Operator] = [node.spec.open(context) for node in graph.nodes]
         self._sources = tuple(graph.sources())
 
@@ -86,4 +87,6 @@ class Task:
         return operator.snapshot()
 
     def close(self) -> None:
+        for operator in self.operators:
+            operator.close()
         self.workspace.close()

@@ -12,6 +12,7 @@ from streamsql.config import Config
 from streamsql.engine.log.log import Log, TopicConfig, TopicPartition
 from streamsql.engine.restore import changelog_rows, changelog_topics
 from streamsql.engine.runner import Runner, RunnerSettings
+from streamsql.engine.shared import SharedDecoding
 from streamsql.errors import PlanError
 from streamsql.plan.persistent import PersistentPlan
 from streamsql.plan.scope import suggestion
@@ -33,6 +34,7 @@ class Queries:
         self._autostart = autostart
         self.runners: dict[str, Runner] = {}
         self.plans: dict[str, PersistentPlan] = {}
+        self._shared = SharedDecoding()
 
     def create_topic_for(self, plan: PersistentPlan) -> None:
         """Make the sink's topic if it is not there."""
@@ -91,6 +93,7 @@ class Queries:
             lambda problems: self._processing_log.records(query_id, problems),
             from_latest=config.text("auto.offset.reset") == "latest",
             restored=restored,
+            shared=self._shared,
         )
 
     def start(self, query_id: str) -> None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from streamsql.engine.kernel import Workspace
 from streamsql.engine.problems import Problems
+from streamsql.engine.shared import SharedDecoding
 
 
 class Store(Protocol):
@@ -37,10 +38,15 @@ class Store(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What an operator may use while it runs: the query's DuckDB workspace and its problems."""
+    """What an operator may use while it runs.
+
+    workspace, problems  the query's own
+    shared               what the queries of a database decode together; None: each for itself
+    """
 
     workspace: Workspace
     problems: Problems
+    shared: SharedDecoding | None = None
 
 
 class Operator(ABC):
@@ -62,6 +68,9 @@ class Operator(ABC):
     def snapshot(self) -> pa.RecordBatch | None:
         """The table this operator's output stands for, `$weight` 1 everywhere; None if it keeps none."""
         return None
+
+    def close(self) -> None:  # noqa: B027 - most operators hold nothing outside the workspace
+        """Let go of what is not in the workspace."""
 
 
 class Spec(Protocol):
