@@ -60,10 +60,12 @@ def main(arguments: list[str]) -> int:
         ("each key several times, frames of 10,000", options.rows, 10_000),
     ):
         with _changelog(rows, keys, frame_rows) as log:
-            _print(min((_restored(what, log, rows) for _ in range(options.rounds)), key=_seconds), options.json)
-    with _database(keys) as open_again:
-        taken = [_timed(f"a database with {keys:,} counts opened", keys, open_again) for _ in range(options.rounds)]
+            taken = [_restored(what, log, rows) for _ in range(options.rounds)]
         _print(min(taken, key=_seconds), options.json)
+    with _database(keys) as open_again:
+        what = f"a database with {keys:,} counts opened"
+        taken = [_timed(what, keys, open_again) for _ in range(options.rounds)]
+    _print(min(taken, key=_seconds), options.json)
     return 0
 
 
@@ -121,7 +123,7 @@ def _print(restored: Restored, as_json: bool) -> None:
         print(json.dumps(asdict(restored)), flush=True)
         return
     print(
-        f"{restored.what:44} {restored.rows:>10,} rows  {restored.seconds:6.2f} s  {restored.rate / 1e6:5.2f} M/s, "
-        f"{restored.cpu_rate / 1e6:5.2f} M/s of CPU time",
+        f"{restored.what:44} {restored.rows:>10,} rows  {restored.seconds:6.2f} s  "
+        f"{restored.rate / 1e6:5.2f} M/s, {restored.cpu_rate / 1e6:5.2f} M/s of CPU time",
         flush=True,
     )
