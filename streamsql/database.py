@@ -43,6 +43,7 @@ from streamsql.plan.pull import plan_pull
 from streamsql.plan.push import plan_push
 from streamsql.plan.replace import check_query_replacement, check_source_replacement
 from streamsql.plan.scope import at
+from streamsql.plan.topics import plan_alter_topic
 from streamsql.plan.type_names import resolve_type
 from streamsql.processing_log import STREAM_INFO, ProcessingLog
 from streamsql.push import push_result
@@ -316,6 +317,9 @@ class Database:
                 return self._drop(statement)
             case ast.AlterSource():
                 return self._alter(statement)
+            case ast.AlterTopic(topic=topic):
+                self.log.alter_topic(topic, plan_alter_topic(statement, self.log.topic_config(topic)))
+                return message(f"topic {topic} altered")
             case ast.CreateType() | ast.DropType():
                 return self._type(statement)
             case ast.QueryControl():

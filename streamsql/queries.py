@@ -41,14 +41,14 @@ class Queries:
         topic = plan.sink.topic
         if self._log.has_topic(topic):
             return
-        cleanup = "delete"
+        cleanup, retention_ms = "delete", plan.retention_ms
         if plan.is_compacted:
             cleanup = "compact,delete" if plan.sink.window else "compact"
-        config = TopicConfig(
-            partitions=plan.partitions,
-            cleanup=cleanup,
-            retention_ms=plan.retention_ms,
-        )
+        elif retention_ms is None:
+            # A stream keeps its records for as long as the left-most source does.
+            source = self._log.topic_config(next(iter(plan.graph.topics())))
+            retention_ms = source.retention_ms if source.cleanup == "delete" else None
+        config = TopicConfig(partitions=plan.partitions, cleanup=cleanup, retention_ms=retention_ms)
         self._log.create_topic(topic, config)
 
     def open(self, query: QueryInfo, plan: PersistentPlan, config: Config) -> None:

@@ -9,6 +9,7 @@ import pytest
 import streamsql
 from streamsql.engine import restore
 from streamsql.engine.log.log import TopicConfig
+from streamsql.errors import PlanError
 
 
 @pytest.fixture(autouse=True)
@@ -76,3 +77,49 @@ def test_tables_are_compacted_and_tables_of_windows_have_a_retention_besides(tmp
             ("compact,delete", 2 * 86_400_000),
             ("delete", 5000),
         ]
+
+
+def test_the_settings_of_a_topic_are_changed_in_sql(tmp_path: Path) -> None:
+    with streamsql.connect(tmp_path) as db:
+        db.execute(
+            "CREATE STREAM s (v VARCHAR) WITH (KAFKA_TOPIC='Clicks', PARTITIONS=2, RETENTION_MS=5000);"
+        )
+        db.execute("CREATE STREAM copy AS SELECT * FROM s;")
+        assert db.log.topic_config("COPY").retention_ms == 5000, "as long as the source"
+        done = db.execute(
+            "ALTER TOPIC Clicks WITH (RETENTION_MS=-1, RETENTION_BYTES='1000000', SEGMENT_BYTES=500000, "
+            "SEGMENT_MS=60000, DELETE_RETENTION_MS=0, CLEANUP_POLICY='compact, delete');"
+        )
+        assert done.message == "topic Clicks altered"
+    with streamsql.connect(tmp_path) as db:
+        assert db.log.topic_config("Clicks") == TopicConfig(
+            partitions=2,
+            cleanup="compact,delete",
+            retention_bytes=1_000_000,
+            segment_bytes=500_000,
+            segment_ms=60_000,
+            delete_retention_ms=0,
+        )
+        facts = dict(db.execute("DESCRIBE s EXTENDED;").fetchall())
+        assert facts["kept"] == "up to 1000000 bytes a partition, the last record per key"
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("ALTER TOPIC nothing WITH (RETENTION_MS=1);", "there is no topic nothing"),
+        ("ALTER TOPIC t WITH (RETAIN_MS=1);", "there is no property RETAIN_MS here"),
+        ("ALTER TOPIC t WITH (RETENTION_MS=-2);", "RETENTION_MS must be a whole number, 0 or more, not -2"),
+        ("ALTER TOPIC t WITH (SEGMENT_BYTES=-1);", "SEGMENT_BYTES must be a whole number, 1 or more, not -1"),
+        (
+            "ALTER TOPIC t WITH (CLEANUP_POLICY='never');",
+            "CLEANUP_POLICY must be delete or compact or compact,delete, not never",
+        ),
+        ("ALTER TOPIC `_streamsql-commands` WITH (RETENTION_MS=1);", "is the database's own"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(statement: str, said: str) -> None:
+    with streamsql.connect() as db, pytest.raises(PlanError) as found:
+        db.log.create_topic("t", TopicConfig())
+        db.execute(statement)
+    assert said in found.value.message
