@@ -13,7 +13,6 @@ BENCHMARKS = {
     "growth": "growth",
     "idle": "idle",
     "latency": "latency",
-    "restore": "restore",
     "start": "start",
 }
 
