@@ -11,7 +11,7 @@ import streamsql
 from streamsql.database import Database
 
 HOUR = 3_600_000
-SETUP = f"""
+SETUP = """
 CREATE STREAM s (id BIGINT, name VARCHAR, v INT) WITH (PARTITIONS = 3);
 CREATE TABLE by_id AS SELECT id, COUNT(*) AS n, SUM(v) AS total FROM s GROUP BY id;
 CREATE TABLE renamed AS SELECT id AS `key`, COUNT(*) * 2 AS n FROM s GROUP BY id HAVING COUNT(*) > 2;
