@@ -91,6 +91,8 @@ class History:
         stretch, graph = self._stretch, self._decoder.graph
         # With a time column of its own, what a record was stamped with says nothing.
         is_stamped = self._decoder.info.timestamp is None
+        if not stretch.start:
+            return
         inputs = stretch.inputs(self._log, graph)
         count = 0
         while (raw := inputs.poll(_BATCH_ROWS)) is not None:

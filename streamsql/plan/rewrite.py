@@ -7,16 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
-from functools import cache
 from typing import Any
 
 from streamsql.grammar import ast
 
 
-@cache
-def _parts(kind: type[Any]) -> tuple[str, ...]:
+_known_parts: dict[type, tuple[str, ...]] = {}
+
+
+def _parts(kind: type[ast.Node]) -> tuple[str, ...]:
     """The names of what a kind of node consists of."""
-    return tuple(f.name for f in fields(kind) if f.name != "span")
+    found = _known_parts.get(kind)
+    if found is None:
+        found = _known_parts[kind] = tuple(f.name for f in fields(kind) if f.name != "span")
+    return found
 
 
 _SUBQUERIES = (ast.ScalarSubquery, ast.InSubquery, ast.Exists)
