@@ -11,7 +11,6 @@ from typing import Any
 
 from streamsql.grammar import ast
 
-
 _known_parts: dict[type, tuple[str, ...]] = {}
 
 
