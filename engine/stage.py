@@ -10,8 +10,8 @@ neighbours along. The twin has two more columns:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 import duckdb
 import pyarrow as pa
@@ -44,6 +44,21 @@ class Stage:
     functions: tuple[ArrowFunction, ...] = ()
     moves: tuple[str, ...] | None = None
     not_null: tuple[str, ...] = ()
+
+    def without(self, unused: Collection[str]) -> Stage:
+        """The stage without some of its output columns; what they took to compute is not computed."""
+        kept = [name for name in self.output.names if name not in unused]
+        columns = ", ".join('"' + name.replace('"', '""') + '"' for name in kept)
+        moves = self.moves
+        if moves is not None:
+            moves = tuple(m for m, name in zip(moves, self.output.names, strict=True) if name not in unused)
+        return replace(
+            self,
+            sql=f"SELECT {columns} FROM ({self.sql})",
+            safe_sql=self.safe_sql and f'SELECT {columns}, "{ERRORS}", "{DROPPED}" FROM ({self.safe_sql})',
+            output=pa.schema([self.output.field(name) for name in kept]),
+            moves=moves,
+        )
 
 
 class StageKernel:

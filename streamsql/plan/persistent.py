@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from streamsql import formats
 from streamsql.catalog import TABLE, SideFormat, SourceInfo
-from streamsql.engine.batch import NULL_VALUE, TIME, WEIGHT, WINDOW_END, WINDOW_START
+from streamsql.engine.batch import NULL_VALUE, PARTITION, SEQ, TIME, WEIGHT, WINDOW_END, WINDOW_START
 from streamsql.engine.codec import OpenEncoder
 from streamsql.engine.graph import Graph
 from streamsql.engine.operators.aggregate import Aggregate
@@ -232,6 +232,8 @@ def _with_sink(
             view = node = graph.add(spec, node)
     if sink.timestamp is not None:
         node = _restamped(graph, node, sink)
+    if not is_table:
+        _drop_unwritten(graph, node, {SEQ} if partitions > 1 else {SEQ, PARTITION})
     schemas = env.schemas
     value = tuple(physical(c.name) for c in select.schema.value)
     keys = tuple(physical(name) for name in select.key)
@@ -257,6 +259,13 @@ def _with_sink(
     )
     policy_compact = is_table
     return PersistentPlan(graph, sink, view, select.sources, partitions, retention_ms, policy_compact)
+
+
+def _drop_unwritten(graph: Graph, node: int, meta: set[str]) -> None:
+    """Leave out meta columns that the sink, the only reader of the node, does not look at."""
+    spec = graph.nodes[node].spec
+    if isinstance(spec, Stateless):
+        graph.nodes[node] = replace(graph.nodes[node], spec=replace(spec, stage=spec.stage.without(meta)))
 
 
 def _view(graph: Graph, node: int) -> int | None:
