@@ -15,12 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pyarrow as pa
 
 from streamsql.engine.failpoints import fail_point
 from streamsql.errors import DataError, ExternalError
 
 if sys.platform == "darwin":
     import fcntl
+
+_PARTS = 512
+"""Parts of one call; systems take 1,024 at most."""
 
 _HINTS: Mapping[int, tuple[str, str]] = {
     errno.ENOSPC: ("LOG-DISK-FULL", "free some space on that disk, then try again"),
@@ -74,12 +78,12 @@ def sync_directory(path: Path) -> None:
         os.close(handle)
 
 
-def write_at(handle: int, parts: Sequence[bytes | memoryview], position: int) -> None:
+def write_at(handle: int, parts: Sequence[bytes | pa.Buffer], position: int) -> None:
     """Write all parts, one after the other, beginning at `position`; OSError may leave some of it."""
     fail_point("file.write")
     left = [memoryview(part).cast("B") for part in parts]
     while left:
-        written = os.pwritev(handle, left, position)
+        written = os.pwritev(handle, left[:_PARTS], position)
         position += written
         while left and written >= len(left[0]):
             written -= len(left.pop(0))

@@ -50,6 +50,8 @@ ALIGNMENT = 8
 _LAYOUT = struct.Struct("<4sBBHIIQIIIIqqqqqq")
 HEADER_BYTES = _LAYOUT.size
 _CHUNK = 1024 * 1024
+_WHOLE_BYTES = 64 * 1024
+"""Up to here a batch is copied into one piece, which is faster than many."""
 
 
 class Header(NamedTuple):
@@ -167,18 +169,58 @@ def walk(data: memoryview, position: int, end: int, seed: int, offset: int) -> I
         position, offset = place, header.base_offset
 
 
-def record_payload(batch: pa.RecordBatch) -> pa.Buffer:
-    """A batch as an Arrow IPC message without its schema."""
-    return batch.serialize()
+Payload = tuple[bytes | pa.Buffer, ...]
+"""The bytes of a message, one piece after the other."""
 
 
-def schema_payload(schema: pa.Schema) -> pa.Buffer:
+def record_payload(batch: pa.RecordBatch) -> Payload:
+    """A batch as an Arrow IPC message without its schema; a large one shares the batch's memory."""
+    if batch.nbytes < _WHOLE_BYTES:
+        return (batch.serialize(),)
+    pieces = _Pieces()
+    with pa.ipc.new_stream(pa.PythonFile(pieces, mode="w"), batch.schema) as writer:
+        writer.write_batch(batch)
+        written = list(pieces.written)
+    # A stream begins with its schema.
+    schema_bytes = batch.schema.serialize().size
+    while schema_bytes > 0:
+        schema_bytes -= len(written.pop(0))
+    return tuple(written)
+
+
+class _Pieces:
+    """A file that keeps what is written to it, uncopied."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self.written: list[bytes | pa.Buffer] = []
+
+    def write(self, piece: bytes | pa.Buffer) -> int:
+        self.written.append(piece)
+        return len(piece)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def schema_payload(schema: pa.Schema) -> Payload:
     """A schema as an Arrow IPC message."""
-    return schema.serialize()
+    return (schema.serialize(),)
 
 
-def payload_crc(payload: pa.Buffer) -> int:
-    return zlib.crc32(payload)
+def payload_bytes(payload: Payload) -> int:
+    return sum(map(len, payload))
+
+
+def payload_crc(payload: Payload) -> int:
+    crc = 0
+    for piece in payload:
+        crc = zlib.crc32(piece, crc)
+    return crc
 
 
 def _header_crc(raw: bytes | memoryview, seed: int) -> int:

@@ -39,7 +39,7 @@ class Encoded(NamedTuple):
     """A batch made ready to be written."""
 
     schema: pa.Schema
-    payload: pa.Buffer
+    payload: frame.Payload
     payload_crc: int
     rows: int
     min_time: int
@@ -48,7 +48,7 @@ class Encoded(NamedTuple):
     @property
     def frame_bytes(self) -> int:
         """What it takes in a segment, but for its schema."""
-        return HEADER_BYTES + self.payload.size
+        return HEADER_BYTES + frame.payload_bytes(self.payload)
 
     @classmethod
     def of(cls, batch: pa.RecordBatch) -> Encoded:
@@ -131,25 +131,22 @@ class Segment:
         number, is_new = self._schema_number(batch.schema)
         flags = frame.TRANSACTIONAL if origin.is_transactional else 0
         who = (origin.producer, origin.sequence, settled)
-        rows = batch.rows
+        rows, size = batch.rows, frame.payload_bytes(batch.payload)
         headers: list[Header] = []
-        parts: list[bytes | memoryview] = []
+        parts: list[bytes | pa.Buffer] = []
         if is_new:
             payload = frame.schema_payload(batch.schema)
-            crc = frame.payload_crc(payload)
-            headers.append(
-                Header(
-                    *(frame.SCHEMA, flags, crc, payload.size, number, 0, 0, origin.epoch, offset, 0, 0), *who
-                )
-            )
-            parts += [frame.encode(headers[-1], self._seed), memoryview(payload)]
+            crc, schema_size = frame.payload_crc(payload), frame.payload_bytes(payload)
+            shape = (schema_size, number, 0, 0, origin.epoch, offset, 0, 0)
+            headers.append(Header(frame.SCHEMA, flags, crc, *shape, *who))
+            parts += [frame.encode(headers[-1], self._seed), *payload]
         headers.append(
             Header(
-                *(frame.RECORDS, flags, batch.payload_crc, batch.payload.size, number, rows, rows),
+                *(frame.RECORDS, flags, batch.payload_crc, size, number, rows, rows),
                 *(origin.epoch, offset, batch.min_time, batch.max_time, *who),
             )
         )
-        parts += [frame.encode(headers[-1], self._seed), memoryview(batch.payload)]
+        parts += [frame.encode(headers[-1], self._seed), *batch.payload]
         with self._handles.use(self.path) as handle:
             write_at(handle, parts, self.index.end)
         begin = self.index.end
@@ -386,7 +383,7 @@ def _is_small(header: Header) -> bool:
 
 def _joined(schema: _Schema, payloads: list[pa.Buffer]) -> pa.RecordBatch:
     """Several frames of one schema as one batch."""
-    stream = pa.py_buffer(b"".join([frame.schema_payload(schema.stored), *payloads]))
+    stream = pa.py_buffer(b"".join([*frame.schema_payload(schema.stored), *payloads]))
     with pa.ipc.open_stream(stream) as reader:
         table = reader.read_all()
     return table.combine_chunks().to_batches()[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
 import pytest
 from log_samples import numbered
 
@@ -17,10 +18,11 @@ def record_frame(offset: int, rows: int = 2, settled: int = 0) -> tuple[Header, 
     payload = frame.record_payload(numbered(rows, offset))
     crc = frame.payload_crc(payload)
     header = Header(
-        *(frame.RECORDS, frame.TRANSACTIONAL, crc, payload.size, 3, rows, rows, 4, offset, offset),
+        *(frame.RECORDS, frame.TRANSACTIONAL, crc, frame.payload_bytes(payload), 3, rows, rows, 4),
+        *(offset, offset),
         *(offset + rows - 1, 5, 6, settled),
     )
-    return header, frame.encode(header, SEED) + payload.to_pybytes()
+    return header, frame.encode(header, SEED) + b"".join(payload)
 
 
 FRAMES = [record_frame(10), record_frame(12, 1, 10), record_frame(13, 3, 12)]
@@ -134,3 +136,13 @@ def test_a_truncated_index_is_that_of_fewer_frames() -> None:
     assert len(index.offsets) == 50
     short.truncate(0, 10)
     assert (short.schemas, short.first_time, short.before(10)) == ({}, None, (0, 10))
+
+
+@pytest.mark.parametrize("rows", [0, 3, 50_000])
+def test_a_payload_in_pieces_is_the_message_in_one(rows: int) -> None:
+    columns = {f"c{i}": pa.array([None, "x" * i, "y"] * (rows // 3)) for i in range(40)}
+    batch = pa.record_batch(columns).slice(1)
+    payload = frame.record_payload(batch)
+    assert b"".join(payload) == batch.serialize().to_pybytes()
+    assert frame.payload_bytes(payload) == batch.serialize().size
+    assert (len(payload) > 1) == (rows > 3)
