@@ -13,6 +13,7 @@ BENCHMARKS = {
     "growth": "growth",
     "idle": "idle",
     "latency": "latency",
+    "restore": "restore",
     "start": "start",
 }
 

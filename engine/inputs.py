@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from streamsql.engine.batch import OFFSET, PARTITION, SEQ
 from streamsql.engine.graph import Graph
-from streamsql.engine.log.log import Readable, TopicPartition
+from streamsql.engine.log.log import Log, TopicPartition
 from streamsql.engine.log.reader import NO_TIME, TopicReader, Wanted
 
 Int64s = np.ndarray[tuple[int], np.dtype[np.int64]]
@@ -29,24 +29,32 @@ class Inputs:
     positions  next offset to process for each partition: what a commit must remember
     reached    largest timestamp processed of each partition, ms: a late record comes where its neighbours
                are, after a restart as before it. Empty if there is one partition and so one order
+    reset      "earliest" or "latest": where to go on if the next records were dropped by retention; of a
+               table, the earliest always
     """
 
     def __init__(
         self,
-        log: Readable,
+        log: Log,
         graph: Graph,
         positions: Mapping[TopicPartition, int],
         reached: Mapping[TopicPartition, int] | None = None,
+        reset: str = "earliest",
     ) -> None:
         self._nodes: dict[str, list[int]] = {}
         wanted: dict[str, Wanted] = {}
+        tables = {source.topic for _, source in graph.sources() if source.is_table}
         for number, source in graph.sources():
             self._nodes.setdefault(source.topic, []).append(number)
             wanted[source.topic] = wanted.get(source.topic, source.wanted) | source.wanted
         self.positions: dict[TopicPartition, int] = dict(positions)
         self.reached: dict[TopicPartition, int] = dict(reached or {})
         self._readers = {
-            topic: TopicReader(log, topic, positions, self.reached, wanted[topic]) for topic in self._nodes
+            topic: TopicReader(
+                *(log, topic, positions, self.reached, wanted[topic]),
+                reset="earliest" if topic in tables else reset,
+            )
+            for topic in self._nodes
         }
         self._buffers: dict[str, pa.RecordBatch | None] = dict.fromkeys(self._nodes)
 
@@ -63,6 +71,7 @@ class Inputs:
         ((topic, reader),) = self._readers.items()
         batch = reader.poll(max_rows)
         if batch is None:
+            self._catch_up(topic)
             return None
         self._advance(topic, batch)
         numbered = batch.append_column(SEQ, pa.array(np.arange(batch.num_rows)))
@@ -79,6 +88,8 @@ class Inputs:
         while True:
             for topic in due:
                 self._buffers[topic] = self._readers[topic].poll(max_rows)
+                if self._buffers[topic] is None:
+                    self._catch_up(topic)
             lags = {topic: reader.lag() for topic, reader in self._readers.items()}
             empty = {topic for topic, buffer in self._buffers.items() if buffer is None and lags[topic]}
             # A second time in vain: what lies there has been compacted away.
@@ -120,6 +131,10 @@ class Inputs:
             result.update(dict.fromkeys(self._nodes[topic], numbered))
             begin = end
         return result
+
+    def _catch_up(self, topic: str) -> None:
+        """All a reader had is processed: it may have stepped over offsets without a record."""
+        self.positions.update(self._readers[topic].positions)
 
     def _running_times(self, topic: str, batch: pa.RecordBatch) -> Int64s:
         """For every row the largest timestamp its topic had reached with it, ms; int64[n]."""

@@ -5,11 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import pyarrow as pa
+
 from streamsql.engine.failpoints import fail_point
 from streamsql.engine.log.log import Log, TopicConfig
 from streamsql.engine.operators.base import Store
 
-_READ_ROWS = 1 << 18
+_READ_ROWS = 1 << 19
+# A changelog is only ever read from its start, by a restore: it may be compacted early, and a tombstone is
+# needed for as long as a restore that has begun may take.
+CHANGELOG = TopicConfig(cleanup="compact", segment_bytes=16 * 1024 * 1024, delete_retention_ms=600_000)
 
 
 def changelog_topic(query: str, store: str) -> str:
@@ -37,13 +42,21 @@ def restore(log: Log, topic: str, store: Store, restored: Callable[[int], None])
     restored  told how many records more have been read
     """
     if not log.has_topic(topic):
-        log.create_topic(topic, TopicConfig(cleanup="compact"))
+        log.create_topic(topic, CHANGELOG)
         return
     offset = log.start_offset(topic, 0)
     while batches := log.read(topic, 0, offset, _READ_ROWS):
-        for batch in batches:
-            fail_point("restore.batch")
-            store.restore(batch.drop_columns(["offset"]))
         last = batches[-1].column("offset")[-1].as_py()
+        for batch in _joined(batches):
+            fail_point("restore.batch")
+            store.restore(batch)
         restored(last + 1 - offset)
         offset = last + 1
+
+
+def _joined(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
+    """The batches without their offsets, as one if they have one schema: each costs more than its rows."""
+    bare = [batch.drop_columns(["offset"]) for batch in batches]
+    if len(bare) == 1 or any(batch.schema != bare[0].schema for batch in bare):
+        return bare
+    return [pa.concat_batches(bare)]

@@ -21,9 +21,9 @@ from streamsql.engine.failpoints import fail_point
 from streamsql.engine.graph import Graph
 from streamsql.engine.inputs import Inputs, reached_as_metadata, reached_of_metadata
 from streamsql.engine.log.log import Append, Log, TopicPartition
-from streamsql.engine.log.until import LogUntil
 from streamsql.engine.problems import Problem
 from streamsql.engine.restore import changelog_topic, restore
+from streamsql.engine.shared import SharedDecoding
 from streamsql.engine.task import Task
 from streamsql.errors import InternalError, StreamSQLError
 
@@ -64,6 +64,7 @@ class Runner:
         problem_records: Callable[[Sequence[Problem]], Sequence[Append]] = lambda problems: (),
         from_latest: bool = False,
         restored: Callable[[int], None] = lambda rows: None,
+        shared: SharedDecoding | None = None,
     ) -> None:
         self.name = name
         self.graph = graph
@@ -72,7 +73,7 @@ class Runner:
         self._log = log
         self._settings = settings or RunnerSettings()
         self._problem_records = problem_records
-        self.task = Task(graph)
+        self.task = Task(graph, shared=shared)
         self._stores = [(changelog_topic(name, store), kept) for store, kept in self.task.stores()]
         for topic, store in self._stores:
             restore(log, topic, store, restored)
@@ -81,9 +82,12 @@ class Runner:
         start = dict(committed.offsets) if committed else {}
         metadata = committed.metadata if committed else {}
         self.last_commit_ms: int | None = metadata.get("time")
-        self._view = LogUntil(log)
         self._inputs = Inputs(
-            self._view, graph, start_positions(log, graph, start, from_latest), reached_of_metadata(metadata)
+            log,
+            graph,
+            start_positions(log, graph, start, from_latest),
+            reached_of_metadata(metadata),
+            "latest" if from_latest else "earliest",
         )
         self._committed = dict(self._inputs.positions)
         if committed is None and from_latest:
@@ -173,20 +177,6 @@ class Runner:
                 if self._is_dirty:
                     self._commit()
             yield self.task
-
-    def advance(self, ends: Mapping[TopicPartition, int]) -> None:
-        """Process and commit what lies before some ends, in the caller's thread, and nothing after them.
-
-        For whoever has the task `still`: several queries so come to one place of what they all read. A
-        query that is not running stays where it is.
-        """
-        if self.state != RUNNING:
-            return
-        with self._turn(), self._view.until(ends):
-            while self._step():
-                pass
-            if self._is_dirty:
-                self._commit()
 
     # --- the thread -----------------------------------------------------------------------------
 

@@ -14,21 +14,21 @@ import pyarrow as pa
 from streamsql.engine.batch import SEQ
 from streamsql.engine.graph import Graph
 from streamsql.engine.kernel import Workspace
-from streamsql.engine.operators.base import Context, Operator, Store, WindowBounds
+from streamsql.engine.operators.base import Context, Operator, Store
 from streamsql.engine.operators.sink import CollectOperator, SinkOperator
 from streamsql.engine.operators.stateless import StatelessOperator
 from streamsql.engine.problems import Problems
-from streamsql.engine.state.keys import UInt64s
+from streamsql.engine.shared import SharedDecoding
 
 
 class Task:
     """Not thread-safe: the owner takes turns."""
 
-    def __init__(self, graph: Graph, threads: int = 1) -> None:
+    def __init__(self, graph: Graph, threads: int = 1, shared: SharedDecoding | None = None) -> None:
         self.graph = graph
         self.problems = Problems()
         self.workspace = Workspace(threads)
-        context = Context(self.workspace, self.problems)
+        context = Context(self.workspace, self.problems, shared)
         self.operators: list[Operator] = [node.spec.open(context) for node in graph.nodes]
         self._sources = tuple(graph.sources())
 
@@ -86,19 +86,7 @@ class Task:
             return operator.view(self.snapshot(self.graph.nodes[number].inputs[0]))
         return operator.snapshot()
 
-    def look_up(
-        self, number: int, keys: Sequence[pa.Array], bounds: WindowBounds, hashes: UInt64s | None = None
-    ) -> pa.RecordBatch | None:
-        """Rows of the table that a node's output stands for, as `snapshot` has them, by key.
-
-        keys    the key columns in the order of the key, n rows; keys that are not there give no row
-        hashes  of the keys, uint64[n], if they are at hand
-        gives   None if this table cannot be looked into
-        """
-        operator = self.operators[number]
-        if isinstance(operator, StatelessOperator):
-            return operator.view(self.look_up(self.graph.nodes[number].inputs[0], keys, bounds, hashes))
-        return operator.look_up(keys, bounds, hashes)
-
     def close(self) -> None:
+        for operator in self.operators:
+            operator.close()
         self.workspace.close()

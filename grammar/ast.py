@@ -532,6 +532,14 @@ class AlterSource(Statement):
 
 
 @dataclass(frozen=True, slots=True)
+class AlterTopic(Statement):
+    """`topic` keeps its case."""
+
+    topic: str
+    properties: tuple[Property, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CreateType(Statement):
     name: str
     type: TypeNode

@@ -124,6 +124,10 @@ def _alter_source(span: Span, kind: str, name: str, *columns: ast.ColumnDefiniti
     return ast.AlterSource(kind, name, columns, span=span)
 
 
+def _alter_topic(span: Span, topic: str, properties: tuple[ast.Property, ...]) -> ast.AlterTopic:
+    return ast.AlterTopic(topic, properties, span=span)
+
+
 def _addition(span: Span, name: str, kind: ast.TypeNode) -> ast.ColumnDefinition:
     return ast.ColumnDefinition(name, kind, span=span)
 
@@ -283,6 +287,7 @@ STATEMENT_ACTIONS: Mapping[str, Callable[..., Any]] = {
     "addition": _addition,
     "alter_source": _alter_source,
     "alter_system": _alter_system,
+    "alter_topic": _alter_topic,
     "assert_schema": _assert_schema,
     "assert_schema_id": _assert_schema_id,
     "assert_source": _assert_source,

@@ -241,6 +241,10 @@ def _alter_source(node: ast.AlterSource) -> str:
     return f"ALTER {node.kind} {quote_name(node.name)} {additions}"
 
 
+def _alter_topic(node: ast.AlterTopic) -> str:
+    return _join("ALTER TOPIC", quote_topic(node.topic), _properties(node.properties))
+
+
 def _create_type(node: ast.CreateType) -> str:
     exists = _if(node.if_not_exists, "IF NOT EXISTS")
     return _join("CREATE TYPE", exists, quote_name(node.name), "AS", type_text(node.type))
@@ -350,6 +354,7 @@ def _assert_source(node: ast.AssertSource) -> str:
 _TEXT: dict[type[ast.Node], Callable[[Any], str]] = {
     ast.AlterSource: _alter_source,
     ast.AlterSystem: _alter_system,
+    ast.AlterTopic: _alter_topic,
     ast.AsOf: _as_of,
     ast.AssertSchema: _assert_schema,
     ast.AssertSource: _assert_source,

@@ -8,7 +8,7 @@ from typing import Any
 
 from streamsql.catalog import Catalog, SourceInfo
 from streamsql.config import Config
-from streamsql.engine.log.log import Log, TopicPartition
+from streamsql.engine.log.log import Log, TopicConfig, TopicPartition
 from streamsql.engine.log.reader import TopicReader
 from streamsql.errors import PlanError
 from streamsql.functions.library import Library
@@ -130,6 +130,7 @@ def describe_extended(info: SourceInfo, catalog: Catalog, log: Log, queries: Que
     found += [
         ("kind", info.kind),
         ("topic", f"{info.topic} ({config.partitions} partitions, cleanup {config.cleanup})"),
+        ("kept", _retention(config)),
         ("key format", info.key_format.name),
         ("value format", info.value_format.name),
         ("event time", info.timestamp.name if info.timestamp else "the record's timestamp"),
@@ -145,6 +146,19 @@ def describe_extended(info: SourceInfo, catalog: Catalog, log: Log, queries: Que
         found += _query_facts(query_id, queries)
     found.append(("statement", info.sql))
     return rows(_text("WHAT", "VALUE"), found, title=info.title)
+
+
+def _retention(config: TopicConfig) -> str:
+    """How long a topic keeps its records."""
+    limits = []
+    if "delete" in config.cleanup:
+        if config.retention_ms is not None:
+            limits.append(f"for {config.retention_ms} ms")
+        if config.retention_bytes is not None:
+            limits.append(f"up to {config.retention_bytes} bytes a partition")
+    if "compact" in config.cleanup:
+        limits.append("the last record per key")
+    return ", ".join(limits) or "for ever"
 
 
 def _query_facts(query_id: str, queries: Queries) -> Iterator[tuple[str, str]]:

@@ -25,6 +25,7 @@ import pyarrow as pa
 from streamsql.engine.failpoints import fail_point
 from streamsql.engine.log import commits, idempotence, owner, records, topic_files
 from streamsql.engine.log.commits import CommitFile, State
+from streamsql.engine.log.compaction import compact
 from streamsql.engine.log.files import Handles, explained
 from streamsql.engine.log.idempotence import Fences
 from streamsql.engine.log.listeners import Listeners
@@ -49,10 +50,11 @@ from streamsql.engine.log.refusals import (
     unknown_partition,
     unknown_topic,
 )
+from streamsql.engine.log.retention import expire
 from streamsql.engine.log.segment import Encoded, Origin
 from streamsql.engine.log.topic_files import TopicFiles
 from streamsql.engine.log.transaction import Transaction
-from streamsql.errors import DataError, ExternalError
+from streamsql.errors import DataError, ExternalError, StreamSQLError
 
 Flush = Literal["always", "interval", "never"]
 
@@ -99,6 +101,7 @@ class DiskLog(Log):
         self._committing = threading.Lock()
         self._opening = threading.Lock()
         self._fences = Fences()
+        self._maintaining = threading.Lock()
         self._attempts: dict[str, int] = {}
         self._topics: dict[str, _Topic] = {}
         self._is_closed = False
@@ -305,6 +308,21 @@ class DiskLog(Log):
 
     # -- others
 
+    def maintain(self, now_ms: int) -> list[StreamSQLError]:
+        problems: list[StreamSQLError] = []
+        with self._maintaining:
+            for topic in list(self._topics.values()):
+                for partition in topic.partitions:
+                    if self._is_closed:
+                        return problems
+                    try:
+                        expire(partition, now_ms)
+                        compact(partition, now_ms, lambda: self._is_closed)
+                    except StreamSQLError as problem:
+                        if not partition.is_refusing:
+                            problems.append(problem)
+        return problems
+
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         return self._listeners.add(listener)
 
@@ -315,6 +333,8 @@ class DiskLog(Log):
                 return
             self._is_closed = True
         self._stop.set()
+        with self._maintaining:
+            pass  # It ends at the next look at whether the log is closed.
         if self._flusher is not None:
             self._flusher.join()
         # Last in, first out: each step is taken even if one before it fails.

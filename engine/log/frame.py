@@ -18,13 +18,17 @@ All numbers little-endian; a frame begins at a multiple of 8 bytes and is a mult
     48  8   smallest timestamp, ms
     56  8   largest timestamp, ms
     64  8   producer id; 0 is nobody
-    72  8   sequence of the writer's transaction, or of the batch of a producer with a name
+    72  8   sequence of the writer's transaction, or of the batch of a producer with a name; of a
+            compacted frame, when its tombstones first came through compaction, ms, or 0 if it has none
     80  8   settled: when this frame was written, everything before this offset was on disk and committed
     88  ..  payload: an Arrow IPC message, a schema or a record batch of the schema with that number
 
 A schema is written once per segment, before its first use: a frame of one row is 400 bytes with it
 elsewhere and 700 with it inside. The seed comes from the topic's id and the partition, so that frames
 of another partition, or stored as the value of a record, are never taken for frames of this one.
+
+A frame that compaction has written covers offsets whose records are gone: its payload has a first column
+`offset`, and a frame without rows may cover a stretch of which nothing is left.
 
 `settled` is what tells a torn write from damage after a crash: a bad frame that a later frame calls
 settled was once good, and is damage; any other may never have been acknowledged, and is cut off.
@@ -44,7 +48,7 @@ from streamsql.errors import ExternalError
 MAGIC = b"sQLf"
 VERSION = 1
 RECORDS, SCHEMA = 1, 2
-TRANSACTIONAL = 1
+TRANSACTIONAL, COMPACTED = 1, 2
 ALIGNMENT = 8
 
 _LAYOUT = struct.Struct("<4sBBHIIQIIIIqqqqqq")

@@ -14,11 +14,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Self
 
 import pyarrow as pa
 
-from streamsql.errors import PlanError
+from streamsql.errors import PlanError, StreamSQLError
 
 CLEANUP_POLICIES = ("delete", "compact", "compact,delete")
 
@@ -51,11 +51,12 @@ class TopicConfig:
 
     partitions       count, fixed from below: it may grow, never shrink
     cleanup          "delete", "compact" or "compact,delete"
-    retention_ms     records older than this may be dropped; None keeps them
+    retention_ms     records older than this may be dropped (retention.py); None keeps them
     retention_bytes  bytes a partition may hold before its oldest segments go; None keeps them
     segment_bytes    a segment file is closed, and the next begun, when it would grow past this
     segment_ms       ... or when a record is this much later than the segment's first batch; None: never
     properties       free text for the layers above
+    delete_retention_ms  how long a tombstone stays after it first came through compaction
 
     raises  PlanError for a value out of range
     """
@@ -67,6 +68,7 @@ class TopicConfig:
     segment_bytes: int = 256 * 1024 * 1024
     segment_ms: int | None = 7 * 24 * 3600 * 1000
     properties: Mapping[str, str] = field(default_factory=dict)
+    delete_retention_ms: int = 24 * 3600 * 1000
 
     def __post_init__(self) -> None:
         if self.cleanup not in CLEANUP_POLICIES:
@@ -80,6 +82,7 @@ class TopicConfig:
             ("retention_bytes", self.retention_bytes, 0),
             ("segment_bytes", self.segment_bytes, 1),
             ("segment_ms", self.segment_ms, 1),
+            ("delete_retention_ms", self.delete_retention_ms, 0),
         ):
             if value is not None and value < least:
                 raise PlanError(
@@ -107,16 +110,6 @@ Append = tuple[str, int, pa.RecordBatch]
 
 Listener = Callable[[str], None]
 """Called with the name of a topic that has new records."""
-
-
-class Readable(Protocol):
-    """What reading on from a position takes: a log, or the part of one that may be seen (until.py)."""
-
-    def read(self, topic: str, partition: int, offset: int, max_rows: int) -> list[pa.RecordBatch]: ...
-
-    def start_offset(self, topic: str, partition: int) -> int: ...
-
-    def end_offsets(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, int]: ...
 
 
 class Log(ABC):
@@ -240,6 +233,16 @@ class Log(ABC):
     @abstractmethod
     def forget(self, writer: str) -> None:
         """Drop what is known of a writer; its records stay. Nothing happens for an unknown one."""
+
+    @abstractmethod
+    def maintain(self, now_ms: int) -> list[StreamSQLError]:
+        """Drop what retention lets go, and compact what is worth it, in every topic.
+
+        Runs beside readers and writers. A partition that cannot be maintained is left as it is.
+
+        now_ms  the wall clock
+        gives   what went wrong, one error per partition
+        """
 
     @abstractmethod
     def subscribe(self, listener: Listener) -> Callable[[], None]:

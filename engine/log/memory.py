@@ -36,6 +36,7 @@ from streamsql.engine.log.refusals import (
     unknown_partition,
     unknown_topic,
 )
+from streamsql.errors import StreamSQLError
 
 
 class _Partition:
@@ -237,6 +238,10 @@ class MemoryLog(Log):
     def forget(self, writer: str) -> None:
         with self._open():
             self._commits.pop(writer, None)
+
+    def maintain(self, now_ms: int) -> list[StreamSQLError]:
+        """Nothing to do: a log in memory keeps everything for as long as it lives."""
+        return []
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         return self._listeners.add(listener)

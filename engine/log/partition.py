@@ -12,21 +12,24 @@ A transaction never spans segments, so it can be taken back by cutting one file.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
 import pyarrow as pa
 
 from streamsql.engine.failpoints import fail_point
-from streamsql.engine.log.files import Handles, explained, external
+from streamsql.engine.log import segment_files
+from streamsql.engine.log.files import Handles, explained, external, sync_directory
 from streamsql.engine.log.idempotence import Fences, KeptProducers
 from streamsql.engine.log.log import ProducerId, Stamp, TopicConfig, TopicPartition
 from streamsql.engine.log.recovery import Recovery
 from streamsql.engine.log.refusals import check_expected, check_range, closed
 from streamsql.engine.log.segment import Encoded, Origin, Segment
+from streamsql.engine.log.segment_files import SegmentName
 from streamsql.engine.log.sync import GroupSync, Mark
 from streamsql.errors import DataError, ExternalError, StreamSQLError
 
@@ -71,6 +74,7 @@ class Partition:
         self._fences = fences
         recovery.finish(directory, seed, handles)
         self._segments: tuple[Segment, ...] = tuple(recovery.segments)
+        self._start = recovery.start
         index = recovery.index
         start = Mark(index.end_offset, index.base_offset, index.end) if index else Mark(0, 0, 0)
         self._sync = GroupSync(lambda: self._segments[-1].sync(), start)
@@ -88,7 +92,7 @@ class Partition:
     @property
     def start_offset(self) -> int:
         """The smallest offset that can be read."""
-        return self._segments[0].base_offset if self._segments else 0
+        return self._start
 
     @property
     def written_offset(self) -> int:
@@ -102,35 +106,51 @@ class Partition:
 
     def read(self, offset: int, max_rows: int) -> list[pa.RecordBatch]:
         """As `Log.read`."""
-        visible, segments = self._visible, self._segments
-        check_range(*self.place, offset, self.start_offset, visible.offset)
-        batches: list[pa.RecordBatch] = []
-        place = bisect_right(segments, offset, key=lambda segment: segment.base_offset) - 1
-        while max_rows > 0 and offset < visible.offset:
-            segment = segments[place]
-            end, end_offset = self._end_of(segments, place, visible)
+        while True:
+            visible, segments = self._visible, self._segments
+            check_range(*self.place, offset, self._start, visible.offset)
             try:
-                found = segment.read(offset, max_rows, end, end_offset)
-            except DataError:
-                if batches:
-                    return batches
-                raise
+                return self._read(segments, visible, offset, max_rows)
             except ExternalError as problem:
                 if self._refusal is not None:
                     raise self._refusal() from problem
+                if self._segments is segments:
+                    raise
+                # Retention or compaction took a file away meanwhile: what counts now is read instead.
+
+    def _read(
+        self, segments: tuple[Segment, ...], visible: Mark, offset: int, max_rows: int
+    ) -> list[pa.RecordBatch]:
+        batches: list[pa.RecordBatch] = []
+        place = bisect_right(segments, offset, key=lambda segment: segment.base_offset) - 1
+        while max_rows > 0 and offset < visible.offset:
+            try:
+                if place < 0:
+                    raise segments[0].damaged(offset, 0)
+                segment = segments[place]
+                end, end_offset = self._end_of(segments, place, visible)
+                found, offset = segment.read(offset, max_rows, end, end_offset)
+            except DataError:
+                if batches:
+                    return batches  # the next call reports it
                 raise
             batches += found
-            rows = sum(batch.num_rows for batch in found)
-            offset += rows
-            max_rows -= rows
-            if max_rows > 0 and offset < end_offset:
-                break  # damage comes next; the next call reports it
-            place += 1
+            max_rows -= sum(batch.num_rows for batch in found)
+            if offset >= end_offset:
+                place += 1
         return batches
 
     def offset_for_time(self, timestamp_ms: int) -> int:
         """As `Log.offset_for_time`."""
-        visible, segments = self._visible, self._segments
+        while True:
+            visible, segments = self._visible, self._segments
+            try:
+                return self._offset_for_time(segments, visible, timestamp_ms)
+            except ExternalError:
+                if self._segments is segments:
+                    raise
+
+    def _offset_for_time(self, segments: tuple[Segment, ...], visible: Mark, timestamp_ms: int) -> int:
         for place, segment in enumerate(segments):
             if segment.base_offset >= visible.offset:
                 break
@@ -143,7 +163,7 @@ class Partition:
     def _end_of(segments: tuple[Segment, ...], place: int, visible: Mark) -> tuple[int, int]:
         """Position and offset up to which a segment may be read."""
         segment = segments[place]
-        if segment.base_offset == visible.segment:
+        if segment.base_offset == visible.segment and segment.name.end is None:
             return visible.position, visible.offset
         return segment.index.end, segments[place + 1].base_offset
 
@@ -240,6 +260,71 @@ class Partition:
             # The caller reports why it came here, and nothing can be written before it is made good.
             _logger.warning("%s: %s", self._where, problem.message)
 
+    # -- for maintenance
+
+    @property
+    def directory(self) -> Path:
+        """Where its files are."""
+        return self._directory
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """All segments; the last one is being written, the others never change."""
+        return self._segments
+
+    def new_segment(self, name: SegmentName) -> Segment:
+        """A segment of this partition whose file is there."""
+        return Segment(self._directory / name.file, self._where, self._seed, self._handles)
+
+    @property
+    def seed(self) -> int:
+        """Where the CRCs of frame headers begin."""
+        return self._seed
+
+    def roll(self) -> None:
+        """Close the segment being written, unless it is empty, and begin another. ExternalError."""
+        with self.lock:
+            self.ready(0, 0)
+            if self._segments[-1].index.end:
+                with explained("begin a new segment of", self._directory):
+                    self._roll()
+
+    def drop(self, count: int) -> None:
+        """Take the first `count` segments away, for good; never the last one. ExternalError."""
+        with self.lock:
+            if self._refusal is not None:
+                raise self._refusal()
+            self._show_closed()
+            dropped, kept = self._segments[:count], self._segments[count:]
+            with explained("drop old segments of", self._directory):
+                fail_point("retention.before_start")
+                segment_files.write_start(self._directory, kept[0].base_offset)
+                self._start = kept[0].base_offset
+                self._segments = kept
+                for segment in dropped:
+                    fail_point("retention.before_remove")
+                    segment.remove()
+                fail_point("retention.after_remove")
+
+    def supersede(self, old: Sequence[Segment], draft: Path, new: Segment) -> None:
+        """Put the finished file `draft` in place as `new`, instead of some neighbours. ExternalError."""
+        with self.lock:
+            if self._refusal is not None:
+                raise self._refusal()
+            self._show_closed()
+            with explained("compact", self._directory):
+                fail_point("compact.before_swap")
+                os.replace(draft, new.path)
+                sync_directory(self._directory)
+                fail_point("compact.after_swap")
+                place = self._segments.index(old[0])
+                self._segments = (*self._segments[:place], new, *self._segments[place + len(old) :])
+                new.save_index()
+                for segment in old:
+                    fail_point("compact.before_remove")
+                    segment.remove()
+                fail_point("compact.after_remove")
+
     # -- the end
 
     def close(self) -> None:
@@ -250,6 +335,11 @@ class Partition:
                     self._leave_tidy()
             finally:
                 self.refuse(closed)
+
+    @property
+    def is_refusing(self) -> bool:
+        """Whether it takes no more records: its topic was deleted, or the log closed or in doubt."""
+        return self._refusal is not None
 
     def refuse(self, problem: Callable[[], StreamSQLError]) -> None:
         """Take no more records, and say why. `lock` is held."""
@@ -294,6 +384,11 @@ class Partition:
         """All before this is settled and on the disk."""
         return min(self._settled, self._sync.durable)
 
+    def _show_closed(self) -> None:
+        """Show what is in closed segments, all of which is settled and on the disk, before they change."""
+        with self._publishing:
+            self._publish()
+
     def _publish(self) -> None:
         reached = min(self._settled, self._sync.durable) if self._must_sync else self._settled
         self._visible = max(self._visible, reached)
@@ -312,6 +407,7 @@ class Partition:
         offset = self._sync.written.offset
         if self._segments:
             last = self._segments[-1]
+            fail_point("roll.before_sync")
             self._sync.wait()
             self._producers.save(self._safe_mark().offset)
             fail_point("roll.before_index")

@@ -9,6 +9,7 @@ records are read as they come.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,8 +19,10 @@ import numpy as np
 import pyarrow as pa
 
 from streamsql.engine.log import records
-from streamsql.engine.log.log import Log, Readable, TopicPartition
-from streamsql.errors import InternalError
+from streamsql.engine.log.log import Log, TopicPartition
+from streamsql.errors import DataError, InternalError
+
+_logger = logging.getLogger(__name__)
 
 PARTITION = "$partition"
 OFFSET = "$offset"
@@ -85,16 +88,39 @@ class _Source:
     buffered: deque[pa.RecordBatch] = field(default_factory=deque)
     rows: int = 0
 
-    def fill(self, log: Readable, topic: str, rows: int, wanted: Wanted) -> None:
+    def fill(self, log: Log, topic: str, rows: int, wanted: Wanted, reset: str) -> None:
         """Read on until `rows` are buffered, or there is no more."""
         while self.rows < rows:
-            batches = log.read(topic, self.partition, self.next_read, rows - self.rows)
+            end = log.end_offset(topic, self.partition)
+            try:
+                batches = log.read(topic, self.partition, self.next_read, rows - self.rows)
+            except DataError as problem:
+                if problem.code != "LOG-OFFSET-OUT-OF-RANGE":
+                    raise
+                self._reset(log, topic, reset)
+                continue
             if not batches:
-                return
+                # Compaction may have left nothing up to the end.
+                self.next_read = max(self.next_read, end)
+                break
             for batch in batches:
                 self.buffered.append(batch if wanted == EVERYTHING else wanted.of(batch))
                 self.rows += batch.num_rows
             self.next_read = int(batches[-1].column("offset")[-1].as_py()) + 1
+        if not self.rows:
+            self.next_given = self.next_read
+
+    def _reset(self, log: Log, topic: str, reset: str) -> None:
+        """Go on where there are records: the next ones were dropped, or the last ones were lost."""
+        place = TopicPartition(topic, self.partition)
+        start, end = log.start_offset(*place), log.end_offset(*place)
+        # Past the end, nothing is read twice.
+        position = start if self.next_read < start and reset == "earliest" else end
+        _logger.warning(
+            "topic %s partition %d: offset %d is out of range, reading goes on at %d",
+            *(topic, self.partition, self.next_read, position),
+        )
+        self.next_read = position
 
     def first_time(self) -> int:
         """The time the first buffered row is ordered by."""
@@ -137,17 +163,20 @@ class TopicReader:
     reached     the largest timestamp before it, ms, of the partitions where it is known: with it, what
                 follows is given in the order in which whoever read until then would have been given it
     wanted      the columns that batches must have; others may be missing
+    reset       "earliest" or "latest": where to go on if the next records were dropped meanwhile
     """
 
     def __init__(
         self,
-        log: Readable,
+        log: Log,
         topic: str,
         positions: Mapping[TopicPartition, int],
         reached: Mapping[TopicPartition, int] | None = None,
         wanted: Wanted = EVERYTHING,
+        reset: str = "earliest",
     ) -> None:
         self._log = log
+        self._reset = reset
         self._topic = topic
         self._wanted = wanted
         own = {place[1]: offset for place, offset in positions.items() if place[0] == topic}
@@ -174,14 +203,17 @@ class TopicReader:
         int64. A batch ends where the schema of keys or values changes: only a column without any value
         (type null), and headers, may come and go inside one.
 
-        raises  DataError for damage, or a position that is out of range
+        A position that is out of range is set anew, and logged: before the start as `reset` says, past the
+        end to the end.
+
+        raises  DataError for damage
         """
         if max_rows < 1:
             raise InternalError(f"a poll wants one row at least, not {max_rows}")
         sources = list(self._sources.values())
         share = max_rows if len(sources) == 1 else 2 * max_rows // len(sources) + 1
         for source in sources:
-            source.fill(self._log, self._topic, share, self._wanted)
+            source.fill(self._log, self._topic, share, self._wanted, self._reset)
         waiting = [source for source in sources if source.rows]
         if not waiting:
             return None

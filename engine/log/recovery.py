@@ -11,11 +11,10 @@ at the end: a partition is locked from a transaction's first frame to its commit
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from streamsql.engine.log import frame
+from streamsql.engine.log import frame, segment_files
 from streamsql.engine.log.files import Handles, explained
 from streamsql.engine.log.index import Index
 from streamsql.engine.log.segment import Segment
@@ -33,6 +32,8 @@ class Recovery:
                   which nothing but a commit on record can vouch for
     is_unsaved    the last segment holds more, or less, than its index file says
     notes         what was cut off or found damaged, as sentences
+    start         the smallest offset that can be read
+    leftover      files that do not count any more, to be removed
     """
 
     where: str
@@ -42,6 +43,8 @@ class Recovery:
     uncertain: list[tuple[int, int]] = field(default_factory=list)
     is_unsaved: bool = False
     notes: list[str] = field(default_factory=list)
+    start: int = 0
+    leftover: list[Path] = field(default_factory=list)
 
     @property
     def end_offset(self) -> int:
@@ -71,6 +74,9 @@ class Recovery:
 
     def finish(self, directory: Path, seed: int, handles: Handles) -> None:
         """Make the files as found out: cut, synced, and ready to be written to. ExternalError."""
+        with explained("recover", directory):
+            for path in self.leftover:
+                path.unlink(missing_ok=True)
         if self.index is not None:
             last = self.segments[-1]
             with explained("recover", last.path):
@@ -98,14 +104,33 @@ def recover(directory: Path, where: str, seed: int, handles: Handles, proven: in
     proven  every offset below this was committed, as far as the file of commits knows
     """
     with explained("open", directory):
-        names = sorted(path for path in directory.iterdir() if re.fullmatch(r"[0-9]{20}\.log", path.name))
-    if not names:
-        recovery = Recovery(where, [], proven)
-        if proven:
-            recovery.notes.append(f"{where}: the records before offset {proven} are missing from {directory}")
+        files = segment_files.find(directory)
+    proven = max(proven, files.start)
+    recovery = Recovery(where, [], proven, start=files.start, leftover=files.leftover)
+    for name in files.lost:
+        # An index file says how far its segment was on the disk and committed.
+        lost = Segment(directory / name.file, where, seed, handles).stored_index()
+        if lost is not None:
+            recovery.proven = proven = max(proven, lost.end_offset)
+    segments = recovery.segments
+    segments += [Segment(path, where, seed, handles) for _, path in files.segments]
+    begin = segments[0].base_offset if segments else proven
+    if begin > files.start:
+        recovery.notes.append(
+            f"{where}: the records from offset {files.start} to {begin} are missing from {directory}"
+        )
+    if not segments:
         return recovery
-    segments = [Segment(path, where, seed, handles) for path in names]
-    last, path = segments[-1], names[-1]
+    last, path = segments[-1], segments[-1].path
+    if last.name.end is not None:
+        # What comes after a compacted segment, if only an empty one, is missing: a new one is begun.
+        recovery.proven = max(proven, last.name.end)
+        if recovery.proven > last.name.end:
+            recovery.notes.append(
+                f"{where}: the records from offset {last.name.end} to {recovery.proven} "
+                f"are missing from {directory}"
+            )
+        return recovery
     with explained("open", path):
         stored = last.stored_index()
     index = Index(last.base_offset)
@@ -116,7 +141,7 @@ def recover(directory: Path, where: str, seed: int, handles: Handles, proven: in
     frames = last.headers(index.end, index.end_offset)
     proven = max([proven, *(found.header.settled for found, _ in frames if found.header)])
     last.set_index(index)
-    recovery = Recovery(where, segments, proven, index)
+    recovery.proven, recovery.index = proven, index
     recovery.is_unsaved = bool(frames) or index is not stored
     for found, is_good in frames:
         if not is_good and found.offset >= proven:

@@ -26,7 +26,8 @@ from streamsql.engine.log.files import Handles, explained, sync, sync_directory,
 from streamsql.engine.log.frame import HEADER_BYTES, Found, Header
 from streamsql.engine.log.index import Index
 from streamsql.engine.log.pages import bring_in
-from streamsql.errors import DataError
+from streamsql.engine.log.segment_files import SegmentName
+from streamsql.errors import DataError, InternalError
 
 # What was added since the file was mapped is copied up to this size; beyond, the file is mapped anew.
 _COPIED_BYTES = 256 * 1024
@@ -72,6 +73,11 @@ class _Schema:
     stored: pa.Schema
     given: pa.Schema  # with the column `offset` in front
 
+    @property
+    def has_offsets(self) -> bool:
+        """Whether the records carry their offsets, which have gaps: those that compaction has kept."""
+        return self.stored.names[0] == "offset"
+
 
 class Segment:
     """Frames of the offsets from `base_offset` on.
@@ -81,8 +87,12 @@ class Segment:
     """
 
     def __init__(self, path: Path, where: str, seed: int, handles: Handles) -> None:
+        name = SegmentName.of(path)
+        if name is None:
+            raise InternalError(f"{path} is not a segment file")
         self.path = path
-        self.base_offset = int(path.stem)
+        self.name = name
+        self.base_offset = name.base
         self._where = where
         self._seed = seed
         self._handles = handles
@@ -99,7 +109,7 @@ class Segment:
     @classmethod
     def create(cls, directory: Path, base_offset: int, where: str, seed: int, handles: Handles) -> Segment:
         """A new, empty file, durable as such. OSError if it cannot be made."""
-        segment = cls(directory / f"{base_offset:020d}.log", where, seed, handles)
+        segment = cls(directory / SegmentName(base_offset).file, where, seed, handles)
         segment.set_index(Index(base_offset))
         # An earlier attempt that failed half-way may have left the file behind, empty.
         handle = handles.open(segment.path, os.O_RDWR | os.O_CREAT)
@@ -108,6 +118,8 @@ class Segment:
                 raise FileExistsError(errno.EEXIST, "it has records already", str(segment.path))
         finally:
             os.close(handle)
+        # Says that the segment is there, should its file ever be missing.
+        segment.save_index()
         sync_directory(directory)
         return segment
 
@@ -192,10 +204,18 @@ class Segment:
         """Let go of the file handle; reading goes on."""
         self._handles.drop(self.path)
 
+    def remove(self) -> None:
+        """Delete the files. Batches that were read stay valid, and so does what is mapped. OSError."""
+        self.close()
+        self.path.unlink(missing_ok=True)
+        index.path_of(self.path).unlink(missing_ok=True)
+
     # -- reading; any thread, without a lock
 
-    def read(self, offset: int, max_rows: int, end: int, end_offset: int) -> list[pa.RecordBatch]:
-        """Batches from `offset` on; DataError if damage comes before the first.
+    def read(self, offset: int, max_rows: int, end: int, end_offset: int) -> tuple[list[pa.RecordBatch], int]:
+        """Batches from `offset` on, and the offset to read on from; DataError if damage comes first.
+
+        A frame that compaction has left may hold nothing at or after `offset`: then there may be no batch.
 
         end, end_offset  position and offset to stop at; `offset` is below
         """
@@ -203,32 +223,31 @@ class Segment:
         data, shift, frames = self._frames(position, due, end)
         view = memoryview(data)
         chosen: list[tuple[int, Header]] = []
-        reached, stop = offset, min(offset + max_rows, end_offset)
+        reached, rows = offset, 0
         for found in frames:
-            if reached >= stop or found.offset > reached:
+            if rows >= max_rows or reached >= end_offset or found.offset > reached:
                 break
             header = found.header
             if header is None or header.next_offset <= reached:
                 continue
-            begin = found.start + shift
-            if not self._checked.covers(begin, begin + header.frame_bytes):
-                if not frame.is_payload_good(view, found.start, header):
-                    break
-                self._checked.add(begin, begin + header.frame_bytes)
+            if not self._is_good(view, found.start, shift, header):
+                break
             chosen.append((found.start, header))
+            rows += min(header.rows, header.next_offset - reached)
             reached = header.next_offset
         if not chosen:
-            raise self._damaged(offset, position)
+            raise self.damaged(offset, position)
         start, last = chosen[-1]
         if shift == 0:
             bring_in(data, chosen[0][0], start + last.frame_bytes)
+        batches, reached = self._decoded(data, chosen, offset, max_rows)
         if len(self._hints) >= _HINTS:
             self._hints.clear()
-        if reached > stop:
-            self._hints[stop] = start + shift, last.base_offset
-        else:
+        if last.base_offset <= reached < last.next_offset:
+            self._hints[reached] = start + shift, last.base_offset
+        elif reached == last.next_offset:
             self._hints[reached] = start + last.frame_bytes + shift, reached
-        return self._decoded(data, chosen, offset, min(reached, stop))
+        return batches, reached
 
     def offset_for_time(self, timestamp_ms: int, end: int, end_offset: int) -> int | None:
         """First offset below `end_offset` with this timestamp or a later one; None if there is none."""
@@ -240,16 +259,41 @@ class Segment:
         for found in frames:
             header = found.header
             if header is None:
-                raise self._damaged(found.offset, found.start + shift)
+                raise self.damaged(found.offset, found.start + shift)
             if header.kind == frame.RECORDS and header.max_time >= timestamp_ms:
-                if not frame.is_payload_good(memoryview(data), found.start, header):
-                    raise self._damaged(header.base_offset, found.start + shift)
-                (batch,) = self._decoded(
-                    data, [(found.start, header)], header.base_offset, header.next_offset
-                )
-                times = records.timestamps(batch)
-                return header.base_offset + int(np.argmax(times >= timestamp_ms))
+                batch = self._batch(data, found.start, shift, header)
+                later = np.flatnonzero(records.timestamps(batch) >= timestamp_ms)
+                return int(batch.column("offset")[int(later[0])].as_py())
         return None
+
+    def frames(self) -> Iterator[tuple[Header, pa.RecordBatch]]:
+        """Every frame with records, whole, one by one; DataError at the first damage."""
+        end = self.index.end
+        data, shift, frames = self._frames(0, self.base_offset, end)
+        for found in frames:
+            header = found.header
+            if header is None:
+                raise self.damaged(found.offset, found.start + shift)
+            if header.kind == frame.RECORDS:
+                yield header, self._batch(data, found.start, shift, header)
+
+    def _batch(self, data: pa.Buffer, start: int, shift: int, header: Header) -> pa.RecordBatch:
+        """The records of one frame, with their offsets; DataError if they are damaged."""
+        if not self._is_good(memoryview(data), start, shift, header):
+            raise self.damaged(header.base_offset, start + shift)
+        schema = self._schema(header.schema, header.base_offset)
+        payload = data.slice(start + HEADER_BYTES, header.payload_bytes)
+        stored = pa.ipc.read_record_batch(payload, schema.stored)
+        return stored if schema.has_offsets else _with_offsets(stored, header.base_offset, schema.given)
+
+    def _is_good(self, view: memoryview, start: int, shift: int, header: Header) -> bool:
+        """Whether the payload of a frame is as it was written; what was checked once is not checked again."""
+        begin = start + shift
+        if not self._checked.covers(begin, begin + header.frame_bytes):
+            if not frame.is_payload_good(view, start, header):
+                return False
+            self._checked.add(begin, begin + header.frame_bytes)
+        return True
 
     def headers(self, position: int, due: int) -> list[tuple[Found, bool]]:
         """All frames and damage of the file from `position` on, and whether each payload is good."""
@@ -265,6 +309,11 @@ class Segment:
             )
             for found in frame.walk(view, position - shift, data.size, self._seed, due)
         ]
+
+    @property
+    def largest_time(self) -> int | None:
+        """The largest timestamp of its records, ms; None if it has none."""
+        return max(self.index.latest, default=None)
 
     def file_bytes(self) -> int:
         """Length of the file."""
@@ -306,13 +355,16 @@ class Segment:
         return mapped, 0
 
     def _decoded(
-        self, data: pa.Buffer, frames: list[tuple[int, Header]], offset: int, end_offset: int
-    ) -> list[pa.RecordBatch]:
-        """The records in [offset, end_offset) of some frames without holes, with their offsets.
+        self, data: pa.Buffer, frames: list[tuple[int, Header]], offset: int, max_rows: int
+    ) -> tuple[list[pa.RecordBatch], int]:
+        """At most `max_rows` records at or after `offset`, of some frames without holes in between.
 
         Small frames that stand together become one batch: by themselves they cost more than they hold.
+
+        gives  the batches, and the offset up to which they reach
         """
         batches: list[pa.RecordBatch] = []
+        reached = offset
         for (number, is_small), group in groupby(frames, lambda one: (one[1].schema, _is_small(one[1]))):
             together = list(group)
             try:
@@ -324,14 +376,21 @@ class Segment:
             payloads = [data.slice(start + HEADER_BYTES, header.payload_bytes) for start, header in together]
             if is_small and len(together) > 1:
                 stored = [_joined(schema, payloads)]
+                reach = [together[-1][1].next_offset]
             else:
                 stored = [pa.ipc.read_record_batch(payload, schema.stored) for payload in payloads]
+                reach = [header.next_offset for _, header in together]
             base = together[0][1].base_offset
-            for batch in stored:
-                first, last = max(base, offset), min(base + batch.num_rows, end_offset)
-                batches.append(_with_offsets(batch.slice(first - base, last - first), first, schema.given))
-                base += batch.num_rows
-        return batches
+            for batch, end in zip(stored, reach, strict=True):
+                batch = _numbered(batch, base, offset, max_rows, schema)
+                base = end
+                max_rows -= batch.num_rows
+                if batch.num_rows:
+                    batches.append(batch)
+                    reached = int(batch.column("offset")[-1].as_py()) + 1
+                if max_rows > 0:
+                    reached = end
+        return batches, reached
 
     def _schema(self, number: int, offset: int) -> _Schema:
         """The schema of that number; `offset` is where it is needed, for the message."""
@@ -339,16 +398,18 @@ class Segment:
         if schema is None:
             position = self.index.schemas.get(number)
             if position is None:
-                raise self._damaged(offset, 0)
+                raise self.damaged(offset, 0)
             header = self._header(position)
             if header is None or header.kind != frame.SCHEMA or header.schema != number:
-                raise self._damaged(offset, position)
+                raise self.damaged(offset, position)
             data, shift = self._window(position, position + header.frame_bytes)
             if not frame.is_payload_good(memoryview(data), position - shift, header):
-                raise self._damaged(offset, position)
+                raise self.damaged(offset, position)
             payload = data.slice(position - shift + HEADER_BYTES, header.payload_bytes)
             stored = pa.ipc.read_schema(payload)
-            schema = _Schema(stored, stored.insert(0, pa.field("offset", pa.int64())))
+            has_offsets = stored.names[0] == "offset"
+            given = stored if has_offsets else stored.insert(0, pa.field("offset", pa.int64()))
+            schema = _Schema(stored, given)
             self._schemas[number] = schema
         return schema
 
@@ -368,7 +429,8 @@ class Segment:
             return number, False
         return max(self.index.schemas, default=-1) + 1, True
 
-    def _damaged(self, offset: int, position: int) -> DataError:
+    def damaged(self, offset: int, position: int) -> DataError:
+        """What to raise for damage at a position, where `offset` is due."""
         return DataError(
             f"{self._where}: the records from offset {offset} on are damaged: "
             f"file {self.path}, near byte {position}",
@@ -387,6 +449,15 @@ def _joined(schema: _Schema, payloads: list[pa.Buffer]) -> pa.RecordBatch:
     with pa.ipc.open_stream(stream) as reader:
         table = reader.read_all()
     return table.combine_chunks().to_batches()[0]
+
+
+def _numbered(batch: pa.RecordBatch, base: int, offset: int, rows: int, schema: _Schema) -> pa.RecordBatch:
+    """At most `rows` records from `offset` on, with their offsets; without gaps they begin at `base`."""
+    if schema.has_offsets:
+        offsets = batch.column("offset").to_numpy()
+        return batch.slice(int(np.searchsorted(offsets, offset)), rows)
+    skipped = max(0, offset - base)
+    return _with_offsets(batch.slice(skipped, rows), base + skipped, schema.given)
 
 
 def _with_offsets(batch: pa.RecordBatch, first: int, schema: pa.Schema) -> pa.RecordBatch:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from streamsql.engine.kernel import Workspace
 from streamsql.engine.problems import Problems
-from streamsql.engine.state.keys import UInt64s
+from streamsql.engine.shared import SharedDecoding
 
 
 class Store(Protocol):
@@ -38,20 +38,15 @@ class Store(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What an operator may use while it runs: the query's DuckDB workspace and its problems."""
+    """What an operator may use while it runs.
+
+    workspace, problems  the query's own
+    shared               what the queries of a database decode together; None: each for itself
+    """
 
     workspace: Workspace
     problems: Problems
-
-
-@dataclass(frozen=True, slots=True)
-class WindowBounds:
-    """Which windows of a key are asked for: both bounds inclusive, ms; everything by default."""
-
-    first_start: int = -(1 << 62)
-    last_start: int = 1 << 62
-    first_end: int = -(1 << 62)
-    last_end: int = 1 << 62
+    shared: SharedDecoding | None = None
 
 
 class Operator(ABC):
@@ -74,11 +69,8 @@ class Operator(ABC):
         """The table this operator's output stands for, `$weight` 1 everywhere; None if it keeps none."""
         return None
 
-    def look_up(
-        self, keys: Sequence[pa.Array], bounds: WindowBounds, hashes: UInt64s | None
-    ) -> pa.RecordBatch | None:
-        """Rows of the snapshot by key, see `Task.look_up`. The cost depends on the rows, not on the table."""
-        return None
+    def close(self) -> None:  # noqa: B027 - most operators hold nothing outside the workspace
+        """Let go of what is not in the workspace."""
 
 
 class Spec(Protocol):

@@ -20,8 +20,9 @@ from streamsql.engine.operators.calendar import Calendar
 from streamsql.engine.state.columns import Bools, Int64s, distinct
 from streamsql.engine.state.hashing import KeyHasher
 from streamsql.engine.state.keys import KeyIndex
+from streamsql.engine.state.ordering import order_of
 from streamsql.engine.state.row_log import RowLog
-from streamsql.engine.state.spine import Spine, in_order
+from streamsql.engine.state.spine import Spine
 
 WAITS = "$waits"
 """An outer join still has to say whether the row found a partner."""
@@ -152,7 +153,7 @@ class JoinBuffer:
             self.store.tag(rows, slots)
             self._slots.hold(slots)
             times = time.to_numpy()
-            order = in_order(slots, times)
+            order = order_of(slots, times)
             self.by_key.add(slots[order], times[order], rows[order])
             if WAITS in self.store.schema.names:
                 waits = self.store.is_marked(rows)

@@ -7,15 +7,15 @@ put in, even if the bounds are the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
-from streamsql.engine.batch import PARTITION, SEQ, TIME, WEIGHT, WINDOW_END, WINDOW_START
+from streamsql.engine.batch import PARTITION, SEQ, TIME, WINDOW_END, WINDOW_START
 from streamsql.engine.operators.aggregate import Aggregate
-from streamsql.engine.operators.base import Context, Operator, WindowBounds
+from streamsql.engine.operators.base import Context, Operator
 from streamsql.engine.operators.calendar import Calendar
 from streamsql.engine.operators.changes import by_processing, key_order, weights
 from streamsql.engine.operators.group_states import GroupStates
@@ -26,6 +26,7 @@ from streamsql.engine.operators.stream_time import NEVER, StreamTime
 from streamsql.engine.state.columns import Bools, Int64s, distinct
 from streamsql.engine.state.hashing import KeyHasher
 from streamsql.engine.state.keys import UInt64s
+from streamsql.engine.state.ordering import order_of
 from streamsql.engine.windows import Session, united
 
 _UNION = "$union"
@@ -58,7 +59,10 @@ class _Rows:
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """Stored sessions that rows of a batch may join; `key` counts the batch's keys; int64[n]."""
+    """Stored sessions that rows of a batch may join, by key and start; int64[n].
+
+    key  counts the batch's keys
+    """
 
     key: Int64s
     slot: Int64s
@@ -70,7 +74,7 @@ class _Stored:
 class _Unions:
     """New sessions, numbered from 0; int64[n].
 
-    of_row, of_stored  which of them a row, a stored session belongs to; -1: a session no row joined
+    of_row, of_stored  which of them a row, a stored session belongs to; -1: late, or no row joined it
     """
 
     key: Int64s
@@ -140,22 +144,6 @@ class SessionAggregateOperator(Operator):
             slots = slots[self._is_final(slots)]
         return self._output(slots, np.zeros(len(slots), dtype=np.int64), 1)
 
-    def look_up(
-        self, keys: Sequence[pa.Array], bounds: WindowBounds, hashes: UInt64s | None
-    ) -> pa.RecordBatch | None:
-        self._catch_up_with_restored_rows()
-        store = self.groups.store
-        ends = store.values.fixed(WINDOW_END).values
-        found = self._index.keys.find(self._hasher(keys) if hashes is None else hashes, keys)
-        owners = distinct(found[found >= 0])
-        _, slots, _ = self._index.ending_from(owners, np.full(len(owners), bounds.first_end), ends)
-        start = store.index.keys.fixed(WINDOW_START).values[slots]
-        end = ends[slots]
-        slots = slots[(start >= bounds.first_start) & (start <= bounds.last_start) & (end <= bounds.last_end)]
-        if self.spec.emit_final:
-            slots = slots[self._is_final(slots)]
-        return self._output(slots, np.zeros(len(slots), dtype=np.int64), 1)
-
     def _rows(self, batch: pa.RecordBatch) -> tuple[_Rows, Numbering | None]:
         rows = self._partials.rows(batch)
         seq = rows.column(SEQ).to_numpy()
@@ -195,11 +183,13 @@ class SessionAggregateOperator(Operator):
     def _unite(self, rows: _Rows) -> list[pa.RecordBatch]:
         """Let rows join sessions; gives the changes, in order."""
         row_slot = self._index.key_slots(rows.hashes, self._keys(rows.rows))
-        keys, row_key = np.unique(row_slot, return_inverse=True)
-        row_key = row_key.reshape(-1)
-        earliest = np.full(len(keys), np.iinfo(np.int64).max)
-        np.minimum.at(earliest, row_key, rows.time)
-        stored, rest = self._stored(keys, earliest - self.window.gap_ms)
+        order = order_of(row_slot, rows.time)
+        ordered = row_slot[order]
+        is_first = np.append(True, ordered[1:] != ordered[:-1])
+        keys = ordered[is_first]
+        row_key = np.empty(len(order), dtype=np.int64)
+        row_key[order] = np.cumsum(is_first) - 1
+        stored, rest = self._stored(keys, rows.time[order[is_first]] - self.window.gap_ms)
         intervals = Intervals(
             row_key,
             rows.time,
@@ -213,13 +203,16 @@ class SessionAggregateOperator(Operator):
         late = int(np.count_nonzero(merging.is_late))
         self._problems.late(late, "the sessions they belong to had closed")
         in_time = np.flatnonzero(~merging.is_late)
+        if late:
+            order = order[~merging.is_late[order]]
         if not len(in_time):
             self._index.forget_empty(keys)
             return []
-        unions = self._unions(row_key, rows.time, in_time, stored, merging)
+        unions = self._unions(row_key, rows.time, order, stored, merging)
         partials = self._partials_by_union(rows, in_time, unions, merging)
         last_row = np.full(len(unions.key), -1, dtype=np.int64)
-        np.maximum.at(last_row, unions.of_row, in_time)
+        # Of several rows the last one stays.
+        last_row[unions.of_row[in_time]] = in_time
         seq, partition = rows.seq[last_row], rows.partition[last_row]
         absorbed = unions.of_stored >= 0
         taken_back = self._taken_back(stored, unions, seq)
@@ -237,13 +230,9 @@ class SessionAggregateOperator(Operator):
             return [taken_back] if taken_back is not None else []
         news = self._output(slots, seq, 1)
         changes = news if taken_back is None else pa.concat_batches([taken_back, news])
-        # A session's old parts go before it comes, earlier ones first.
-        order = by_processing(
-            changes.column(SEQ).to_numpy(),
-            changes.column(WEIGHT).to_numpy().astype(np.int64),
-            changes.column(WINDOW_START).to_numpy(),
-        )
-        return [changes.take(pa.array(order))]
+        # A session's old parts go before it comes, earlier ones first: so they are in each number.
+        changed = changes.column(SEQ).to_numpy()
+        return [changes.take(pa.array(order_of(changed, np.zeros_like(changed))))]
 
     def _stored(self, keys: Int64s, bounds: Int64s) -> tuple[_Stored, Int64s]:
         store = self.groups.store
@@ -252,28 +241,40 @@ class SessionAggregateOperator(Operator):
         self.groups.touched += len(slot)
         if not len(slot):
             return _Stored(key, slot, slot, slot), rest
-        return _Stored(key, slot, store.index.keys.fixed(WINDOW_START).values[slot], ends[slot]), rest
+        start = store.index.keys.fixed(WINDOW_START).values[slot]
+        order = order_of(key, start)
+        slot = slot[order]
+        return _Stored(key[order], slot, start[order], ends[slot]), rest
 
     def _unions(
         self, row_key: Int64s, row_time: Int64s, in_time: Int64s, stored: _Stored, merging: Merging
     ) -> _Unions:
+        """Unite rows and stored sessions.
+
+        in_time  the rows that are not late, by (key, time)
+        """
         rows = len(in_time)
         key = np.concatenate([row_key[in_time], stored.key])
-        group = np.concatenate([merging.row_group[in_time], merging.stored_group])
         start = np.concatenate([row_time[in_time], stored.start])
         end = np.concatenate([row_time[in_time], stored.end])
+        group = np.concatenate([merging.row_group[in_time], merging.stored_group])
         apart = key * (int(group.max()) + 1) + group
-        order = np.lexsort((start, apart))
+        # Rows and sessions are in order, each for themselves, if they are of one group.
+        order = order_of(apart, start, is_nearly=True)
         number = united(apart[order], start[order], end[order], self.window.gap_ms)
         begins = np.flatnonzero(np.append(True, number[1:] != number[:-1]))
-        has_row = np.logical_or.reduceat(order < rows, begins)
+        has_row = np.add.reduceat(order < rows, begins, dtype=np.int64) > 0
         # Only unions that a row joined are new; they are numbered again without the others.
         renumbered = np.where(has_row, np.cumsum(has_row) - 1, -1)
-        of = np.empty(len(key), dtype=np.int64)
-        of[order] = renumbered[number]
+        of_row = np.full(len(row_key), -1, dtype=np.int64)
+        of_stored = np.empty(len(stored.key), dtype=np.int64)
+        is_row = order < rows
+        union = renumbered[number]
+        of_row[in_time[order[is_row]]] = union[is_row]
+        of_stored[order[~is_row] - rows] = union[~is_row]
         ends = np.maximum.reduceat(end[order], begins)
-        chosen = begins[has_row]
-        return _Unions(key[order][chosen], start[order][chosen], ends[has_row], of[:rows], of[rows:])
+        chosen = order[begins[has_row]]
+        return _Unions(key[chosen], start[chosen], ends[has_row], of_row, of_stored)
 
     def _partials_by_union(
         self, rows: _Rows, in_time: Int64s, unions: _Unions, merging: Merging
@@ -281,7 +282,7 @@ class SessionAggregateOperator(Operator):
         kept = rows.rows
         if len(in_time) < len(rows.time):
             kept = kept.take(pa.array(in_time))
-        kept = kept.append_column(_UNION, pa.array(unions.of_row))
+        kept = kept.append_column(_UNION, pa.array(unions.of_row[in_time]))
         kept = kept.append_column(_PIECE, pa.array(merging.row_piece[in_time]))
         return self._partials.of_rows(kept)
 
@@ -302,8 +303,8 @@ class SessionAggregateOperator(Operator):
         absorbed = np.flatnonzero(unions.of_stored >= 0)
         union = np.concatenate([unions.of_stored[absorbed], partials.column(_UNION).to_numpy()])
         turn = np.concatenate([merging.stored_turn[absorbed], partials.column(_PIECE).to_numpy()])
-        start = np.concatenate([stored.start[absorbed], np.zeros(partials.num_rows, dtype=np.int64)])
-        order = np.lexsort((start, turn, union))
+        # Stored sessions are in the order of their starts already.
+        order = order_of(union, turn)
         # A stored session that comes first and starts where the union does becomes the union in its place.
         is_first = np.append(True, union[order][1:] != union[order][:-1])
         grows = order[is_first] < len(absorbed)

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from streamsql.engine.state.columns import Bools, Int64s
 from streamsql.engine.state.keys import KeyIndex, UInt64s
+from streamsql.engine.state.ordering import order_of
 
 
 class SessionIndex:
@@ -60,7 +61,7 @@ class SessionIndex:
         rest                what `ending_from` gave: the part of each list that stays
         place, slot, start  the sessions before it: place in `keys`, slot and start; in any order
         """
-        order = np.lexsort((-start, place))
+        order = order_of(place, -start)
         place, slot = place[order], slot[order]
         self._owner.set(slot, keys[place])
         is_first = np.append(True, place[1:] != place[:-1])[: len(place)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,11 +22,12 @@ from streamsql.engine.batch import (
     WINDOW_END,
     WINDOW_START,
 )
-from streamsql.engine.codec import Decoded, OpenDecoder
+from streamsql.engine.codec import Decoded, Decoder, OpenDecoder
 from streamsql.engine.kernel import ArrowFunction, Kernel
 from streamsql.engine.log.reader import EVERYTHING, Wanted
 from streamsql.engine.operators.base import Context, Operator
 from streamsql.engine.problems import Problem, cut
+from streamsql.engine.shared import SharedReader
 from streamsql.engine.windowed_keys import WindowedKey, split_windowed_keys
 from streamsql.errors import DataError
 
@@ -56,6 +57,7 @@ class Source:
     is_table          a null value is a tombstone (`$weight` -1), a record without a key is dropped
     wanted            the fields of typed keys and values that the decoders look at
     windowed_key      the key bytes carry window bounds: adds `$start`, `$end`
+    reads_as          equal for sources whose values are decoded alike, None if decoding costs nothing
     keeps_null_values stream records with a null value pass, marked in `$null`; else they are dropped
     """
 
@@ -71,6 +73,7 @@ class Source:
     with_headers: bool = False
     event_time: EventTime | None = None
     wanted: Wanted = EVERYTHING
+    reads_as: Hashable | None = None
 
     @property
     def output(self) -> pa.Schema:
@@ -104,6 +107,9 @@ class SourceOperator(Operator):
         self._context = context
         self._key = spec.key_decoder(context.workspace) if spec.key_decoder else None
         self._value = spec.value_decoder(context.workspace) if spec.value_decoder else None
+        self._shared: SharedReader | None = None
+        if context.shared is not None and spec.reads_as is not None:
+            self._shared = context.shared.reader(spec.reads_as)
         self._time: Kernel | None = None
         self._safe_time: Kernel | None = None
 
@@ -123,7 +129,7 @@ class SourceOperator(Operator):
         if self._key:
             columns += self._take_in(self._key.decode(keys), raw, "key", keep)
         if self._value:
-            columns += self._take_in(self._value.decode(raw.column("value")), raw, "value", keep)
+            columns += self._take_in(self._decode(self._value, raw), raw, "value", keep)
         nulls = raw.column("value").is_null() if raw.column("value").null_count else None
         if spec.is_table and raw.column("key").null_count:
             keep &= ~_mask(raw.column("key").is_null())
@@ -149,6 +155,15 @@ class SourceOperator(Operator):
         if not keep.all():
             batch = batch.filter(pa.array(keep))
         return batch if batch.num_rows else None
+
+    def close(self) -> None:
+        if self._shared is not None:
+            self._shared.close()
+
+    def _decode(self, decoder: Decoder, raw: pa.RecordBatch) -> Decoded:
+        if self._shared is None:
+            return decoder.decode(raw.column("value"))
+        return self._shared.decode(raw, lambda: decoder.decode(raw.column("value")))
 
     def _take_in(
         self,

@@ -31,7 +31,7 @@ from streamsql.engine.operators.join_buffer import JoinBuffer, JoinKeys
 from streamsql.engine.operators.join_time import TimesInBatch
 from streamsql.engine.operators.stream_time import NEVER, StreamTime
 from streamsql.engine.state.columns import Bools, Int64s, concatenated
-from streamsql.engine.state.spine import in_order
+from streamsql.engine.state.ordering import order_of
 
 _SIDES = ("left", "right")
 _NONE: Int64s = np.zeros(0, dtype=np.int64)
@@ -243,7 +243,7 @@ class StreamStreamJoinOperator(Operator):
                 slots[complete] = self._keys.slots([key.filter(whole) for key in keys])
         time = batch.column(TIME).to_numpy()
         partition = batch.column(PARTITION).to_numpy().astype(np.int64)
-        return _Arrivals(batch, slots, in_order(slots, time), number, time, partition, nothing, first, _NONE)
+        return _Arrivals(batch, slots, order_of(slots, time), number, time, partition, nothing, first, _NONE)
 
     def _kept(self, side: int, arrived: _Arrivals, own: TimesInBatch, shared: TimesInBatch) -> _Arrivals:
         """Put the rows that may find a partner, or have to wait for one, into the buffer."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from streamsql.engine.state.columns import Bools, FixedColumn, Int64s, distinct, make_column
+from streamsql.engine.state.columns import Bools, FixedColumn, Int64s, make_column
 
 
 class RowStore:
@@ -44,9 +44,9 @@ class RowStore:
             self._reserve(self._end)
         before = int(np.count_nonzero(self._live[slots]))
         if before != len(slots):
-            fresh = slots[~self._live[slots]]
+            fresh = slots[~self._live[slots]] if before else slots
             self._live[fresh] = True
-            self.rows += len(distinct(fresh))
+            self.rows += _count_distinct(fresh, self._end)
 
     def get(self, slots: Int64s) -> pa.RecordBatch:
         """The rows of some slots, in that order; slot -1 gives a row of nulls."""
@@ -99,6 +99,17 @@ class RowStore:
         self._live = live
         for column in self.columns:
             column.reserve(capacity)
+
+
+def _count_distinct(slots: Int64s, end: int) -> int:
+    """How many different slots there are, all below `end`; without sorting them."""
+    if (slots[1:] > slots[:-1]).all():
+        return len(slots)
+    # Of several writes to one place one stays; what was never written to is never read.
+    scratch = np.empty(end, dtype=np.int64)
+    places = np.arange(len(slots))
+    scratch[slots] = places
+    return int(np.count_nonzero(scratch[slots] == places))
 
 
 class SlotPool:

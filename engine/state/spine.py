@@ -30,8 +30,6 @@ Alive = Callable[[Int64s, Int64s], Bools]
 
 _KEY_BITS = 62
 _SMALLEST_REBUILD = 1024
-_DIGIT_ROWS = 2048
-"""Below this many rows a sort is quicker than a distribution by digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,28 +199,6 @@ class Spine:
                 slots, times, rows = slots[alive], times[alive], rows[alive]
         if len(slots):
             self._push(_sorted_run(slots, times, rows))
-
-
-def in_order(slots: Int64s, times: Int64s) -> Int64s:
-    """The places of rows by (slot, time), equal ones in the order they are in; int64[n].
-
-    slots  from -1 on
-    """
-    if len(slots) < _DIGIT_ROWS:
-        return np.lexsort((times, slots))
-    first = int(times.min())
-    bits = (int(times.max()) - first).bit_length()
-    if int(slots.max() + 2).bit_length() + bits > _KEY_BITS:
-        return np.lexsort((times, slots))
-    return _by_digits(((slots + 1) << bits) + (times - first))
-
-
-def _by_digits(keys: Int64s) -> Int64s:
-    """A stable argsort of numbers that are not negative, 16 bits at a time: numpy sorts those by counting."""
-    order = np.argsort(keys.astype(np.uint16), kind="stable")
-    for shift in range(16, int(keys.max()).bit_length(), 16):
-        order = order[np.argsort((keys[order] >> shift).astype(np.uint16), kind="stable")]
-    return order
 
 
 def _sorted_run(slots: Int64s, times: Int64s, rows: Int64s) -> _Run:

@@ -105,6 +105,7 @@ class ArrowEncoder:
 class ArrowFormat(Format):
     name = "ARROW"
     can_wrap = True
+    is_typed = True
 
     def check(self, layout: Layout) -> None:
         refuse_properties(self.name, self.properties, layout)

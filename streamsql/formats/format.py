@@ -66,6 +66,7 @@ class Format(ABC):
     name                  upper case
     can_infer             columns may come from a registered schema
     can_wrap, can_unwrap  for a single value column; a key column is bare wherever can_unwrap
+    is_typed              payloads are the columns themselves: decoding costs nothing
     properties            names of the layout properties it understands
     """
 
@@ -73,6 +74,7 @@ class Format(ABC):
     can_infer = False
     can_wrap = False
     can_unwrap = False
+    is_typed = False
     properties: frozenset[str] = frozenset()
 
     @abstractmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -59,6 +59,7 @@ def build_source(info: SourceInfo, needs: Needs, schemas: SchemaStore | None) ->
             frozenset(c.name for c in value),
             with_headers,
         ),
+        reads_as=_reads_as(info, value),
     )
 
 
@@ -120,6 +121,15 @@ def open_encoder(info: SourceInfo, *, is_key: bool, schemas: SchemaStore | None)
     side = info.key_format if is_key else info.value_format
     layout = layout_of(info, is_key=is_key, schemas=schemas)
     return lambda workspace: formats.get(side.name).encoder(layout, workspace)
+
+
+def _reads_as(info: SourceInfo, wanted: Collection[Column]) -> Hashable | None:
+    """All that the decoding of values depends on; None where values are columns already."""
+    side = info.value_format
+    if formats.get(side.name).is_typed or not wanted:
+        return None
+    names = tuple(column.name for column in wanted)
+    return info.topic, side.name, side.is_wrapped, tuple(side.properties.items()), info.schema.value, names
 
 
 def layout_of(info: SourceInfo, *, is_key: bool, schemas: SchemaStore | None) -> Layout:

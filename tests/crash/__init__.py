@@ -15,7 +15,7 @@ What must be equal:
 - Tables: the final state, as a pull query sees it. The changelog need not be the same record for record:
   batches decide which intermediate changes of a key are told, and a kill decides how batches are cut. But
   each key's records are among those that batches of one record tell, in their order, none twice; the last
-  one is the same.
+  one is the same. The time of a tombstone is that of the change told, and not compared.
 - The processing log: each bad record once; as many late rows of each query.
 - The topics there are: nothing is left of queries that were made and dropped in between.
 """

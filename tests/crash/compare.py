@@ -120,8 +120,9 @@ def _not_told_alike(what: str, mine: Sequence[Record], theirs: Sequence[Record])
             yield f"{what}: key {key} ends with {some[-1:]} instead of {every[-1]}"
 
 
-def _by_key(records: Sequence[Record]) -> dict[str, list[tuple[Any, int]]]:
-    found: defaultdict[str, list[tuple[Any, int]]] = defaultdict(list)
+def _by_key(records: Sequence[Record]) -> dict[str, list[tuple[Any, int | None]]]:
+    found: defaultdict[str, list[tuple[Any, int | None]]] = defaultdict(list)
     for key, value, timestamp in records:
-        found[repr(key)].append((value, timestamp))
+        # A row leaves a filtered table with the change that is told, which need not be the first without it.
+        found[repr(key)].append((value, timestamp if value is not None else None))
     return found

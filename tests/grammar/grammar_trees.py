@@ -262,7 +262,8 @@ QUERIES = named(
 
 KINDS = st.sampled_from(["STREAM", "TABLE"])
 # A string keeps its case, and so can be any text; most are plain words.
-PROPERTIES = several(st.builds(ast.Property, st.one_of(NAMES, st.text()), LITERALS))
+PROPERTY = st.builds(ast.Property, st.one_of(NAMES, st.text()), LITERALS)
+PROPERTIES = several(PROPERTY)
 VALUES = several(EXPRESSIONS)
 FLAG = st.booleans()
 
@@ -288,6 +289,7 @@ PLAIN_COLUMNS = st.builds(ast.ColumnDefinition, NAMES, TYPES)
 STATEMENTS: dict[type[ast.Statement], SearchStrategy[ast.Statement]] = {
     ast.AlterSource: st.builds(ast.AlterSource, KINDS, NAMES, several(PLAIN_COLUMNS, 1)),
     ast.AlterSystem: st.builds(ast.AlterSystem, TEXTS, TEXTS),
+    ast.AlterTopic: st.builds(ast.AlterTopic, st.one_of(NAMES, TEXTS), several(PROPERTY, 1)),
     ast.AssertSchema: st.one_of(
         st.builds(ast.AssertSchema, TEXTS, maybe(COUNTS), TIMEOUTS, FLAG),
         st.builds(ast.AssertSchema, st.none(), COUNTS, TIMEOUTS, FLAG),

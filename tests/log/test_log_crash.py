@@ -146,7 +146,7 @@ def lay_out(target: Path, contents: dict[str, bytes]) -> None:
 @pytest.mark.parametrize(
     ("state", "stride", "expected"),
     [
-        pytest.param("crashed", 2, {"named", "refused"}, id="after a crash"),
+        pytest.param("crashed", 2, {"named", "refused", "whole"}, id="after a crash"),
         # Its index files, and the closing record, can be lost without harm.
         pytest.param("stopped", 5, {"named", "refused", "whole"}, id="after a clean stop"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -10,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from log_samples import batch, numbered, timed
 
+from streamsql.engine.log.disk import DiskLog
 from streamsql.engine.log.log import Log, TopicConfig, TopicPartition
 from streamsql.engine.log.memory import MemoryLog
 from streamsql.engine.log.reader import TopicReader, Wanted, at_time, earliest, latest
 from streamsql.engine.log.records import HEADERS
-from streamsql.errors import DataError, InternalError
+from streamsql.errors import InternalError
 
 
 def log_of(*partitions: Sequence[Sequence[int]]) -> Log:
@@ -210,10 +212,32 @@ def test_a_large_batch_is_given_without_a_copy(log: Log) -> None:
     assert pa.total_allocated_bytes() - before < 2 * 40_000 * 8 + 40_000 * 4 + 100_000
 
 
-def test_a_position_out_of_range_and_an_empty_poll_are_refused(log: Log) -> None:
+@pytest.mark.parametrize(("reset", "expected"), [("earliest", [(0, 2, 2), (0, 3, 3)]), ("latest", [])])
+def test_a_position_whose_records_were_dropped_is_set_anew(
+    tmp_path: Path, reset: str, expected: list[tuple[int, int, int]]
+) -> None:
+    with DiskLog(tmp_path) as log:
+        log.create_topic("t", TopicConfig(segment_bytes=1, retention_ms=1))
+        for time in range(4):
+            log.append("t", 0, timed([time]))
+        reader = TopicReader(log, "t", {TopicPartition("t", 0): 1}, reset=reset)
+        log.maintain(3)
+        assert drain(reader) == expected
+        assert reader.positions == {TopicPartition("t", 0): 4}
+        assert reader.lag() == 0
+
+
+def test_a_position_past_the_end_reads_nothing_twice(log: Log) -> None:
     log.create_topic("t", TopicConfig())
-    with pytest.raises(DataError, match="out of range"):
-        TopicReader(log, "t", {TopicPartition("t", 0): 5}).poll(1)
+    log.append("t", 0, timed([1]))
+    reader = TopicReader(log, "t", {TopicPartition("t", 0): 5})
+    assert reader.poll(1) is None
+    log.append("t", 0, timed([2]))
+    assert drain(reader) == [(0, 1, 2)]
+
+
+def test_an_empty_poll_is_refused(log: Log) -> None:
+    log.create_topic("t", TopicConfig())
     with pytest.raises(InternalError, match="one row at least"):
         TopicReader(log, "t", earliest(log, "t")).poll(0)
 

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamsql.engine.state import spine as spine_module
-from streamsql.engine.state.spine import Spine, in_order
+from streamsql.engine.state.spine import Spine
 
 times = st.one_of(st.integers(0, 30), st.integers(0, 1 << 59))
 entries = st.lists(st.lists(st.tuples(st.integers(0, 3), times), min_size=1, max_size=8), max_size=10)
@@ -38,17 +37,6 @@ def test_a_spine_finds_what_a_look_at_every_entry_finds(batches, asked, span, de
         for own, time, row in kept
         if own == slot and begin <= time <= begin + long
     )
-
-
-@given(st.lists(st.tuples(st.integers(-1, 1 << 20), times), min_size=1, max_size=30), st.booleans())
-def test_in_order_is_by_slot_then_time_then_place(rows, has_many) -> None:
-    spine_module._DIGIT_ROWS, saved = (1 if has_many else 1000), spine_module._DIGIT_ROWS
-    try:
-        slots, time = (np.array(column) for column in zip(*rows, strict=True))
-        order = in_order(slots, time).tolist()
-    finally:
-        spine_module._DIGIT_ROWS = saved
-    assert order == sorted(range(len(rows)), key=lambda i: (*rows[i], i))
 
 
 @pytest.mark.parametrize("batch_rows", [10, 1000])

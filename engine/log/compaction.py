@@ -1,0 +1,184 @@
+"""Compaction: of each key only the last record stays; offsets do not change, so that gaps appear.
+
+Closed segments are looked at together: one pass over their keys finds the last record of each, a second one
+copies what stays into new segments, each of which takes the place of some neighbours at once. The segment
+being written is left alone, and a reader sees either the old files or the new ones.
+
+    before   0 a1   1 b1   2 a2 | 3 c1   4 b-   5 a3 | 6 b2 ..        b- is a tombstone: key b, no value
+    after                              3 c1   4 b-   5 a3 | 6 b2 ..
+
+A tombstone stays for the topic's `delete_retention_ms` after it first came through here, so that whoever
+reads from the start learns of it. Records without a key stay. So does the very last closed record: the end
+of a partition is always one after a record.
+
+It is done when at least half of the closed bytes have not been through it, as in Kafka (min.cleanable.
+dirty.ratio), so that over time a byte is copied about twice. Memory: the keys of the closed segments, once
+each, and eight bytes per record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from streamsql.engine.log.compacted import CompactedFile
+from streamsql.engine.log.files import explained
+from streamsql.engine.log.keys import codes, last_of_each
+from streamsql.engine.log.partition import Partition
+from streamsql.engine.log.segment import Segment
+from streamsql.engine.log.segment_files import SegmentName, next_generation
+
+_DIRTY_SHARE = 0.5
+_READ_ROWS = 1 << 17
+# A frame counts the offsets it covers in 32 bits.
+_MOST_OFFSETS = 1 << 31
+
+Int64s = npt.NDArray[np.int64]
+
+
+class _Stopped(Exception):
+    """The work is to end."""
+
+
+def compact(partition: Partition, now_ms: int, is_stopped: Callable[[], bool] = lambda: False) -> bool:
+    """Compact a partition if its topic wants that and it is worth it; gives whether it was.
+
+    now_ms      the wall clock
+    is_stopped  asked now and then: true ends the work, leaving what is done
+    raises      DataError LOG-CORRUPT if a closed segment is damaged, ExternalError
+    """
+    closed = partition.segments[:-1]
+    if "compact" not in partition.config.cleanup or not _is_worth_it(closed):
+        return False
+    horizon = now_ms - partition.config.delete_retention_ms
+    try:
+        kept, rows = _kept(closed, is_stopped)
+        for group in _groups(closed, kept, rows, partition.config.segment_bytes):
+            survivors = _survivors(group, kept, horizon, now_ms)
+            _replace(partition, group, survivors, is_stopped)
+    except _Stopped:
+        return False
+    return True
+
+
+def _replace(
+    partition: Partition,
+    group: Sequence[Segment],
+    survivors: Iterable[tuple[int, pa.RecordBatch]],
+    is_stopped: Callable[[], bool],
+) -> None:
+    """Put one segment with the survivors in the place of some neighbours."""
+    with explained("compact", partition.directory):
+        generation = next_generation(partition.directory)
+        name = SegmentName(group[0].base_offset, _end_of(group), generation)
+        draft = partition.directory / f"{name.file}.tmp"
+        try:
+            writer = CompactedFile(draft, name.base, partition.seed)
+            try:
+                for since_ms, batch in survivors:
+                    if is_stopped():
+                        raise _Stopped
+                    writer.add(batch, since_ms)
+                index = writer.finish(_end_of(group))
+            finally:
+                writer.close()
+            new = partition.new_segment(name)
+            new.set_index(index)
+            partition.supersede(group, draft, new)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def _is_worth_it(closed: Sequence[Segment]) -> bool:
+    dirty = sum(segment.file_bytes() for segment in closed if segment.name.end is None)
+    return dirty > 0 and dirty >= _DIRTY_SHARE * sum(segment.file_bytes() for segment in closed)
+
+
+def _kept(closed: Sequence[Segment], is_stopped: Callable[[], bool]) -> tuple[Int64s, list[int]]:
+    """Offsets of the records that are the last of their key, or have none, and the rows of each segment.
+
+    gives  int64[n], rising
+    """
+    keys: dict[pa.DataType, list[pa.Array[Any]]] = {}
+    offsets: dict[pa.DataType, list[Int64s]] = {}
+    rows = [0] * len(closed)
+    for place, segment in enumerate(closed):
+        for batch in _batches(segment):
+            if is_stopped():
+                raise _Stopped
+            key = batch.column("key")
+            keys.setdefault(key.type, []).append(key)
+            offsets.setdefault(key.type, []).append(batch.column("offset").to_numpy())
+            rows[place] += batch.num_rows
+    found = [np.zeros(0, dtype=np.int64)]
+    # Keys of different types are different keys.
+    for kind, chunks in keys.items():
+        is_last = last_of_each(codes(pa.chunked_array(chunks, kind)))
+        found.append(np.concatenate(offsets[kind])[is_last])
+    return np.sort(np.concatenate(found)), rows
+
+
+def _groups(
+    closed: Sequence[Segment], kept: Int64s, rows: Sequence[int], segment_bytes: int
+) -> Iterator[list[Segment]]:
+    """Neighbours whose survivors should fill one segment."""
+    group: list[Segment] = []
+    size = 0.0
+    for segment, count in zip(closed, rows, strict=True):
+        first, upto = np.searchsorted(kept, [segment.base_offset, _end_of([segment])])
+        expected = segment.file_bytes() * int(upto - first) / max(1, count)
+        is_too_wide = group and _end_of([segment]) - group[0].base_offset > _MOST_OFFSETS
+        if group and (size + expected > segment_bytes or is_too_wide):
+            yield group
+            group, size = [], 0.0
+        group.append(segment)
+        size += expected
+    yield group
+
+
+def _end_of(group: Sequence[Segment]) -> int:
+    """The offset after the last one of some closed neighbours."""
+    return group[-1].name.end or group[-1].index.end_offset
+
+
+def _batches(segment: Segment) -> Iterator[pa.RecordBatch]:
+    """All records of a closed segment, with their offsets; DataError at damage."""
+    offset, end = segment.base_offset, segment.index.end_offset
+    while offset < end:
+        batches, offset = segment.read(offset, _READ_ROWS, segment.index.end, end)
+        yield from batches
+
+
+def _survivors(
+    group: Sequence[Segment], kept: Int64s, horizon: int, now_ms: int
+) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """What stays of some neighbours, each with when its tombstones first came through: 0 if it has none.
+
+    horizon  tombstones that came through before it go
+    """
+    for segment in group:
+        for since_ms, batch in _with_since(segment):
+            offsets = batch.column("offset").to_numpy()
+            # The last closed record is the last of its key: `kept` has it, and reaches past all others.
+            stays = kept[np.searchsorted(kept, offsets)] == offsets
+            is_deleted = pc.is_null(batch.column("value")).to_numpy(zero_copy_only=False)
+            if since_ms and since_ms <= horizon:
+                stays &= ~is_deleted | (offsets == kept[-1])
+            if stays.any():
+                has_tombstones = bool((is_deleted & stays).any())
+                yield (since_ms or max(1, now_ms)) if has_tombstones else 0, batch.filter(pa.array(stays))
+
+
+def _with_since(segment: Segment) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """The records of a segment with what their frames say of their tombstones; 0: not compacted yet."""
+    if segment.name.end is None:
+        for batch in _batches(segment):
+            yield 0, batch
+    else:
+        for header, batch in segment.frames():
+            yield header.sequence, batch

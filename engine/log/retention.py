@@ -1,0 +1,76 @@
+"""Retention: whole segments of a partition dropped, the oldest first, by age and by size.
+
+A segment is too old when its latest record is. For a topic with cleanup "delete", age is measured against
+the wall clock, as Kafka does it. For "compact,delete", a table of windows, it is measured against the
+partition's stream time (but never a time ahead of the clock), as the windows' own retention is: an old
+history that is worked through again must not vanish while it is read.
+
+The segment being written is closed first if all of it is too old. By size, it always stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from streamsql.engine.log.log import TopicConfig
+from streamsql.engine.log.partition import Partition
+from streamsql.engine.log.segment import Segment
+
+
+def expire(partition: Partition, now_ms: int) -> int:
+    """Drop what the topic's settings let go; gives the number of segments dropped.
+
+    now_ms  the wall clock
+    raises  ExternalError, DataError if a segment cannot be read
+    """
+    config = partition.config
+    if "delete" not in config.cleanup or not partition.segments:
+        return 0
+    if all(_is_old(segment, _horizon(partition.segments, config, now_ms)) for segment in partition.segments):
+        partition.roll()
+    segments = partition.segments
+    horizon = _horizon(segments, config, now_ms)
+    count = max(_too_old(segments, horizon), _too_many(segments, config.retention_bytes))
+    # A segment is closed only when all of it is visible; its successor says that it is closed.
+    count = min(count, len(segments) - 1)
+    if count:
+        partition.drop(count)
+    return count
+
+
+def _horizon(segments: Sequence[Segment], config: TopicConfig, now_ms: int) -> int | None:
+    """Records before this time may go, ms; None if age does not matter."""
+    if config.retention_ms is None:
+        return None
+    if "compact" in config.cleanup:
+        now_ms = min(now_ms, max((t for s in segments if (t := s.largest_time) is not None), default=now_ms))
+    return now_ms - config.retention_ms
+
+
+def _is_old(segment: Segment, horizon: int | None) -> bool:
+    """Whether all its records are before the horizon; an empty one that is being written is not."""
+    latest = segment.largest_time
+    if latest is None:
+        return False
+    return horizon is not None and latest < horizon
+
+
+def _too_old(segments: Sequence[Segment], horizon: int | None) -> int:
+    """How many of the first segments are too old."""
+    return next((n for n, segment in enumerate(segments) if not _is_old(segment, horizon)), len(segments))
+
+
+def _too_many(segments: Sequence[Segment], limit: int | None) -> int:
+    """How many of the first segments have to go for the rest to hold `limit` bytes at most, or little more.
+
+    One goes only if what is left still holds `limit` bytes: that much is always kept.
+    """
+    if limit is None:
+        return 0
+    sizes = [segment.file_bytes() for segment in segments]
+    left = sum(sizes)
+    for count, size in enumerate(sizes):
+        if left - size < limit:
+            return count
+        left -= size
+    return len(segments)

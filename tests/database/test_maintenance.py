@@ -1,0 +1,125 @@
+"""What a database's log keeps in the long run: states, tables, and queries whose input was dropped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import streamsql
+from streamsql.engine import restore
+from streamsql.engine.log.log import TopicConfig
+from streamsql.errors import PlanError
+
+
+@pytest.fixture(autouse=True)
+def small_changelogs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        restore, "CHANGELOG", TopicConfig(cleanup="compact", segment_bytes=20_000, delete_retention_ms=0)
+    )
+
+
+def test_the_changelog_of_a_state_is_compacted_as_it_grows_and_restores_the_same_state(
+    tmp_path: Path,
+) -> None:
+    with streamsql.connect(tmp_path) as db:
+        db.execute(
+            "CREATE STREAM views (page VARCHAR) WITH (KAFKA_TOPIC='views', PARTITIONS=1);"
+            "CREATE TABLE hits AS SELECT page, COUNT(*) AS n FROM views GROUP BY page;"
+        )
+        for _ in range(40):
+            db.append("views", [{"PAGE": f"p{number}"} for number in range(50)])
+            db.wait_idle()
+            assert db.log.maintain(db.clock.now_ms()) == []
+        (topic,) = (name for name in db.log.topics() if "changelog" in name)
+        kept = sum(batch.num_rows for batch in db.log.read(topic, 0, 0, 10_000))
+        assert db.log.end_offset(topic, 0) == 40 * 50
+        assert kept < 1000
+    with streamsql.connect(tmp_path) as db:
+        rows = db.execute("SELECT COUNT(*), MIN(n), MAX(n) FROM hits;").fetchall()
+        assert rows == [(50, 40, 40)]
+
+
+@pytest.mark.parametrize(("reset", "expected"), [("earliest", ["2", "3"]), ("latest", ["3"])])
+def test_a_query_whose_next_records_were_dropped_goes_on(
+    tmp_path: Path, reset: str, expected: list[str]
+) -> None:
+    with streamsql.connect(tmp_path, settings={"auto.offset.reset": reset}) as db:
+        db.log.create_topic("in", TopicConfig(segment_bytes=1, retention_ms=1000))
+        db.execute("CREATE STREAM s (v VARCHAR) WITH (KAFKA_TOPIC='in');")
+        db.execute("CREATE STREAM copy AS SELECT * FROM s;")
+        (query,) = db.queries.runners
+        db.wait_idle()
+        db.execute(f"PAUSE {query};")
+        db.append("s", [{"V": "0"}, {"V": "1"}], timestamps=[0, 0])
+        db.append("s", [{"V": "2"}], timestamps=[10_000])
+        assert db.log.maintain(5000) == []
+        assert db.log.start_offset("in", 0) == 2
+        db.execute(f"RESUME {query};")
+        db.wait_idle()
+        db.append("s", [{"V": "3"}])
+        db.wait_idle()
+        assert [v for (v,) in db.execute("SELECT v FROM copy;").fetchall()] == expected
+
+
+def test_tables_are_compacted_and_tables_of_windows_have_a_retention_besides(tmp_path: Path) -> None:
+    with streamsql.connect(tmp_path) as db:
+        db.execute(
+            "CREATE STREAM views (page VARCHAR) WITH (KAFKA_TOPIC='views', PARTITIONS=1);"
+            "CREATE TABLE hits AS SELECT page, COUNT(*) AS n FROM views GROUP BY page;"
+            "CREATE TABLE hourly AS SELECT page, COUNT(*) AS n FROM views "
+            "WINDOW TUMBLING (SIZE 1 HOUR, RETENTION 2 DAYS) GROUP BY page;"
+            "CREATE STREAM copy WITH (RETENTION_MS=5000) AS SELECT * FROM views;"
+        )
+        configs = {topic: db.log.topic_config(topic) for topic in ("HITS", "HOURLY", "COPY")}
+        assert [(c.cleanup, c.retention_ms) for c in configs.values()] == [
+            ("compact", None),
+            ("compact,delete", 2 * 86_400_000),
+            ("delete", 5000),
+        ]
+
+
+def test_the_settings_of_a_topic_are_changed_in_sql(tmp_path: Path) -> None:
+    with streamsql.connect(tmp_path) as db:
+        db.execute(
+            "CREATE STREAM s (v VARCHAR) WITH (KAFKA_TOPIC='Clicks', PARTITIONS=2, RETENTION_MS=5000);"
+        )
+        db.execute("CREATE STREAM copy AS SELECT * FROM s;")
+        assert db.log.topic_config("COPY").retention_ms == 5000, "as long as the source"
+        done = db.execute(
+            "ALTER TOPIC Clicks WITH (RETENTION_MS=-1, RETENTION_BYTES='1000000', SEGMENT_BYTES=500000, "
+            "SEGMENT_MS=60000, DELETE_RETENTION_MS=0, CLEANUP_POLICY='compact, delete');"
+        )
+        assert done.message == "topic Clicks altered"
+    with streamsql.connect(tmp_path) as db:
+        assert db.log.topic_config("Clicks") == TopicConfig(
+            partitions=2,
+            cleanup="compact,delete",
+            retention_bytes=1_000_000,
+            segment_bytes=500_000,
+            segment_ms=60_000,
+            delete_retention_ms=0,
+        )
+        facts = dict(db.execute("DESCRIBE s EXTENDED;").fetchall())
+        assert facts["kept"] == "up to 1000000 bytes a partition, the last record per key"
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("ALTER TOPIC nothing WITH (RETENTION_MS=1);", "there is no topic nothing"),
+        ("ALTER TOPIC t WITH (RETAIN_MS=1);", "there is no property RETAIN_MS here"),
+        ("ALTER TOPIC t WITH (RETENTION_MS=-2);", "RETENTION_MS must be a whole number, 0 or more, not -2"),
+        ("ALTER TOPIC t WITH (SEGMENT_BYTES=-1);", "SEGMENT_BYTES must be a whole number, 1 or more, not -1"),
+        (
+            "ALTER TOPIC t WITH (CLEANUP_POLICY='never');",
+            "CLEANUP_POLICY must be delete or compact or compact,delete, not never",
+        ),
+        ("ALTER TOPIC `_streamsql-commands` WITH (RETENTION_MS=1);", "is the database's own"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(statement: str, said: str) -> None:
+    with streamsql.connect() as db, pytest.raises(PlanError) as found:
+        db.log.create_topic("t", TopicConfig())
+        db.execute(statement)
+    assert said in found.value.message
