@@ -16,11 +16,13 @@ from random import Random
 from streamsql.database import Database, connect
 from streamsql.engine import failpoints
 from streamsql.engine.log.log import Log, Stamp, TopicPartition
+from streamsql.engine.log.maintenance import Maintenance
 from tests.crash import workload
 
 LOADER = "loader"
 VISITOR = "visitor"
 SEGMENT_BYTES = 2_500
+MAINTENANCE_MS = 50
 BROKEN = 3
 """Exit code of a life that found something wrong."""
 
@@ -66,10 +68,13 @@ def live(life: Life) -> None:
         with connect(life.data, settings={"max.batch.rows": str(life.batch_rows)}) as db:
             _check_acknowledged(db.log, life)
             _make(db)
+            maintenance = Maintenance(db.log, db.clock.now_ms, MAINTENANCE_MS)
+            maintenance.start()
             if life.upto is None:
                 _load(db, life)
             else:
                 _complete(db, life, life.upto)
+            maintenance.stop()
     except BaseException:
         life.problem.write_text(traceback.format_exc())
         os._exit(BROKEN)
@@ -105,11 +110,17 @@ def _make(db: Database) -> None:
 
 
 def _use_small_segments(log: Log) -> None:
-    """So that they roll, and what is closed is compacted, as often as it takes."""
+    """So that they roll, and what is closed is compacted, as often as it takes.
+
+    Tombstones go at once from the topics that no query reads while it runs.
+    """
     for topic in log.topics():
         config = log.topic_config(topic)
         if config.segment_bytes != SEGMENT_BYTES:
-            log.alter_topic(topic, replace(config, segment_bytes=SEGMENT_BYTES))
+            is_read = topic in (*workload.COMPACTED, "CHAINED")
+            kept_ms = config.delete_retention_ms if is_read else 0
+            small = replace(config, segment_bytes=SEGMENT_BYTES, delete_retention_ms=kept_ms)
+            log.alter_topic(topic, small)
 
 
 def _load(db: Database, life: Life) -> None:

@@ -29,7 +29,8 @@ EVENTS_PARTITIONS = 3
 EVENTS_BATCH = 3
 VISITS_BATCH = 3
 ROUND_ROWS = 3
-_START = 1_700_000_000_000
+# In the future, so that no record is older than its topic keeps records.
+_START = 4_000_000_000_000
 
 DECLARED = (
     "CREATE STREAM IF NOT EXISTS events (k VARCHAR KEY, n BIGINT, note VARCHAR) WITH (KAFKA_TOPIC = 'events', "
@@ -40,6 +41,10 @@ DECLARED = (
     "CREATE TABLE IF NOT EXISTS users (id BIGINT PRIMARY KEY, name VARCHAR) WITH (KAFKA_TOPIC = 'users');",
     "CREATE TABLE IF NOT EXISTS plans (id BIGINT PRIMARY KEY, plan VARCHAR) WITH (KAFKA_TOPIC = 'plans');",
 )
+
+
+COMPACTED = ("users", "plans")
+"""Inputs of which only the last record of each key is sure to stay."""
 
 
 @dataclass(frozen=True, slots=True)
