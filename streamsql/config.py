@@ -11,20 +11,30 @@ from streamsql.errors import PlanError
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """kind: TEXT, NUMBER, BOOLEAN, or the allowed words joined by '|'."""
+    """kind: TEXT, NUMBER, BOOLEAN, or the allowed words joined by '|'.
+
+    least     of a NUMBER
+    is_fixed  it is given when the database is opened, and stays
+    """
 
     name: str
     kind: str
     default: str
     says: str
+    least: int = -1
+    is_fixed: bool = False
 
 
 SETTINGS = (
     Setting("auto.offset.reset", "earliest|latest", "earliest", "Where a new query starts to read a stream."),
-    Setting("commit.interval.ms", "NUMBER", "100", "Longest time between commits of a busy query, in ms."),
-    Setting("max.batch.rows", "NUMBER", "1048576", "Rows of a micro-batch, at most."),
+    Setting("commit.interval.ms", "NUMBER", "100", "Longest time between commits of a busy query, in ms.", 0),
+    Setting("max.batch.rows", "NUMBER", "1048576", "Rows of a micro-batch, at most.", 1),
     Setting(
-        "log.flush", "always|interval|never", "always", "When appends are forced to disk; as given at open."
+        "log.flush",
+        "always|interval|never",
+        "always",
+        "When appends and commits are forced to disk: before they return, every 100 ms, when the system likes.",
+        is_fixed=True,
     ),
     Setting(
         "ksql.persistence.default.format.key",
@@ -149,14 +159,25 @@ def canonical(name: str) -> str:
     )
 
 
+def check_changeable(name: str) -> None:
+    """raises PlanError PLAN-PROPERTY-FIXED for a setting that SET and UNSET cannot change."""
+    setting = _BY_NAME.get(canonical(name))
+    if setting is not None and setting.is_fixed:
+        raise PlanError(
+            f"'{setting.name}' is fixed while the database is open",
+            code="PLAN-PROPERTY-FIXED",
+            hint=f"open it with streamsql --set {setting.name}=.., or connect(settings={{'{setting.name}': ..}})",
+        )
+
+
 def check(setting: Setting, value: str) -> None:
     """raises PlanError PLAN-PROPERTY-VALUE if the value is not of the setting's kind."""
     if setting.kind == "TEXT":
         return
     if setting.kind == "NUMBER":
-        if value.removeprefix("-").isdigit():
+        if value.removeprefix("-").isdigit() and int(value) >= setting.least:
             return
-        expected = "a whole number"
+        expected = f"a whole number, {setting.least} or more"
     else:
         words = "true|false" if setting.kind == "BOOLEAN" else setting.kind
         if value.lower() in words.split("|"):

@@ -20,7 +20,7 @@ import pyarrow as pa
 from streamsql.catalog import Catalog, QueryInfo, SourceInfo
 from streamsql.clock import Clock, SystemClock
 from streamsql.commands import Command, Commands
-from streamsql.config import SETTINGS, Config
+from streamsql.config import SETTINGS, Config, check_changeable
 from streamsql.engine.log.disk import DiskLog, Flush
 from streamsql.engine.log.log import Log, TopicConfig
 from streamsql.engine.log.maintenance import Maintenance
@@ -325,9 +325,11 @@ class Database:
             case ast.QueryControl():
                 return self._control(statement)
             case ast.SetProperty(name=name, value=value):
+                check_changeable(name)
                 self._config = self._config.with_value(name, value)
                 return message(f"{name} = {value}")
             case ast.UnsetProperty(name=name):
+                check_changeable(name)
                 self._config = self._config.without(name)
                 return message(f"{name} has its default again")
             case ast.Define(name=name, value=value):
