@@ -33,9 +33,14 @@ class Problem:
 
 @dataclass(slots=True)
 class Counters:
-    """Rows since the query was opened."""
+    """Rows since the query was opened.
+
+    filtered  what a WHERE or HAVING has left out, where it is a step of its own: in front of an
+              aggregation it is part of that one's statement, and its rows are not counted
+    """
 
     read: int = 0
+    filtered: int = 0
     emitted: int = 0
     skipped: int = 0
     late: int = 0

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from streamsql.engine.batch_size import BatchSize
 from streamsql.engine.failpoints import fail_point
@@ -24,6 +24,7 @@ from streamsql.engine.log.log import Append, Log, TopicPartition
 from streamsql.engine.problems import Problem
 from streamsql.engine.restore import changelog_topic, restore
 from streamsql.engine.shared import SharedDecoding
+from streamsql.engine.status import RunnerStatus, StoreStatus
 from streamsql.engine.task import Task
 from streamsql.errors import InternalError, StreamSQLError
 
@@ -141,6 +142,22 @@ class Runner:
     def lag(self) -> int:
         """Records that are in the log and not processed yet."""
         return self._inputs.lag()
+
+    def status(self) -> RunnerStatus:
+        """One moment of it, between two batches."""
+        with self._lock:
+            stores = [
+                StoreStatus(name, store.rows, store.bytes, store.bound) for name, store in self.task.stores()
+            ]
+            return RunnerStatus(
+                self.state,
+                self.error.message if self.error else None,
+                dict(self._committed),
+                self._log.end_offsets(self._committed),
+                self.last_commit_ms,
+                replace(self.task.problems.counters),
+                stores,
+            )
 
     @property
     def positions(self) -> Mapping[TopicPartition, int]:

@@ -33,7 +33,7 @@ SETTINGS = (
         "log.flush",
         "always|interval|never",
         "always",
-        "When appends and commits are forced to disk: before they return, every 100 ms, when the system likes.",
+        "When appends and commits are forced to disk: before they return, every 100 ms, or never by us.",
         is_fixed=True,
     ),
     Setting(
@@ -166,7 +166,7 @@ def check_changeable(name: str) -> None:
         raise PlanError(
             f"'{setting.name}' is fixed while the database is open",
             code="PLAN-PROPERTY-FIXED",
-            hint=f"open it with streamsql --set {setting.name}=.., or connect(settings={{'{setting.name}': ..}})",
+            hint=f"give it when the database is opened: streamsql --set {setting.name}=..",
         )
 
 

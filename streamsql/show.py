@@ -122,7 +122,7 @@ def describe(info: SourceInfo) -> Result:
 
 
 def describe_extended(info: SourceInfo, catalog: Catalog, log: Log, queries: Queries) -> Result:
-    """DESCRIBE EXTENDED name: everything known, as (what, value) rows."""
+    """DESCRIBE name EXTENDED: everything known, as (what, value) rows; a block per query that writes it."""
     found: list[tuple[str, str]] = [
         (f"column {r[0]}", " ".join(filter(None, r[1:]))) for r in describe(info).fetchall()
     ]
@@ -162,25 +162,31 @@ def _retention(config: TopicConfig) -> str:
 
 
 def _query_facts(query_id: str, queries: Queries) -> Iterator[tuple[str, str]]:
-    runner = queries.runners[query_id]
-    counters = runner.task.problems.counters
-    yield "written by", f"{query_id} ({runner.state})"
-    if runner.error is not None:
-        yield "error", runner.error.message
-    yield "lag", f"{runner.lag()} records"
+    status = queries.runners[query_id].status()
+    counters = status.counters
+    yield "written by", query_id
+    yield "state of the query", status.state
+    if status.error is not None:
+        yield "error", status.error
+    yield "last commit", "never" if status.last_commit_ms is None else _moment(status.last_commit_ms)
+    yield "lag", f"{status.lag} records"
+    for (topic, partition), position in status.positions.items():
+        behind = status.ends[TopicPartition(topic, partition)] - position
+        yield f"committed offset of {topic}[{partition}]", f"{position}, {behind} behind"
     yield (
         "rows since start",
-        f"{counters.read} read, {counters.emitted} written, {counters.skipped} skipped, "
-        f"{counters.late} late, "
-        f"{counters.failed_expressions} failed expressions",
+        f"{counters.read} read, {counters.filtered} filtered, {counters.skipped} skipped, "
+        f"{counters.late} late, {counters.failed_expressions} failed expressions, {counters.emitted} emitted",
     )
-    for name, store in runner.task.stores():
-        yield f"state {name}", f"{store.rows} rows, {store.bytes} bytes"
-    if runner.last_commit_ms is not None:
-        yield (
-            "last commit",
-            datetime.fromtimestamp(runner.last_commit_ms / 1000, UTC).isoformat(timespec="milliseconds"),
-        )
+    for store in status.stores:
+        bound = store.bound or "UNBOUNDED: it grows with the number of keys"
+        yield f"state {store.name}", f"{store.rows} rows, {store.bytes} bytes; {bound}"
+    if not status.stores:
+        yield "state", "none"
+
+
+def _moment(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")
 
 
 def print_topic(
@@ -217,9 +223,7 @@ def print_topic(
             shown += 1
             kept.append(
                 (
-                    datetime.fromtimestamp(record["timestamp"] / 1000, UTC).isoformat(
-                        timespec="milliseconds"
-                    ),
+                    _moment(record["timestamp"]),
                     record["$partition"],
                     record["$offset"],
                     _payload(record["key"], sources, True),

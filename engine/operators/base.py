@@ -19,9 +19,12 @@ class Store(Protocol):
 
     A changelog record has the form of any record: key struct<..>, value struct<..> or null when the
     key was dropped, timestamp int64 (ms).
+
+    bound  what keeps it from growing for ever, for people to read; None: nothing does
     """
 
     name: str
+    bound: str | None
 
     def drain(self) -> pa.RecordBatch | None:
         """The rows changed since the last call, each key once, as changelog records; None if none."""

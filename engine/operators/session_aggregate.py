@@ -100,6 +100,8 @@ class SessionAggregateOperator(Operator):
             context.workspace,
             extra=[pa.field(WINDOW_END, pa.int64()), pa.field(PARTITION, pa.int32())],
         )
+        since = "it is final" if spec.emit_final else "its end"
+        self.groups.store.bound = f"a session leaves {self.window.retention_ms} ms after {since}"
         self.stream_time = StreamTime()
         self.stores = (self.groups.store, self.stream_time)
         group = {_UNION: f'"{_UNION}"', _PIECE: f'"{_PIECE}"'}

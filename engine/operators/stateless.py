@@ -31,12 +31,14 @@ class Stateless:
 class StatelessOperator(Operator):
     def __init__(self, spec: Stateless, context: Context) -> None:
         self._kernel = StageKernel(spec.stage, context.workspace, context.problems)
+        self._counters = context.problems.counters
 
     def process(self, *inputs: pa.RecordBatch | None) -> pa.RecordBatch | None:
         (batch,) = inputs
         if batch is None:
             return None
         rows = self._kernel.run(batch)
+        self._counters.filtered += max(0, batch.num_rows - rows.num_rows)
         return rows if rows.num_rows else None
 
     def view(self, rows: pa.RecordBatch | None) -> pa.RecordBatch | None:

@@ -188,6 +188,8 @@ class StreamStreamJoinOperator(Operator):
             )
             for side in (0, 1)
         )
+        for buffer in self.buffers:
+            buffer.store.bound = f"a row leaves {spec.retention_ms} ms after its time"
         self._times = (StreamTime(), StreamTime())
         for time, name in zip(self._times, _SIDES, strict=True):
             time.name = f"{name}-time"

@@ -23,6 +23,7 @@ class StreamTime:
     """
 
     name = "stream-time"
+    bound: str | None = "a row per partition"
 
     def __init__(self) -> None:
         self._times: dict[int, int] = {}

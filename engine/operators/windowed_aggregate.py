@@ -75,6 +75,8 @@ class WindowedAggregateOperator(Operator):
             context.workspace,
             extra=[pa.field(PARTITION, pa.int32())],
         )
+        since = "closing" if spec.emit_final else "its start"
+        self.groups.store.bound = f"a window leaves {self.window.retention_ms} ms after {since}"
         self.stream_time = StreamTime()
         self.stores = (self.groups.store, self.stream_time)
         self._plan = WindowPlan(spec, self.window, context)

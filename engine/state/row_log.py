@@ -65,12 +65,14 @@ class RowLog:
     name    names the changelog among the operator's stores
     schema  what is kept of a row, `$time` (int64, ms) and `$partition` (int32) among it
     mark    a BOOLEAN column of the schema that may be taken from a row later; None if there is none
+    bound   what keeps it from growing with every row; whoever drops rows says so
     restorations  how often `restore` was called: who keeps an index over the rows sees that it is stale
     copied  rows written to a chunk: the work done, for who wants to count it
     """
 
     def __init__(self, name: str, schema: pa.Schema, mark: str | None = None) -> None:
         self.name = name
+        self.bound: str | None = None
         self.schema = schema
         self.restorations = 0
         self.copied = 0

@@ -23,12 +23,14 @@ class KeyedStore:
     hasher  must agree with the hashes that are passed in
     restorations  how often `restore` was called: who keeps an index over the rows sees that it is stale
     time    the int64 value column (ms) that stamps changelog records; None stamps 0
+    bound   what keeps it from growing with every new key; whoever removes rows says so
     """
 
     def __init__(
         self, name: str, keys: pa.Schema, values: pa.Schema, hasher: Hasher, time: str | None = None
     ) -> None:
         self.name = name
+        self.bound: str | None = None
         self.index = KeyIndex(keys)
         self.values = RowStore(values)
         self.hasher = hasher

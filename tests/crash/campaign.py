@@ -75,7 +75,7 @@ def run(
     _end_of(Life(str(killed), seed, -1, upto=ends), None)
     whole = directory / "whole"
     whole.mkdir()
-    _end_of(Life(str(whole), seed, -1, upto=ends, batch_rows=1), None)
+    _end_of(Life(str(whole), seed, -1, upto=ends, batch_rows=1, is_tidy=False), None)
     found = contents(killed / "data")
     tally.records = sum(map(len, found.records.values()))
     wrong = list(differences(seed, found, contents(whole / "data")))

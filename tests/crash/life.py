@@ -36,6 +36,7 @@ class Life:
     rounds       how much to load in this life; None: what is missing of `upto`
     upto         how much of each input there is to be in the end: the last life, and the only one of the
                  run that is compared with
+    is_tidy      records go by retention and compaction; False: all that was ever told stays
     fail_points  as STREAMSQL_FAILPOINTS takes them
     batch_rows   rows of a micro-batch, at most
     """
@@ -47,6 +48,7 @@ class Life:
     upto: dict[TopicPartition, int] | None = None
     fail_points: str = ""
     batch_rows: int = 7
+    is_tidy: bool = True
 
     @property
     def data(self) -> Path:
@@ -67,7 +69,7 @@ def live(life: Life) -> None:
         failpoints.arm_from(life.fail_points)
         with connect(life.data, settings={"max.batch.rows": str(life.batch_rows)}) as db:
             _check_acknowledged(db.log, life)
-            _make(db)
+            _make(db, life)
             maintenance = Maintenance(db.log, db.clock.now_ms, MAINTENANCE_MS)
             maintenance.start()
             if life.upto is None:
@@ -101,26 +103,29 @@ def _acknowledge(life: Life, place: TopicPartition, end: int) -> None:
         file.write(f"{place.topic} {place.partition} {end}\n")
 
 
-def _make(db: Database) -> None:
+def _make(db: Database, life: Life) -> None:
     for statement in workload.DECLARED:
         db.execute(statement)
     for query in workload.QUERIES:
         db.execute(query.sql)
-    _use_small_segments(db.log)
+    _set_up_topics(db.log, life)
 
 
-def _use_small_segments(log: Log) -> None:
-    """So that they roll, and what is closed is compacted, as often as it takes.
+def _set_up_topics(log: Log, life: Life) -> None:
+    """Small segments, so that they roll, and what is closed is compacted, as often as it takes.
 
     Tombstones go at once from the topics that no query reads while it runs.
     """
     for topic in log.topics():
         config = log.topic_config(topic)
-        if config.segment_bytes != SEGMENT_BYTES:
-            is_read = topic in (*workload.COMPACTED, "CHAINED")
-            kept_ms = config.delete_retention_ms if is_read else 0
-            small = replace(config, segment_bytes=SEGMENT_BYTES, delete_retention_ms=kept_ms)
-            log.alter_topic(topic, small)
+        if config.segment_bytes == SEGMENT_BYTES:
+            continue
+        config = replace(config, segment_bytes=SEGMENT_BYTES)
+        if not life.is_tidy:
+            config = replace(config, cleanup="delete", retention_ms=None)
+        elif topic not in (*workload.COMPACTED, "CHAINED"):
+            config = replace(config, delete_retention_ms=0)
+        log.alter_topic(topic, config)
 
 
 def _load(db: Database, life: Life) -> None:
@@ -134,7 +139,7 @@ def _load(db: Database, life: Life) -> None:
                 db.execute("SELECT COUNT(*) FROM counted;")
             case 1:
                 db.execute(workload.MADE_IN_BETWEEN)
-                _use_small_segments(db.log)
+                _set_up_topics(db.log, life)
             case 2:
                 db.execute(workload.DROPPED_IN_BETWEEN)
         if turn == life.rounds // 2:
