@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check check-long bench fix setup clean
+.PHONY: demo test check check-long crash bench fix setup clean
 
 setup: $(VENV)/.ready $(VENV)/.compiled
 
@@ -39,6 +39,10 @@ check: setup
 # The same tests with many more generated examples.
 check-long: setup
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -q tests/operators tests/state tests/log tests/properties
+
+# Two hundred kills with -9 under load: nothing lost, nothing twice. Some ten minutes.
+crash: setup
+	$(BIN)/python -m tests.crash --times 200
 
 bench: setup
 	$(BIN)/python -m benchmarks clickstream

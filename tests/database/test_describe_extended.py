@@ -1,0 +1,59 @@
+"""DESCRIBE name EXTENDED: what the queries behind a source say of themselves."""
+
+from __future__ import annotations
+
+import re
+
+import pyarrow as pa
+
+from streamsql.database import Database
+
+MADE = (
+    "CREATE STREAM s (k VARCHAR KEY, x INTEGER) WITH (KAFKA_TOPIC = 's', PARTITIONS = 2, VALUE_FORMAT = 'JSON');"
+    "CREATE STREAM few AS SELECT k, x FROM s WHERE x > 2;"
+    "CREATE TABLE counts AS SELECT k, COUNT(*) AS n FROM s GROUP BY k;"
+    "CREATE TABLE recent AS SELECT k, COUNT(*) AS n FROM s WINDOW TUMBLING "
+    "(SIZE 1 SECOND, GRACE PERIOD 1 SECOND) GROUP BY k;"
+)
+
+
+def described(db: Database, name: str) -> dict[str, str]:
+    return dict(db.execute(f"DESCRIBE {name} EXTENDED;").fetchall())
+
+
+def test_it_shows_offsets_lag_rows_and_the_last_commit(db: Database) -> None:
+    db.execute(MADE)
+    assert described(db, "few")["last commit"] == "never"
+    db.append("s", [{"k": f"k{i}", "x": i} for i in range(10)], timestamps=[1000] * 10)
+    db.topic_writer("s").write_text(pa.array(["{no json"]))
+    db.wait_idle()
+    found = described(db, "few")
+    assert found["written by"] == "CSAS_FEW_1"
+    assert (found["state of the query"], found["lag"], found["state"]) == ("RUNNING", "0 records", "none")
+    offsets = [found[f"committed offset of s[{partition}]"] for partition in (0, 1)]
+    assert all(offset.endswith(", 0 behind") for offset in offsets)
+    assert sum(int(offset.split(",")[0]) for offset in offsets) == 11
+    assert (
+        found["rows since start"] == "11 read, 3 filtered, 1 skipped, 0 late, 0 failed expressions, 7 emitted"
+    )
+    assert re.fullmatch(r"20..-..-..T..:..:..\.\d{3}\+00:00", found["last commit"])
+
+
+def test_a_paused_query_falls_behind(db: Database) -> None:
+    db.execute(MADE + "PAUSE CSAS_FEW_1;")
+    db.append("s", [{"k": f"k{i}", "x": i} for i in range(10)])
+    found = described(db, "few")
+    assert (found["state of the query"], found["lag"]) == ("PAUSED", "10 records")
+
+
+def test_it_says_which_state_is_bounded_and_by_what(db: Database) -> None:
+    db.execute(MADE)
+    db.append("s", [{"k": "a", "x": i} for i in range(10)], timestamps=[i * 1000 for i in range(10)])
+    db.wait_idle()
+    assert re.fullmatch(
+        r"1 rows, \d+ bytes; UNBOUNDED: it grows with the number of keys",
+        described(db, "counts")["state 1-groups"],
+    )
+    recent = described(db, "recent")
+    assert "a window leaves 2000 ms after its start" in recent["state 1-groups"]
+    assert recent["state 1-stream-time"].endswith("a row per partition")
