@@ -148,8 +148,18 @@ def _excerpt(source: str, span: Span) -> list[str]:
     cut = max(0, column - 1 - _LONGEST_LINE // 2)
     shown = line[cut : cut + _LONGEST_LINE]
     prefix = "…" if cut else ""
-    width = max(1, min(span.end, begin + len(line)) - span.start)
-    width = min(width, max(1, cut + len(shown) - (column - 1)))
-    label = f"  LINE {number}: {prefix}"
     clean = "".join(c if c.isprintable() else " " for c in shown)
-    return [label + clean, " " * (len(label) + column - 1 - cut) + "^" * width]
+    label = f"  LINE {number}: {prefix}"
+    place = column - 1 - cut
+    indent = len(label) + _cells(clean[:place])
+    carets = max(1, _cells(clean[place : place + span.end - span.start]))
+    return [label + clean, " " * indent + "^" * carets]
+
+
+def _cells(text: str) -> int:
+    """How many cells of a terminal the text takes: two for CJK and most emoji, none for combining marks."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len  # only an error that has such text pays for the import
+
+    return cell_len(text)
