@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from streamsql.errors import InternalError
+from streamsql.errors import PlanError
 from streamsql.functions.java_time import (
     format_date_sql,
     format_time_sql,
@@ -29,7 +29,11 @@ def _interval(call: BoundCall) -> str:
     """`n` units as an INTERVAL without months or days: a DAY is 24 hours."""
     unit_ms = UNIT_MS.get(call.arguments["unit"].upper().removesuffix("S"))
     if unit_ms is None:
-        raise InternalError(f"{call.arguments['unit']} is no time unit")
+        raise PlanError(
+            f"a {call.arguments['unit']} has no fixed length",
+            code="PLAN-TIME-UNIT",
+            hint="count in MILLISECONDS, SECONDS, MINUTES, HOURS or DAYS",
+        )
     return f"to_microseconds(CAST({call.arguments['n']} AS BIGINT) * {unit_ms * 1000})"
 
 

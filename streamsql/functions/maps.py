@@ -13,10 +13,11 @@ def last_wins(pairs: str) -> str:
     """A map from SQL for a list of {'key', 'value'} structs, the last one of equal keys winning.
 
     DuckDB refuses a repeated key and a null one. Only then the pairs are searched for later equal keys,
-    which is quadratic in one row's pairs; a null key makes that condition null, so its pair is dropped.
+    which is quadratic in one row's pairs, and for null keys.
     """
     later = 'list_transform("$pairs"["$place" + 1:], lambda "$pair": "$pair".key)'
-    kept = f'list_filter("$pairs", lambda "$one", "$place": NOT list_contains({later}, "$one".key))'
+    only = f'"$one".key IS NOT NULL AND NOT list_contains({later}, "$one".key)'
+    kept = f'list_filter("$pairs", lambda "$one", "$place": {only})'
     built = f'coalesce(TRY(map_from_entries("$pairs")), map_from_entries({kept}))'
     return f'list_transform([{pairs}], lambda "$pairs": {built})[1]'
 

@@ -300,7 +300,8 @@ class _Compiler:
                 "use IS NULL or IS NOT NULL" if NULL in (left.type, right.type) else "CAST one side",
             )
         sides = [convert(side, target) for side in (left, right)]
-        return _combine(node, BOOLEAN, f"({{}} {node.op} {{}})", sides)
+        found = _combine(node, BOOLEAN, f"({{}} {node.op} {{}})", sides)
+        return _without_nan(found, node.op, sides) if target == DOUBLE else found
 
     def _pseudo_time(self, side: Compiled, other: Compiled) -> Compiled:
         """A text literal next to ROWTIME or a window bound is a time, in milliseconds."""
@@ -414,7 +415,7 @@ class _Compiler:
             return _decimal_arithmetic(node, left, right)
         left, right = coerce(left, t), coerce(right, t)
         if t == DOUBLE:
-            return _combine(node, DOUBLE, _DOUBLE_OPERATORS[node.op], [left, right])
+            return _combine(node, DOUBLE, f"({{}} {node.op} {{}})", [left, right])
         return _integer_arithmetic(node, node.op, t, left, right)
 
     def _cast(self, node: ast.Cast) -> Compiled:
@@ -667,14 +668,18 @@ def _known_type(items: Sequence[Compiled], node: ast.Expression, what: str) -> S
     )
 
 
-# IEEE arithmetic: DuckDB raises for x / 0, Java gives infinity or NaN.
-_DOUBLE_OPERATORS = {
-    "+": "({} + {})",
-    "-": "({} - {})",
-    "*": "({} * {})",
-    "/": "fdiv({}, {})",
-    "%": "fmod({}, {})",
-}
+# For DuckDB NaN is equal to itself and the largest of all numbers. The side that must not be NaN for a
+# comparison to be TRUE; where both are, every comparison has to be FALSE.
+_NOT_NAN = {"=": (0,), ">": (0,), ">=": (0,), "<": (1,), "<=": (1,), "<>": (0, 1)}
+
+
+def _without_nan(comparison: Compiled, op: str, sides: Sequence[Compiled]) -> Compiled:
+    """A comparison of doubles that is FALSE if one is NaN, as in Java."""
+    guarded = [sides[i] for i in _NOT_NAN.get(op, ()) if not isinstance(sides[i].node, typing.LITERALS)]
+    if not guarded:
+        return comparison
+    template = f"({{}}{' AND NOT isnan({})' * len(guarded)})"
+    return _combine(comparison.node, BOOLEAN, template, [comparison, *guarded])
 
 
 def _integer_arithmetic(
