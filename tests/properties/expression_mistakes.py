@@ -17,7 +17,16 @@ from streamsql.types import (
     VARCHAR,
     SqlType,
 )
-from tests.properties.expression_trees import COUNTS, NUMBERS, PLACE, TEXTS, TYPES, Expressions, Tree, expressions
+from tests.properties.expression_trees import (
+    COUNTS,
+    NUMBERS,
+    PLACE,
+    TEXTS,
+    TYPES,
+    Expressions,
+    Tree,
+    expressions,
+)
 
 # Wrong whatever stands in the places: the template, and the types of what is put there.
 _WRONG: list[tuple[str, tuple[SqlType, ...]]] = [

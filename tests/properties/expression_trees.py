@@ -278,7 +278,10 @@ class Expressions:
             mixed = (INTEGER, BIGINT) if t == BIGINT else (INTEGER, INTEGER)
             plain = [of(f"({{}} {op} {{}})", *mixed) for op in "+-*"]
             plain += [of("({} / {})", *mixed, duckdb="({} // nullif({}, 0))")]
-            plain += [of("({} % {})", *mixed, duckdb="({} % nullif({}, 0))"), of("(-{})", t, duckdb="(0 - {})")]
+            plain += [
+                of("({} % {})", *mixed, duckdb="({} % nullif({}, 0))"),
+                of("(-{})", t, duckdb="(0 - {})"),
+            ]
             plain += [of("LEN({})", VARCHAR, duckdb="CAST(length({}) AS INTEGER)")] if t == INTEGER else []
             return plain, []
         if t == DOUBLE:
@@ -308,7 +311,13 @@ class Expressions:
         plain: list[Make] = [of("({} AND {})", BOOLEAN, BOOLEAN), of("({} OR {})", BOOLEAN, BOOLEAN)]
         plain += [of("(NOT {})", BOOLEAN), of("({} IS NULL)", VARCHAR), of("({} IS NOT NULL)", INTEGER)]
         odd: list[Make] = []
-        for a, b in ((INTEGER, INTEGER), (BIGINT, INTEGER), (VARCHAR, VARCHAR), (DECIMAL, DECIMAL), (DATE, DATE)):
+        for a, b in (
+            (INTEGER, INTEGER),
+            (BIGINT, INTEGER),
+            (VARCHAR, VARCHAR),
+            (DECIMAL, DECIMAL),
+            (DATE, DATE),
+        ):
             for op in ("=", "<>", "<", "<=", ">", ">="):
                 plain.append(of(f"({{}} {op} {{}})", a, b, duckdb=f"coalesce({{}} {op} {{}}, false)"))
             ranged = "coalesce({} BETWEEN {} AND {}, false)"
@@ -321,9 +330,19 @@ class Expressions:
             # NaN compares as FALSE here; for DuckDB it is the largest number.
             nan = f"CASE WHEN isnan({{0}}) OR isnan({{1}}) THEN false ELSE coalesce({{0}} {op} {{1}}, false) END"
             plain.append(of(f"({{}} {op} {{}})", DOUBLE, DOUBLE, duckdb=nan))
-            for a, b in ((TIMESTAMP, DATE), (TIME, TIME), (BYTES, BYTES), (VARCHAR, TIMESTAMP), (INTEGER, DECIMAL)):
+            for a, b in (
+                (TIMESTAMP, DATE),
+                (TIME, TIME),
+                (BYTES, BYTES),
+                (VARCHAR, TIMESTAMP),
+                (INTEGER, DECIMAL),
+            ):
                 odd.append(of(f"({{}} {op} {{}})", a, b))
-        odd += [of(f"({{}} {op} {{}})", t, t) for t in (NUMBERS, TEXTS, COUNTS, PLACE, BOOLEAN) for op in ("=", "<>")]
+        odd += [
+            of(f"({{}} {op} {{}})", t, t)
+            for t in (NUMBERS, TEXTS, COUNTS, PLACE, BOOLEAN)
+            for op in ("=", "<>")
+        ]
         odd += [of("({} LIKE {})", VARCHAR, VARCHAR), of("({} NOT LIKE '%a_')", VARCHAR)]
         return plain, odd
 

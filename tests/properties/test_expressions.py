@@ -4,7 +4,6 @@ and a mistake is refused when the statement is planned, with its place, never wh
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
