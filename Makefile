@@ -45,7 +45,7 @@ crash: setup
 	$(BIN)/python -m tests.crash --times 200
 
 bench: setup
-	$(BIN)/python -m benchmarks clickstream
+	$(BIN)/python -m benchmarks suite
 
 # Format, and write again what is generated.
 fix: setup

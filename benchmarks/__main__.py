@@ -13,8 +13,12 @@ BENCHMARKS = {
     "growth": "growth",
     "idle": "idle",
     "latency": "latency",
+    "profile": "profile",
+    "report": "report",
     "restore": "restore",
+    "soak": "soak",
     "start": "start",
+    "suite": "suite",
 }
 
 

@@ -16,11 +16,9 @@ is a process of its own: memory is what the process holds more than it did befor
 from __future__ import annotations
 
 import argparse
-import ctypes
 import gc
 import json
 import multiprocessing
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -30,6 +28,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from benchmarks.machine import resident_bytes
 from streamsql.database import Database, connect
 
 _START_MS = 1_700_000_000_000
@@ -111,12 +110,12 @@ def _keys(db: Database, kind: str, size: int, is_quick: bool) -> Point:
     )
     db.append("views", [{"user_id": -1, "price": 0.0}])
     db.wait_idle()
-    before = _resident_bytes()
+    before = resident_bytes()
     for begin in range(0, size, _APPEND_ROWS):
         ids = np.arange(begin, min(size, begin + _APPEND_ROWS))
         db.append("views", pa.table({"user_id": ids, "price": np.ones(len(ids))}))
     db.wait_idle()
-    kept = _resident_bytes() - before
+    kept = resident_bytes() - before
     random = np.random.default_rng(1)
     ids = random.integers(0, size, events)
     rate = _rate(db, {"views": {"user_id": pa.array(ids), "price": pa.array(random.random(events))}})
@@ -149,10 +148,10 @@ def _buffer(db: Database, kind: str, size: int, is_quick: bool) -> Point:
     )
     db.append("views", [{"id": -1, "at_ms": _START_MS}])
     db.wait_idle()
-    before = _resident_bytes()
+    before = resident_bytes()
     _append(db, _pairs(0, size))
     db.wait_idle()
-    kept = _resident_bytes() - before
+    kept = resident_bytes() - before
     rate = _rate(db, _pairs(size, size + events)) * 2
     return Point("buffer", kind, size, rate, 2 * size, kept / (2 * size))
 
@@ -246,15 +245,3 @@ def _append(db: Database, data: dict[str, dict[str, pa.Array]]) -> int:
         for name, table in tables.items():
             db.append(name, table.slice(begin, _APPEND_ROWS))
     return rows
-
-
-def _resident_bytes() -> int:
-    """Memory of this process that is in use and not a file's: what was freed is given back first."""
-    gc.collect()
-    pa.default_memory_pool().release_unused()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).malloc_trim(0)
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("RssAnon:"):
-            return int(line.split()[1]) * 1024
-    raise OSError("/proc/self/status does not say RssAnon: memory is measured on Linux")

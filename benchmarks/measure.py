@@ -118,7 +118,7 @@ def _streaming(query: Query, tables: Mapping[str, pa.Table], value_format: str) 
     with tempfile.TemporaryDirectory() as folder, connect(Path(folder) / "data") as db:
         db.execute(declarations(query, value_format))
         for name, rows in tables.items():
-            _load(db, name, rows)
+            load(db, name, rows)
         gc.collect()
         wall, cpu = time.perf_counter(), time.process_time()
         db.execute(query.streaming)
@@ -127,7 +127,7 @@ def _streaming(query: Query, tables: Mapping[str, pa.Table], value_format: str) 
         return Run(wall, cpu, db.execute(query.compared).arrow())
 
 
-def _load(db: Database, name: str, rows: pa.Table) -> None:
+def load(db: Database, name: str, rows: pa.Table) -> None:
     for batch in rows.to_batches(max_chunksize=_LOAD_ROWS):
         # What has no time of its own was there before everything else.
         has_time = "VIEWTIME" in batch.schema.names

@@ -1,0 +1,131 @@
+"""The parts of a whole run: which benchmarks, with which arguments, and which of their numbers are judged.
+
+A part is a command that prints one JSON object per line; a new benchmark joins by a row here and, in
+docs/performance.md, a pair of marks `<!-- NAME -->` `<!-- /NAME -->` between which its table goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Row = Mapping[str, Any]
+
+MORE, LESS = "more is better", "less is better"
+RATIO, PER_CPU, TIME = "ratio", "per CPU-second", "time"
+"""What a number is: a ratio stands by itself; the others are brought to the speed of the machine first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A number that is compared with the baseline.
+
+    noise  how far it may go, as a factor, before it is called better or worse: measured on a busy machine
+    """
+
+    name: str
+    better: str
+    what: str
+    noise: float
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A command and what to do with the objects it prints.
+
+    full, quick  arguments of `python -m benchmarks`
+    key          fields that tell the objects apart
+    columns      of the table: field -> (heading, format)
+    """
+
+    full: str
+    quick: str
+    key: tuple[str, ...]
+    judged: tuple[Judged, ...]
+    columns: Mapping[str, tuple[str, str]]
+
+
+_CLICKSTREAM = {
+    "query": ("query", ""),
+    "rate": ("events/s", ",.0f"),
+    "cpu": ("CPU-s per million", ".3f"),
+    "duckdb_rate": ("DuckDB's batch run, events/s", ",.0f"),
+    "ratio": ("ratio", ".2f"),
+    "is_equal": ("same result", ""),
+}
+_RATIO = (Judged("ratio", MORE, RATIO, 1.3),)
+
+PARTS: Mapping[str, Part] = {
+    "clickstream-arrow": Part(
+        "clickstream", "clickstream --events 1000000 --rounds 2", ("query",), _RATIO, _CLICKSTREAM
+    ),
+    "clickstream-json": Part(
+        "clickstream --format json --events 500000",
+        "clickstream --format json --events 250000 --rounds 2",
+        ("query",),
+        _RATIO,
+        _CLICKSTREAM,
+    ),
+    "latency": Part(
+        "latency --seconds 30",
+        "latency --seconds 4",
+        ("way", "rate"),
+        (Judged("p50", LESS, TIME, 2.0), Judged("p99", LESS, TIME, 3.0)),
+        {
+            "way": ("way", ""),
+            "rate": ("events/s", ",.0f"),
+            "reached": ("reached", ",.0f"),
+            "p50": ("p50 ms", ".2f"),
+            "p99": ("p99 ms", ".2f"),
+            "p999": ("p99.9 ms", ".2f"),
+            "worst": ("worst ms", ".2f"),
+            "cpu": ("CPU, cores", ".2f"),
+        },
+    ),
+    "idle": Part(
+        "idle --seconds 30",
+        "idle --seconds 5",
+        ("queries",),
+        (Judged("cpu", LESS, RATIO, 5.0),),
+        {
+            "queries": ("persistent queries", ""),
+            "cpu": ("share of a core", ".3%"),
+            "wakeups": ("wake-ups/s", ".1f"),
+        },
+    ),
+    "start": Part(
+        "start",
+        "start --rounds 5",
+        ("what",),
+        (Judged("best", LESS, TIME, 1.5),),
+        {"what": ("until", ""), "median": ("s, median", ".3f"), "best": ("s, at best", ".3f")},
+    ),
+    "growth": Part(
+        "growth",
+        "growth --quick",
+        ("axis", "kind", "size"),
+        (Judged("rate", MORE, PER_CPU, 1.4), Judged("bytes", LESS, RATIO, 1.3)),
+        {
+            "axis": ("what grows", ""),
+            "kind": ("", ""),
+            "size": ("to", ",.0f"),
+            "rate": ("events per CPU-second", ",.0f"),
+            "bytes": ("bytes per row of state", ",.0f"),
+        },
+    ),
+    "soak": Part(
+        "soak --minutes 30",
+        "soak --minutes 0.5 --samples 10",
+        ("seconds",),
+        (),
+        {
+            "seconds": ("s", ",.0f"),
+            "events": ("events", ",.0f"),
+            "resident": ("memory, bytes", ",.0f"),
+            "state_rows": ("rows of state", ",.0f"),
+            "state_bytes": ("state, bytes", ",.0f"),
+            "disk": ("disk, bytes", ",.0f"),
+        },
+    ),
+}
