@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from streamsql.engine.batch import OFFSET, PARTITION, SEQ
 from streamsql.engine.graph import Graph
-from streamsql.engine.log.log import Log, TopicPartition
+from streamsql.engine.log.log import Readable, TopicPartition
 from streamsql.engine.log.reader import NO_TIME, TopicReader, Wanted
 
 Int64s = np.ndarray[tuple[int], np.dtype[np.int64]]
@@ -35,7 +35,7 @@ class Inputs:
 
     def __init__(
         self,
-        log: Log,
+        log: Readable,
         graph: Graph,
         positions: Mapping[TopicPartition, int],
         reached: Mapping[TopicPartition, int] | None = None,

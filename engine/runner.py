@@ -21,6 +21,7 @@ from streamsql.engine.failpoints import fail_point
 from streamsql.engine.graph import Graph
 from streamsql.engine.inputs import Inputs, reached_as_metadata, reached_of_metadata
 from streamsql.engine.log.log import Append, Log, TopicPartition
+from streamsql.engine.log.until import LogUntil
 from streamsql.engine.problems import Problem
 from streamsql.engine.restore import changelog_topic, restore
 from streamsql.engine.shared import SharedDecoding
@@ -83,8 +84,9 @@ class Runner:
         start = dict(committed.offsets) if committed else {}
         metadata = committed.metadata if committed else {}
         self.last_commit_ms: int | None = metadata.get("time")
+        self._view = LogUntil(log)
         self._inputs = Inputs(
-            log,
+            self._view,
             graph,
             start_positions(log, graph, start, from_latest),
             reached_of_metadata(metadata),
@@ -194,6 +196,20 @@ class Runner:
                 if self._is_dirty:
                     self._commit()
             yield self.task
+
+    def advance(self, ends: Mapping[TopicPartition, int]) -> None:
+        """Process and commit what lies before some ends, in the caller's thread, and nothing after them.
+
+        For whoever has the task `still`: several queries so come to one place of what they all read. A
+        query that is not running stays where it is.
+        """
+        if self.state != RUNNING:
+            return
+        with self._turn(), self._view.until(ends):
+            while self._step():
+                pass
+            if self._is_dirty:
+                self._commit()
 
     # --- the thread -----------------------------------------------------------------------------
 

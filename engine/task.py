@@ -14,11 +14,12 @@ import pyarrow as pa
 from streamsql.engine.batch import SEQ
 from streamsql.engine.graph import Graph
 from streamsql.engine.kernel import Workspace
-from streamsql.engine.operators.base import Context, Operator, Store
+from streamsql.engine.operators.base import Context, Operator, Store, WindowBounds
 from streamsql.engine.operators.sink import CollectOperator, SinkOperator
 from streamsql.engine.operators.stateless import StatelessOperator
 from streamsql.engine.problems import Problems
 from streamsql.engine.shared import SharedDecoding
+from streamsql.engine.state.keys import UInt64s
 
 
 class Task:
@@ -85,6 +86,20 @@ class Task:
         if isinstance(operator, StatelessOperator):
             return operator.view(self.snapshot(self.graph.nodes[number].inputs[0]))
         return operator.snapshot()
+
+    def look_up(
+        self, number: int, keys: Sequence[pa.Array], bounds: WindowBounds, hashes: UInt64s | None = None
+    ) -> pa.RecordBatch | None:
+        """Rows of the table that a node's output stands for, as `snapshot` has them, by key.
+
+        keys    the key columns in the order of the key, n rows; keys that are not there give no row
+        hashes  of the keys, uint64[n], if they are at hand
+        gives   None if this table cannot be looked into
+        """
+        operator = self.operators[number]
+        if isinstance(operator, StatelessOperator):
+            return operator.view(self.look_up(self.graph.nodes[number].inputs[0], keys, bounds, hashes))
+        return operator.look_up(keys, bounds, hashes)
 
     def close(self) -> None:
         for operator in self.operators:

@@ -11,7 +11,6 @@ import dataclasses
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -39,7 +38,6 @@ from streamsql.plan.create import plan_create, register_schemas
 from streamsql.plan.environment import Environment
 from streamsql.plan.insert import insert_values
 from streamsql.plan.persistent import PersistentPlan, plan_create_as, plan_insert_select
-from streamsql.plan.pull import plan_pull
 from streamsql.plan.push import plan_push
 from streamsql.plan.replace import check_query_replacement, check_source_replacement
 from streamsql.plan.scope import at
@@ -49,7 +47,7 @@ from streamsql.processing_log import STREAM_INFO, ProcessingLog
 from streamsql.push import push_result
 from streamsql.queries import Progress, Queries
 from streamsql.replay import Replay
-from streamsql.result import Changes, Result, message
+from streamsql.result import Result, message
 from streamsql.writer import TopicWriter, as_batch, as_table
 
 _DOOMED_BY = "deleted.by.command"
@@ -57,7 +55,7 @@ _DOOMED_BY = "deleted.by.command"
 if TYPE_CHECKING:
     from streamsql.asserts import Assertion, Asserts
     from streamsql.producer import Partitioning, Producer
-    from streamsql.snapshots import Snapshots
+    from streamsql.pull import PullQueries
 
 
 class Database:
@@ -92,6 +90,7 @@ class Database:
         self._processing_log = ProcessingLog(log, self.clock)
         self.queries = Queries(log, self._processing_log, autostart=autostart)
         self._asserts: Asserts | None = None
+        self._pulls: PullQueries | None = None
         self._writers: dict[str, TopicWriter] = {}
         self._maintenance = Maintenance(log, self.clock.now_ms)
         self._closed = False
@@ -124,12 +123,17 @@ class Database:
         try:
             if self._config.flag("ksql.variable.substitution.enable"):
                 source = self._substituted(sql)
+            with self._lock:
+                again = self._pulled_again(source)
+            if again is not None:
+                yield again
+                return
             statements = parse(source)
             for statement in statements:
                 # An ASSERT may wait for what another thread is about to create.
                 waits = isinstance(statement, ast.AssertTopic | ast.AssertSchema)
                 with nullcontext() if waits else self._lock:
-                    result = self._statement(statement, source)
+                    result = self._statement(statement, source, is_alone=len(statements) == 1)
                 yield result
         except StreamSQLError as error:
             error.at(source)
@@ -263,6 +267,8 @@ class Database:
         self.queries.close()
         if self._asserts is not None:
             self._asserts.close()
+        if self._pulls is not None:
+            self._pulls.close()
         for writer in self._writers.values():
             writer.close()
         self.log.close()
@@ -285,9 +291,32 @@ class Database:
 
     # --- statements -----------------------------------------------------------------------------
 
-    def _statement(self, statement: ast.Statement, source: str) -> Result:
+    def _pulled_again(self, text: str) -> Result | None:
+        """The answer to a text that is a pull query which was planned before; None for any other text."""
+        if self._pulls is None:
+            return None
+        prepared = self._pulls.known(text, self.environment)
+        return None if prepared is None else self._pulls.answer(prepared, self.catalog)
+
+    def _pull(self, query: ast.Query, text: str | None) -> Result:
+        """Answer a pull query; with its text, it is planned once."""
+        # Loading it would be a part of opening a database, and many sessions ask nothing.
+        from streamsql.pull import PullQueries
+
+        if self._pulls is None:
+            self._pulls = PullQueries(self.log, self.queries, self.schemas)
+        prepared = self._pulls.prepare(query, self.environment, text)
+        try:
+            return self._pulls.answer(prepared, self.catalog)
+        finally:
+            if text is None:
+                prepared.close()
+
+    def _statement(self, statement: ast.Statement, source: str, *, is_alone: bool) -> Result:
         text = source[statement.span.start : statement.span.end]
         try:
+            if isinstance(statement, ast.QueryStatement) and statement.query.emit is None:
+                return self._pull(statement.query, source if is_alone else None)
             return self._dispatch(statement)
         except StreamSQLError as error:
             error.at(source, statement.span)
@@ -307,12 +336,8 @@ class Database:
                 return self._create_query(statement)
             case ast.InsertValues():
                 return self._insert(statement)
-            case ast.QueryStatement(query=query) if query.emit is not None:
-                return push_result(plan_push(query, self.environment), self.log, self._config)
             case ast.QueryStatement(query=query):
-                plan = plan_pull(query, self.environment)
-                batch = self._snapshots.answer(plan, self.catalog)
-                return Result("ROWS", plan.columns, keys=plan.keys, _changes=iter([Changes(batch)]))
+                return push_result(plan_push(query, self.environment), self.log, self._config)
             case ast.DropSource():
                 return self._drop(statement)
             case ast.AlterSource():
@@ -604,12 +629,6 @@ class Database:
         return self.execute(text)
 
     # --- parts that many sessions never use: loading them would be most of opening a database ----
-
-    @cached_property
-    def _snapshots(self) -> Snapshots:
-        from streamsql.snapshots import Snapshots
-
-        return Snapshots(self.log, self.queries, self.schemas)
 
     def _assert(self, statement: Assertion) -> Result:
         from streamsql.asserts import Asserts

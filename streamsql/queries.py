@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
-
-import pyarrow as pa
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
 from streamsql.catalog import Catalog, QueryInfo
 from streamsql.config import Config
@@ -13,6 +13,7 @@ from streamsql.engine.log.log import Log, TopicConfig, TopicPartition
 from streamsql.engine.restore import changelog_rows, changelog_topics
 from streamsql.engine.runner import Runner, RunnerSettings
 from streamsql.engine.shared import SharedDecoding
+from streamsql.engine.task import Task
 from streamsql.errors import PlanError
 from streamsql.plan.persistent import PersistentPlan
 from streamsql.plan.scope import suggestion
@@ -20,6 +21,18 @@ from streamsql.processing_log import ProcessingLog
 
 Progress = Callable[[str, int, int], None]
 """Called with what is going on, how many records are done and how many there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One moment of the database.
+
+    ends   end of every partition that was asked about, or that leads to what was
+    tasks  of the queries before it, by id; nothing moves in them
+    """
+
+    ends: Mapping[TopicPartition, int]
+    tasks: Mapping[str, Task]
 
 
 class Queries:
@@ -133,29 +146,67 @@ class Queries:
             self._log.delete_topic(topic)
         self._log.forget(query_id)
 
-    def view(self, query_id: str) -> pa.RecordBatch | None:
-        """The committed rows of the table a query keeps."""
-        plan = self.plans[query_id]
-        if plan.view is None:
-            return None
-        with self.runners[query_id].still() as task:
-            return task.snapshot(plan.view)
+    @contextmanager
+    def moment(self, names: Collection[str], catalog: Catalog) -> Iterator[Moment]:
+        """Some streams and tables as of one moment, at which nothing moves for as long as the context lasts.
+
+        Every query before them has then processed exactly the records before `Moment.ends`, so that tables
+        fed by one topic agree. What was written before is in it; paused queries stay where they are.
+
+        raises  the error of a query that has failed
+        """
+        order = self._upstream(names, catalog)
+        for query_id in order:
+            runner = self.runners[query_id]
+            runner.wait_for(self._ends(runner))
+        written = {self.plans[query_id].sink.topic for query_id in order}
+        with ExitStack() as held:
+            # In one order, lest two readers wait for each other.
+            tasks = {
+                query_id: held.enter_context(self.runners[query_id].still()) for query_id in sorted(order)
+            }
+            topics = {topic for query_id in order for topic in self.runners[query_id].graph.topics()}
+            topics |= {catalog.source(name).topic for name in names}
+            ends = self._log.end_offsets(self._places(topics - written))
+            for query_id in order:
+                runner = self.runners[query_id]
+                # Who writes what this one reads comes before it in the order.
+                ends |= self._log.end_offsets(p for p in runner.positions if p not in ends)
+                runner.advance(ends)
+            ends |= self._log.end_offsets(p for p in self._places(topics) if p not in ends)
+            yield Moment(ends, tasks)
+
+    def _places(self, topics: Collection[str]) -> list[TopicPartition]:
+        return [
+            TopicPartition(topic, number)
+            for topic in topics
+            for number in range(self._log.topic_config(topic).partitions)
+        ]
+
+    def _upstream(self, names: Iterable[str], catalog: Catalog) -> list[str]:
+        """The queries that streams and tables depend on, each after those it depends on itself."""
+        found: dict[str, None] = {}
+        seen: set[str] = set()
+
+        def visit(name: str) -> None:
+            if name in seen:
+                return
+            seen.add(name)
+            for query_id in catalog.writers(name):
+                for read in catalog.queries[query_id].reads:
+                    visit(read)
+                found.setdefault(query_id)
+
+        for name in names:
+            visit(name)
+        return list(found)
 
     def catch_up(self, source: str, catalog: Catalog) -> None:
         """Wait until what is in the log now has reached a stream or table, through every query before it.
 
         raises  the error of a query that has failed on the way
         """
-        self._catch_up(source, catalog, set())
-
-    def _catch_up(self, source: str, catalog: Catalog, seen: set[str]) -> None:
-        if source in seen:
-            return
-        seen.add(source)
-        for query_id in catalog.writers(source):
-            query = catalog.queries[query_id]
-            for read in query.reads:
-                self._catch_up(read, catalog, seen)
+        for query_id in self._upstream([source], catalog):
             runner = self.runners[query_id]
             runner.wait_for(self._ends(runner))
 

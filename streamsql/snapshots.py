@@ -1,110 +1,283 @@
-"""What a pull query reads: the rows of a table, or the history of a stream."""
+"""What pull queries read: tables and streams as of one moment, or as AS OF says."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
-import duckdb
 import pyarrow as pa
 
-from streamsql.catalog import Catalog
-from streamsql.engine.graph import Graph
-from streamsql.engine.inputs import Inputs
-from streamsql.engine.kernel import Workspace
-from streamsql.engine.log.log import Log
-from streamsql.engine.operators.materialise import Materialise
-from streamsql.engine.operators.sink import Collect
-from streamsql.engine.runner import start_positions
-from streamsql.engine.task import Task
+from streamsql.catalog import Catalog, SourceInfo
+from streamsql.engine.log.log import Log, TopicPartition
+from streamsql.engine.operators.base import WindowBounds
+from streamsql.engine.state.keys import UInt64s
+from streamsql.errors import DataError, StreamSQLError
 from streamsql.formats.format import SchemaStore
-from streamsql.plan.pull import PullPlan
+from streamsql.history import Decoder, FoldedTable, History, Stretch
 from streamsql.plan.pull_from import PullSource
-from streamsql.plan.scope import physical
-from streamsql.plan.sources import Needs, build_source
-from streamsql.queries import Queries
+from streamsql.plan.scope import at
+from streamsql.queries import Moment, Queries
+from streamsql.schema import PSEUDO_COLUMNS
 
-_HISTORY_ROWS = 1 << 17
+_KEPT = 16
+"""Decoders and folded tables kept for the next query, of each."""
+
+
+@dataclass(slots=True)
+class Rows:
+    """Rows for a feed, as often as they are asked for; `error` as in `History`."""
+
+    schema: pa.Schema
+    batches: Sequence[pa.RecordBatch]
+    error: StreamSQLError | None = None
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        return iter(self.batches)
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """What the constants of a source's WHERE and AS OF came to.
+
+    bounds  (column, sign, value)
+    as_of   offset or ms; None: now
+    """
+
+    bounds: Sequence[tuple[str, str, int | None]] = ()
+    as_of: int | None = None
 
 
 class Snapshots:
-    """Answers pull queries over a log and its running queries."""
+    """Fills the feeds of pull queries. For one thread at a time.
+
+    rows_read  rows of tables handed out so far: what the work is proportional to
+    """
 
     def __init__(self, log: Log, queries: Queries, schemas: SchemaStore) -> None:
+        self.rows_read = 0
         self._log = log
         self._queries = queries
         self._schemas = schemas
+        self._decoders: _Recent[tuple[int, frozenset[str]], Decoder] = _Recent()
+        self._folded: _Recent[str, FoldedTable] = _Recent()
 
-    def answer(self, plan: PullPlan, catalog: Catalog) -> pa.RecordBatch:
-        """Run a pull query over what is committed; every row written before it is seen.
+    def take(
+        self, sources: Sequence[PullSource], places: Sequence[Places], catalog: Catalog
+    ) -> dict[str, Rows | History]:
+        """All sources of a query as of one moment, by feed; every row written before is in it.
 
-        raises  StreamSQLError; a failing expression gives NULL in its row
+        raises  StreamSQLError
         """
-        for source in plan.sources:
-            self._queries.catch_up(source.info.name, catalog)
-        workspace = Workspace()
-        histories: list[Task] = []
-        try:
-            feeds = {source.feed: self._rows(source, histories) for source in plan.sources}
-            schemas = {name: schema for name, (schema, _) in feeds.items()}
+        found: dict[str, Rows | History] = {}
+        later: list[tuple[PullSource, Places]] = []
+        with self._queries.moment({source.info.name for source in sources}, catalog) as moment:
+            for source, place in zip(sources, places, strict=True):
+                task = moment.tasks.get(source.info.query_id or "")
+                if task is None or source.as_of is not None or not source.info.is_table:
+                    later.append((source, place))
+                    continue
+                view = self._queries.plans[source.info.query_id or ""].view
+                assert view is not None
+                rows = task.snapshot(view)
+                schema = task.graph.nodes[view].spec.output
+                found[source.feed] = Rows(schema, [] if rows is None else [rows])
+        # What is in the log does not change: the queries may go on.
+        for source, place in later:
+            found[source.feed] = self._from_log(source, place, moment)
+        for rows_of in found.values():
+            if isinstance(rows_of, Rows):
+                self.rows_read += sum(batch.num_rows for batch in rows_of.batches)
+        return found
 
-            def run(workspace: Workspace, sql: str) -> pa.RecordBatch:
-                kernel = workspace.kernel(sql, schemas, plan.functions)
-                return kernel.run_over({name: rows() for name, (_, rows) in feeds.items()})
-
-            try:
-                found = run(workspace, plan.sql)
-            except duckdb.Error:
-                found = run(workspace.safe, plan.safe_sql)
-            arrays = [
-                array if array.type == c.type.arrow else array.cast(c.type.arrow)
-                for array, c in zip(found.columns, plan.columns, strict=True)
-            ]
-            return pa.RecordBatch.from_arrays(arrays, names=[c.name for c in plan.columns])
-        finally:
-            for task in histories:
-                task.close()
-            workspace.close()
-
-    def _rows(self, source: PullSource, histories: list[Task]):  # type: ignore[no-untyped-def]
-        """The feed's schema and a way to get its batches."""
-        info = source.info
-        if info.is_table and info.query_id is not None and info.query_id in self._queries.runners:
-            rows = self._queries.view(info.query_id)
+    def look_up(
+        self,
+        info: SourceInfo,
+        keys: Sequence[pa.Array],
+        bounds: WindowBounds,
+        hashes: UInt64s | None,
+        catalog: Catalog,
+    ) -> Rows | None:
+        """Rows of a table by key, see `Task.look_up`; None if it cannot be looked into."""
+        if info.query_id in self._queries.runners:
+            assert info.query_id is not None
+            self._queries.catch_up(info.name, catalog)
             view = self._queries.plans[info.query_id].view
             assert view is not None
-            schema = self._queries.plans[info.query_id].graph.nodes[view].spec.output
-            batches = [] if rows is None else [rows]
-            return schema, lambda: batches
-        columns = source.columns
-        graph = Graph()
-        node = graph.add(build_source(info, Needs(columns), self._schemas))
-        spec = graph.nodes[node].spec
+            with self._queries.runners[info.query_id].still() as task:
+                rows = task.look_up(view, keys, bounds, hashes)
+            schema = task.graph.nodes[view].spec.output
+        else:
+            with self._queries.moment([info.name], catalog) as moment:
+                pass
+            table = self._table(info, moment)
+            rows = table.task.look_up(table.node, keys, bounds, hashes)
+            schema = table.schema
+        if rows is None:
+            return None
+        self.rows_read += rows.num_rows
+        return Rows(schema, [rows])
+
+    def close(self) -> None:
+        self._decoders.clear()
+        self._folded.clear()
+
+    # --- from the log ---------------------------------------------------------------------------
+
+    def _from_log(self, source: PullSource, place: Places, moment: Moment) -> Rows | History:
+        info = source.info
+        columns = source.columns & {*(c.name for c in info.schema.columns), *PSEUDO_COLUMNS}
+        if source.as_of is not None:
+            self._check_history(source, place.as_of)
+        stretch = self._stretch(source, place, moment)
         if not info.is_table:
-            graph.add(Collect(spec.output), node)
-            return spec.output, lambda: self._history(graph, histories)
-        keys = tuple(physical(c.name) for c in info.schema.key) + (("$start", "$end") if info.window else ())
-        node = graph.add(Materialise(spec.output, keys, emit_old=False), node)
-        task = Task(graph)
-        histories.append(task)
-        for raw in self._polls(graph):
-            task.feed(raw)
-        rows = task.snapshot(node)
-        return graph.nodes[node].spec.output, lambda: [] if rows is None else [rows]
+            decoder = self._decoders.get((id(info), columns))
+            if decoder is None or decoder.info is not info:
+                decoder = self._decoders.put((id(info), columns), Decoder(info, columns, self._schemas))
+            return History(self._log, decoder, stretch)
+        if source.as_of is None:
+            table = self._table(info, moment)
+            return Rows(table.schema, table.rows())
+        table = FoldedTable(self._log, info, columns, self._schemas, stretch)
+        try:
+            table.advance(stretch.end)
+            self._check_whole(source, table, stretch, moment)
+            return Rows(table.schema, table.rows())
+        finally:
+            table.close()
 
-    def _history(self, graph: Graph, histories: list[Task]) -> Iterator[pa.RecordBatch]:
-        task = Task(graph)
-        histories.append(task)
-        for raw in self._polls(graph):
-            task.feed(raw)
-            yield from task.take_rows()
+    def _table(self, info: SourceInfo, moment: Moment) -> FoldedTable:
+        """A table that no query keeps, as of a moment."""
+        own = {place: end for place, end in moment.ends.items() if place.topic == info.topic}
+        start = {place: self._log.start_offset(*place) for place in own}
+        table = self._folded.get(info.name)
+        if table is None or table.info is not info or table.start != start:
+            names = frozenset(c.name for c in info.schema.columns)
+            table = FoldedTable(self._log, info, names, self._schemas, Stretch(start, own))
+            self._folded.put(info.name, table)
+        table.advance(own)
+        return table
 
-    def _polls(self, graph: Graph) -> Iterator[dict[int, pa.RecordBatch]]:
-        """Everything that is in the graph's topics now."""
-        inputs = Inputs(self._log, graph, start_positions(self._log, graph, {}, False))
-        left = inputs.lag()
-        while left > 0:
-            raw = inputs.poll(min(_HISTORY_ROWS, left))
-            if raw is None:
-                return
-            left -= sum(batch.num_rows for batch in raw.values())
-            yield raw
+    def _stretch(self, source: PullSource, place: Places, moment: Moment) -> Stretch:
+        """The part of the topic that can matter to a query."""
+        topic, is_stamped = source.info.topic, source.info.timestamp is None
+        offsets = _Interval()
+        times = _Interval()
+        partitions = _Interval()
+        intervals = {"ROWOFFSET": offsets, "ROWTIME": times, "ROWPARTITION": partitions}
+        for column, op, value in place.bounds:
+            if value is not None:
+                intervals[column].narrow(op, value)
+        if source.as_of is not None and place.as_of is not None:
+            (times if source.as_of.kind == "TIMESTAMP" else offsets).narrow("<=", place.as_of)
+        start: dict[TopicPartition, int] = {}
+        end: dict[TopicPartition, int] = {}
+        for own in [p for p in moment.ends if p.topic == topic and partitions.holds(p.partition)]:
+            end[own] = max(0, min(moment.ends[own], offsets.last + 1))
+            start[own] = max(self._log.start_offset(*own), offsets.first)
+            if is_stamped and times.first > 0:
+                start[own] = max(start[own], self._log.offset_for_time(*own, times.first))
+            if start[own] >= end[own]:
+                start[own] = end[own] = max(self._log.start_offset(*own), end[own])
+        return Stretch(start, end, times.first, times.last)
+
+    # --- whether the past is still there --------------------------------------------------------
+
+    def _check_history(self, source: PullSource, point: int | None) -> None:
+        """raises  PlanError for a point that is none, DataError if retention has removed what came before"""
+        as_of, info = source.as_of, source.info
+        assert as_of is not None
+        if point is None or point < 0:
+            raise at(as_of.value.node.span, f"this is not {_POINTS[as_of.kind]}", "PLAN-AS-OF")
+        for number in range(self._log.topic_config(info.topic).partitions):
+            start = self._log.start_offset(info.topic, number)
+            if not start:
+                continue
+            records = self._log.read(info.topic, number, start, 1)
+            first = int(records[0].column("timestamp")[0].as_py()) if records else 0
+            reached = point >= (start if as_of.kind == "OFFSET" else first)
+            if reached and not (info.is_table and info.window is None and self._is_deleting(info)):
+                continue
+            raise DataError(
+                f"{info.title} cannot be seen as of {as_of.kind} {point}: retention has removed the records "
+                f"of topic {info.topic} partition {number} before offset {start}",
+                code="DATA-HISTORY",
+                span=as_of.span,
+                hint=f"the history begins at OFFSET {start}, TIMESTAMP {first}",
+            )
+
+    def _check_whole(self, source: PullSource, table: FoldedTable, stretch: Stretch, moment: Moment) -> None:
+        """raises  DataError if compaction has removed records that made the table what it was"""
+        info, as_of = source.info, source.as_of
+        assert as_of is not None
+        wanted = sum(stretch.end[place] - start for place, start in stretch.start.items())
+        is_now = stretch.last_time > _LATEST and all(
+            stretch.end[place] == moment.ends[place] for place in stretch.end
+        )
+        if table.records < wanted and not is_now:
+            raise DataError(
+                f"{info.title} cannot be seen as of {as_of.kind}: compaction has removed older values of "
+                f"its keys from topic {info.topic}",
+                code="DATA-HISTORY",
+                span=as_of.span,
+                hint="a topic keeps every value with cleanup.policy delete: read a stream over such a topic",
+            )
+
+    def _is_deleting(self, info: SourceInfo) -> bool:
+        return "compact" not in self._log.topic_config(info.topic).cleanup
+
+
+_LATEST = 1 << 61
+_POINTS = {"OFFSET": "an offset: they count from 0", "TIMESTAMP": "a time from 1970 on"}
+
+
+@dataclass(slots=True)
+class _Interval:
+    """Whole numbers from `first` to `last`."""
+
+    first: int = -(1 << 62)
+    last: int = 1 << 62
+
+    def narrow(self, op: str, value: int) -> None:
+        if op in (">", ">=", "="):
+            self.first = max(self.first, value + (op == ">"))
+        if op in ("<", "<=", "="):
+            self.last = min(self.last, value - (op == "<"))
+
+    def holds(self, value: int) -> bool:
+        return self.first <= value <= self.last
+
+
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value", bound=_Closable)
+
+
+class _Recent(Generic[_Key, _Value]):
+    """The things used last; others are closed."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[_Key, _Value] = OrderedDict()
+
+    def get(self, key: _Key) -> _Value | None:
+        found = self._kept.get(key)
+        if found is not None:
+            self._kept.move_to_end(key)
+        return found
+
+    def put(self, key: _Key, value: _Value) -> _Value:
+        old = self._kept.pop(key, None)
+        if old is not None:
+            old.close()
+        self._kept[key] = value
+        while len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)[1].close()
+        return value
+
+    def clear(self) -> None:
+        while self._kept:
+            self._kept.popitem()[1].close()

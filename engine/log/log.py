@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import pyarrow as pa
 
@@ -110,6 +110,18 @@ Append = tuple[str, int, pa.RecordBatch]
 
 Listener = Callable[[str], None]
 """Called with the name of a topic that has new records."""
+
+
+class Readable(Protocol):
+    """What reading on from a position takes: a log, or the part of one that may be seen (until.py)."""
+
+    def read(self, topic: str, partition: int, offset: int, max_rows: int) -> list[pa.RecordBatch]: ...
+
+    def start_offset(self, topic: str, partition: int) -> int: ...
+
+    def end_offset(self, topic: str, partition: int) -> int: ...
+
+    def end_offsets(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, int]: ...
 
 
 class Log(ABC):

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from streamsql.engine.log import records
-from streamsql.engine.log.log import Log, TopicPartition
+from streamsql.engine.log.log import Log, Readable, TopicPartition
 from streamsql.errors import DataError, InternalError
 
 _logger = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ class _Source:
     buffered: deque[pa.RecordBatch] = field(default_factory=deque)
     rows: int = 0
 
-    def fill(self, log: Log, topic: str, rows: int, wanted: Wanted, reset: str) -> None:
+    def fill(self, log: Readable, topic: str, rows: int, wanted: Wanted, reset: str) -> None:
         """Read on until `rows` are buffered, or there is no more."""
         while self.rows < rows:
             end = log.end_offset(topic, self.partition)
@@ -110,7 +110,7 @@ class _Source:
         if not self.rows:
             self.next_given = self.next_read
 
-    def _reset(self, log: Log, topic: str, reset: str) -> None:
+    def _reset(self, log: Readable, topic: str, reset: str) -> None:
         """Go on where there are records: the next ones were dropped, or the last ones were lost."""
         place = TopicPartition(topic, self.partition)
         start, end = log.start_offset(*place), log.end_offset(*place)
@@ -168,7 +168,7 @@ class TopicReader:
 
     def __init__(
         self,
-        log: Log,
+        log: Readable,
         topic: str,
         positions: Mapping[TopicPartition, int],
         reached: Mapping[TopicPartition, int] | None = None,

@@ -6,6 +6,7 @@ groups as rows that pays no more: then the rows themselves are merged.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,14 +14,15 @@ import pyarrow as pa
 
 from streamsql.engine.batch import SEQ, TIME, WEIGHT, WINDOW_END, WINDOW_START
 from streamsql.engine.operators.aggregate_call import AggregateCall
-from streamsql.engine.operators.base import Context, Operator
+from streamsql.engine.operators.base import Context, Operator, WindowBounds
 from streamsql.engine.operators.changes import by_processing, interleaved, weights, with_times
 from streamsql.engine.operators.group_states import GroupStates, LastPlaces
 from streamsql.engine.operators.partials import Numbering, Partials, is_rising
 from streamsql.engine.operators.stream_time import StreamTime
 from streamsql.engine.stage import Stage
-from streamsql.engine.state.columns import Int64s
+from streamsql.engine.state.columns import Int64s, distinct
 from streamsql.engine.state.hashing import HASH
+from streamsql.engine.state.keys import UInt64s
 from streamsql.engine.windows import Session, TimeWindow
 
 _UNGROUPED = 1 / 32
@@ -136,6 +138,13 @@ class AggregateOperator(Operator):
 
     def snapshot(self) -> pa.RecordBatch:
         slots = self.groups.store.values.slots()
+        return self._rows(slots, np.zeros(len(slots), dtype=np.int64))
+
+    def look_up(
+        self, keys: Sequence[pa.Array], bounds: WindowBounds, hashes: UInt64s | None
+    ) -> pa.RecordBatch | None:
+        slots = self.groups.store.find(keys, hashes)
+        slots = distinct(slots[slots >= 0])
         return self._rows(slots, np.zeros(len(slots), dtype=np.int64))
 
     def _partials_of(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Numbering | None]:

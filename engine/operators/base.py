@@ -12,6 +12,7 @@ import pyarrow as pa
 from streamsql.engine.kernel import Workspace
 from streamsql.engine.problems import Problems
 from streamsql.engine.shared import SharedDecoding
+from streamsql.engine.state.keys import UInt64s
 
 
 class Store(Protocol):
@@ -52,6 +53,16 @@ class Context:
     shared: SharedDecoding | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class WindowBounds:
+    """Which windows of a key are asked for: both bounds inclusive, ms; everything by default."""
+
+    first_start: int = -(1 << 62)
+    last_start: int = 1 << 62
+    first_end: int = -(1 << 62)
+    last_end: int = 1 << 62
+
+
 class Operator(ABC):
     """A node of a running query.
 
@@ -74,6 +85,12 @@ class Operator(ABC):
 
     def close(self) -> None:  # noqa: B027 - most operators hold nothing outside the workspace
         """Let go of what is not in the workspace."""
+
+    def look_up(
+        self, keys: Sequence[pa.Array], bounds: WindowBounds, hashes: UInt64s | None
+    ) -> pa.RecordBatch | None:
+        """Rows of the snapshot by key, see `Task.look_up`. The cost depends on the rows, not on the table."""
+        return None
 
 
 class Spec(Protocol):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
-from streamsql.engine.batch import SEQ, TIME, WEIGHT
-from streamsql.engine.operators.base import Context, Operator
+from streamsql.engine.batch import SEQ, TIME, WEIGHT, WINDOW_START
+from streamsql.engine.operators.base import Context, Operator, WindowBounds
 from streamsql.engine.operators.changes import weights
 from streamsql.engine.operators.group_states import last_places
-from streamsql.engine.state.columns import Bools, Int64s, concatenated
+from streamsql.engine.state.columns import Bools, Int64s, concatenated, distinct
 from streamsql.engine.state.hashing import KeyHasher
+from streamsql.engine.state.keys import UInt64s
 from streamsql.engine.state.store import KeyedStore
 
 
@@ -73,7 +75,18 @@ class MaterialiseOperator(Operator):
         return changes if changes.num_rows else None
 
     def snapshot(self) -> pa.RecordBatch:
-        table = self.store.table()
+        return self._rows(None)
+
+    def look_up(
+        self, keys: Sequence[pa.Array], bounds: WindowBounds, hashes: UInt64s | None
+    ) -> pa.RecordBatch | None:
+        if WINDOW_START in self.spec.keys:
+            return None  # keys are known with their windows only
+        slots = self.store.find(keys, hashes)
+        return self._rows(distinct(slots[slots >= 0]))
+
+    def _rows(self, slots: Int64s | None) -> pa.RecordBatch:
+        table = self.store.table(slots)
         meta = {SEQ: pa.array(np.zeros(table.num_rows, dtype=np.int64)), WEIGHT: weights(table.num_rows, 1)}
         columns = [meta[f.name] if f.name in meta else table.column(f.name) for f in self.spec.output]
         return pa.RecordBatch.from_arrays(columns, schema=self.spec.output)

@@ -7,7 +7,7 @@ put in, even if the bounds are the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from streamsql.engine.batch import PARTITION, SEQ, TIME, WINDOW_END, WINDOW_START
 from streamsql.engine.operators.aggregate import Aggregate
-from streamsql.engine.operators.base import Context, Operator
+from streamsql.engine.operators.base import Context, Operator, WindowBounds
 from streamsql.engine.operators.calendar import Calendar
 from streamsql.engine.operators.changes import by_processing, key_order, weights
 from streamsql.engine.operators.group_states import GroupStates
@@ -142,6 +142,22 @@ class SessionAggregateOperator(Operator):
     def snapshot(self) -> pa.RecordBatch:
         self._catch_up_with_restored_rows()
         slots = self.groups.store.values.slots()
+        if self.spec.emit_final:
+            slots = slots[self._is_final(slots)]
+        return self._output(slots, np.zeros(len(slots), dtype=np.int64), 1)
+
+    def look_up(
+        self, keys: Sequence[pa.Array], bounds: WindowBounds, hashes: UInt64s | None
+    ) -> pa.RecordBatch | None:
+        self._catch_up_with_restored_rows()
+        store = self.groups.store
+        ends = store.values.fixed(WINDOW_END).values
+        found = self._index.keys.find(self._hasher(keys) if hashes is None else hashes, keys)
+        owners = distinct(found[found >= 0])
+        _, slots, _ = self._index.ending_from(owners, np.full(len(owners), bounds.first_end), ends)
+        start = store.index.keys.fixed(WINDOW_START).values[slots]
+        end = ends[slots]
+        slots = slots[(start >= bounds.first_start) & (start <= bounds.last_start) & (end <= bounds.last_end)]
         if self.spec.emit_final:
             slots = slots[self._is_final(slots)]
         return self._output(slots, np.zeros(len(slots), dtype=np.int64), 1)

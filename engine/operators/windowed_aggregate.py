@@ -11,6 +11,7 @@ rows are looked at before they are grouped.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,7 @@ import pyarrow as pa
 
 from streamsql.engine.batch import PARTITION, SEQ, TIME, WINDOW_START
 from streamsql.engine.operators.aggregate import Aggregate
-from streamsql.engine.operators.base import Context, Operator
+from streamsql.engine.operators.base import Context, Operator, WindowBounds
 from streamsql.engine.operators.calendar import Calendar
 from streamsql.engine.operators.changes import by_processing, interleaved, key_order, weights, with_times
 from streamsql.engine.operators.group_states import GroupStates, last_places
@@ -27,7 +28,11 @@ from streamsql.engine.operators.stream_time import NEVER, StreamTime
 from streamsql.engine.operators.window_plan import LOW, OTHER_PARTITION, PANE, WindowPlan
 from streamsql.engine.state.columns import Int64s, distinct
 from streamsql.engine.state.hashing import HASH
+from streamsql.engine.state.keys import UInt64s
 from streamsql.engine.windows import TimeWindow
+
+_MOST_CANDIDATES = 1 << 17
+"""Looking a key up tries every window it may have; with more than this, reading the table is quicker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,33 @@ class WindowedAggregateOperator(Operator):
         if self.spec.emit_final:
             slots = slots[self._is_closed(slots)]
         return self._output(slots, np.zeros(len(slots), dtype=np.int64))
+
+    def look_up(
+        self, keys: Sequence[pa.Array], bounds: WindowBounds, hashes: UInt64s | None
+    ) -> pa.RecordBatch | None:
+        self._catch_up_with_restored_rows()
+        starts = self._candidates(bounds)
+        if len(starts) * len(keys[0]) > _MOST_CANDIDATES:
+            return None
+        rows = pa.array(np.repeat(np.arange(len(keys[0])), len(starts)))
+        sought = [k.take(rows) for k in keys]
+        sought.append(pa.array(np.tile(starts, len(keys[0]))))
+        slots = self.groups.store.find(sought)
+        slots = distinct(slots[slots >= 0])
+        if self.spec.emit_final:
+            slots = slots[self._is_closed(slots)]
+        return self._output(slots, np.zeros(len(slots), dtype=np.int64))
+
+    def _candidates(self, bounds: WindowBounds) -> Int64s:
+        """Starts of the windows within bounds that may be kept: what a key's windows are looked up by."""
+        times = [self.stream_time.of(number) for number in self.stream_time.partitions()]
+        if not times:
+            return np.zeros(0, dtype=np.int64)
+        kept_ms = self.window.retention_ms + self.window.size_ms + self.window.grace_ms
+        low = max(bounds.first_start, bounds.first_end - self.window.size_ms, min(times) - kept_ms, 0)
+        high = min(bounds.last_start, bounds.last_end - self.window.size_ms, max(times))
+        advance = self.window.advance_ms
+        return np.arange(-(-low // advance) * advance, high + 1, advance, dtype=np.int64)
 
     # What the batch adds
 

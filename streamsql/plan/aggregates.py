@@ -62,8 +62,9 @@ def find_aggregates(expressions: Sequence[ast.Expression], env: Environment) -> 
     """
     found: dict[ast.FunctionCall, None] = {}
     for expression in expressions:
-        with_over = {id(node.call) for node in walk(expression) if isinstance(node, ast.WindowFunction)}
-        for node in walk(expression):
+        nodes = list(walk(expression))
+        with_over = {id(node.call) for node in nodes if isinstance(node, ast.WindowFunction)}
+        for node in nodes:
             if not (isinstance(node, ast.FunctionCall) and node.name in env.library.aggregates):
                 continue
             if id(node) in with_over:

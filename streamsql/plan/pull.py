@@ -22,6 +22,7 @@ from streamsql.plan.items import Item, expand_items, qualify
 from streamsql.plan.pull_from import PullSource, Relation, relation
 from streamsql.plan.pull_gates import check_gates
 from streamsql.plan.pull_groups import grouped
+from streamsql.plan.pull_lookup import Lookup, plan_lookup
 from streamsql.plan.pull_nested import compile_nested
 from streamsql.plan.pull_sets import set_operation
 from streamsql.plan.pull_sql import Sql, joined, limits, sql
@@ -38,6 +39,7 @@ class PullPlan:
 
     sql, safe_sql  plain, and with TRY around what can fail; result columns have physical names
     keys           names of result columns that are key columns of the one table read, else ()
+    lookup         the keys of the one table read that can be in the answer; None: any may be
     """
 
     sql: str
@@ -46,6 +48,7 @@ class PullPlan:
     keys: tuple[str, ...]
     sources: tuple[PullSource, ...]
     functions: tuple[ArrowFunction, ...]
+    lookup: Lookup | None = None
 
 
 def plan_pull(query: ast.Query, env: Environment) -> PullPlan:
@@ -54,9 +57,12 @@ def plan_pull(query: ast.Query, env: Environment) -> PullPlan:
     planner = Planner(env)
     found = planner.query(query, {}, None)
     keys: tuple[str, ...] = ()
+    lookup = None
     if isinstance(query, ast.Select) and isinstance(query.relation, ast.SourceRef):
         info = env.catalog.sources.get(query.relation.name)
         if info is not None and info.is_table:
+            if len(planner.sources) == 1 and query.relation.as_of is None and not query.ctes:
+                lookup = plan_lookup(query, info, planner.items, env)
             own = {c.name for c in info.schema.key} | set(WINDOW_BOUNDS if info.window else ())
             keys = tuple(c.name for c in found.columns if c.name in own)
     return PullPlan(
@@ -66,6 +72,7 @@ def plan_pull(query: ast.Query, env: Environment) -> PullPlan:
         keys,
         tuple(planner.sources),
         tuple(planner.functions),
+        lookup,
     )
 
 
@@ -82,12 +89,14 @@ class Result:
 class Planner:
     """Plans one pull query; sources and functions gather what it needs.
 
+    items  the SELECT list of the query planned last, which is the outermost in the end
     ctes, in the methods, are the WITH names in reach.
     """
 
     env: Environment
     sources: list[PullSource] = field(default_factory=list)
     functions: dict[ArrowFunction, None] = field(default_factory=dict)
+    items: Sequence[Item] = ()
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def query(self, query: ast.Query, ctes: dict[str, Result], outer: Scope | None) -> Result:
@@ -138,7 +147,7 @@ class Planner:
         read = relation(self, query.relation, query, ctes, outer)
         source = sql("FROM {}", read.text)
         scope = self.scope(read.columns, "SELECT", ctes, outer)
-        items = expand_items(query, scope, read.key, self.env, False, read.is_windowed)
+        items = selected = expand_items(query, scope, read.key, self.env, False, read.is_windowed)
         if query.where is not None:
             source = sql("{} WHERE {}", source, self._condition(query.where, scope.in_clause("WHERE")))
         order = [self._order_target(item, items, scope) for item in query.order_by]
@@ -163,7 +172,9 @@ class Planner:
         if windows:
             rows = numbered(self, source, scope, windows, expressions)
             source, scope = rows.source, rows.scope
-        return self._projected(query, items, order, source, scope)
+        result = self._projected(query, items, order, source, scope)
+        self.items = selected
+        return result
 
     def _condition(self, where: ast.Expression, scope: Scope) -> Compiled:
         calls = find_aggregates((where,), self.env)

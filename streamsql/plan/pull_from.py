@@ -13,6 +13,7 @@ from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
 from streamsql.plan.expressions import compile_filter
 from streamsql.plan.items import KeyColumn, qualify
+from streamsql.plan.pull_bounds import PLACES, AsOfPoint, Bound, as_of_point, bounds_in
 from streamsql.plan.pull_sql import Sql, sql
 from streamsql.plan.rewrite import columns_used
 from streamsql.plan.scope import Scope, ScopeColumn, at, column_sql
@@ -24,11 +25,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PullSource:
-    """A snapshot the query reads: feed name, what it is, and the names of the columns it uses."""
+    """A snapshot the query reads: feed name, what it is, and the names of the columns it uses.
+
+    bounds  of a stream: what WHERE says about the places and times of its records
+    as_of   the point of its history from which it is seen; None: now
+    """
 
     feed: str
     info: SourceInfo
     columns: frozenset[str]
+    bounds: tuple[Bound, ...] = ()
+    as_of: AsOfPoint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +96,13 @@ def _source(planner: Planner, node: ast.SourceRef, query: ast.Select) -> Relatio
     if info.is_table:
         # A table's row is the last of many records: it has no place in the topic.
         columns = tuple(c for c in columns if c.name not in ("ROWPARTITION", "ROWOFFSET"))
-    planner.sources.append(PullSource(feed, info, _used(query, info)))
+    bounds: tuple[Bound, ...] = ()
+    if not info.is_table:
+        # A bare name may be another source's in a join.
+        alone = (None,) if query.relation is node else ()
+        bounds = bounds_in(query.where, PLACES, (node.alias or node.name, *alone), env)
+    as_of = None if node.as_of is None else as_of_point(node.as_of, env)
+    planner.sources.append(PullSource(feed, info, _used(query, info), bounds, as_of))
     key = tuple(KeyColumn(ast.ColumnRef(c.name), c.name) for c in info.schema.key)
     text = f"{{{feed}}} AS {alias}"
     sequence = () if info.is_table else (f'{alias}."{SEQ}"',)

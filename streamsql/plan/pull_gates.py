@@ -73,7 +73,7 @@ def _refuse_scans(query: ast.Select, info: SourceInfo, *, ranges: bool) -> None:
     if query.where is None:
         raise at(query.span, f"a WHERE on the key is missing: {_OFF}", "PLAN-GATE", f"WHERE {wanted}")
     for disjunct in disjuncts(query.where):
-        fixed = {key for part in disjunct if (key := _fixed_key(part, info)) is not None}
+        fixed = {key for part in disjunct if (key := fixed_key(part, info)) is not None}
         if fixed.issuperset(keys):
             continue
         bounds = [part for part in disjunct if _bounds_key(part, info)]
@@ -120,7 +120,7 @@ def _key(node: ast.Expression, info: SourceInfo) -> str | None:
     return node.name if isinstance(node, ast.ColumnRef) and info.schema.is_key(node.name) else None
 
 
-def _fixed_key(part: ast.Expression, info: SourceInfo) -> str | None:
+def fixed_key(part: ast.Expression, info: SourceInfo) -> str | None:
     """The key column that a condition fixes to given values."""
     match part:
         case ast.Comparison(op="=", left=left, right=right):

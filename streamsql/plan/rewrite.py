@@ -11,6 +11,17 @@ from typing import Any
 
 from streamsql.grammar import ast
 
+_known_parts: dict[type, tuple[str, ...]] = {}
+
+
+def _parts(kind: type[ast.Node]) -> tuple[str, ...]:
+    """The names of what a kind of node consists of."""
+    found = _known_parts.get(kind)
+    if found is None:
+        found = _known_parts[kind] = tuple(f.name for f in fields(kind) if f.name != "span")
+    return found
+
+
 _SUBQUERIES = (ast.ScalarSubquery, ast.InSubquery, ast.Exists)
 
 
@@ -18,9 +29,9 @@ def walk(node: Any) -> Iterator[ast.Node]:
     """The node and every node below it, outermost first, in the order of the text."""
     if isinstance(node, ast.Node):
         yield node
-        for f in fields(node):
-            if f.name != "query" or not isinstance(node, _SUBQUERIES):
-                yield from walk(getattr(node, f.name))
+        for name in _parts(type(node)):
+            if name != "query" or not isinstance(node, _SUBQUERIES):
+                yield from walk(getattr(node, name))
     elif isinstance(node, tuple):
         for item in node:
             yield from walk(item)
@@ -39,8 +50,8 @@ def rewrite(node: Any, change: Callable[[ast.Expression], ast.Expression | None]
         changed = change(node)
         if changed is not None:
             return changed
-    kept = ("span", "query") if isinstance(node, _SUBQUERIES) else ("span",)
-    parts = {f.name: getattr(node, f.name) for f in fields(node) if f.name not in kept}
+    own = _parts(type(node))
+    parts = {n: getattr(node, n) for n in own if n != "query" or not isinstance(node, _SUBQUERIES)}
     new = {name: rewrite(part, change) for name, part in parts.items()}
     if all(new[name] is part or new[name] == part for name, part in parts.items()):
         return node
@@ -60,9 +71,9 @@ def columns_used(node: Any, *, in_subqueries: bool = False) -> set[ast.ColumnRef
                 found.add(item)
         elif isinstance(item, ast.Node):
             inner = bound | set(item.parameters) if isinstance(item, ast.Lambda) else bound
-            for f in fields(item):
-                if in_subqueries or f.name != "query" or not isinstance(item, _SUBQUERIES):
-                    visit(getattr(item, f.name), inner)
+            for name in _parts(type(item)):
+                if in_subqueries or name != "query" or not isinstance(item, _SUBQUERIES):
+                    visit(getattr(item, name), inner)
 
     visit(node, frozenset())
     return found

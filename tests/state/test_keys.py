@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from decimal import Decimal
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamsql.engine.kernel import Workspace
-from streamsql.engine.state.hashing import KeyHasher, hash_sql
+from streamsql.engine.state.hashing import KeyHasher, hash_sql, integer_hashes, text_hashes
 from streamsql.engine.state.keys import KeyIndex
 
 KEYS = pa.schema([("name", pa.string()), ("number", pa.int64())])
@@ -208,3 +209,21 @@ def test_a_hasher_agrees_with_the_hash_in_a_kernel(keys):
     kernel = workspace.kernel(f"SELECT {hash_sql(KEYS.names)} AS h FROM {{input}}", {"input": KEYS})
     assert KeyHasher(workspace, KEYS)(batch.columns).tolist() == kernel.run(input=batch).column(0).to_pylist()
     workspace.close()
+
+
+@given(
+    st.lists(st.text(max_size=40), min_size=1, max_size=64),
+    st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1),
+    st.lists(st.integers(-(2**31), 2**31 - 1), min_size=1),
+)
+def test_hashes_are_duckdbs(texts: list[str], longs: list[int], ints: list[int]):
+    duck = duckdb.connect(":memory:")
+    for values, own, name in (
+        (pa.array(texts), text_hashes, "VARCHAR"),
+        (pa.array(longs, pa.int64()), integer_hashes, "BIGINT"),
+        (pa.array(ints, pa.int32()), integer_hashes, "INTEGER"),
+    ):
+        duck.register("given", pa.table({"x": values}))
+        theirs = duck.execute(f"SELECT hash(x::{name}) FROM given").fetchall()
+        hashes = own(values)
+        assert hashes is not None and [(int(h),) for h in hashes] == theirs

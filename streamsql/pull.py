@@ -1,0 +1,278 @@
+"""Answering pull queries: plans kept by their text, keys looked up, and all else by DuckDB."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from streamsql.catalog import Catalog
+from streamsql.config import Config
+from streamsql.engine.kernel import Kernel, Workspace
+from streamsql.engine.log.log import Log
+from streamsql.engine.operators.base import WindowBounds
+from streamsql.engine.state.hashing import KeyHasher
+from streamsql.engine.state.keys import UInt64s
+from streamsql.errors import DataError, NotSupportedError, StreamSQLError
+from streamsql.formats.format import SchemaStore
+from streamsql.grammar import ast
+from streamsql.history import History
+from streamsql.plan.environment import Environment
+from streamsql.plan.expressions import Compiled
+from streamsql.plan.pull import PullPlan, plan_pull
+from streamsql.plan.pull_lookup import Lookup
+from streamsql.plan.rewrite import walk
+from streamsql.queries import Queries
+from streamsql.result import Changes, Result
+from streamsql.snapshots import Places, Rows, Snapshots
+from streamsql.types import BIGINT, BOOLEAN, DOUBLE, INTEGER, VARCHAR, SqlType
+
+_KEPT_PLANS = 256
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A planned query and what was made for running it.
+
+    config, types  what it was planned against, besides its sources
+    kernels        plain and safe statement, by the feeds' schemas they were prepared for
+    sought         its keys, if they are the same each time
+    """
+
+    plan: PullPlan
+    config: Config
+    types: Mapping[str, SqlType]
+    kernels: dict[str, tuple[Mapping[str, pa.Schema], Kernel]] = field(default_factory=dict)
+    sought: Sought | None = None
+
+    def is_valid(self, env: Environment) -> bool:
+        """Whether planning it again would give the same."""
+        return (
+            self.config is env.config
+            and self.types == env.catalog.types
+            and all(env.catalog.sources.get(s.info.name) is s.info for s in self.plan.sources)
+        )
+
+    def close(self) -> None:
+        for _, kernel in self.kernels.values():
+            kernel.close()
+        self.kernels = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """Keys to look up: columns of n rows, their hashes, and which windows of them."""
+
+    keys: Sequence[pa.Array]
+    hashes: UInt64s
+    bounds: WindowBounds
+
+
+class PullQueries:
+    """Plans and answers pull queries of one database. For one thread at a time."""
+
+    def __init__(self, log: Log, queries: Queries, schemas: SchemaStore) -> None:
+        self.snapshots = Snapshots(log, queries, schemas)
+        self._workspace = Workspace()
+        self._plans: OrderedDict[str, Prepared] = OrderedDict()
+        self._hashers: dict[pa.Schema, KeyHasher] = {}
+
+    def known(self, text: str, env: Environment) -> Prepared | None:
+        """The query of this text, if it was planned before and would be planned the same again."""
+        found = self._plans.get(text)
+        if found is None:
+            return None
+        if not found.is_valid(env):
+            self._plans.pop(text).close()
+            return None
+        self._plans.move_to_end(text)
+        return found
+
+    def prepare(self, query: ast.Query, env: Environment, text: str | None) -> Prepared:
+        """Plan a query and, unless it has no text of its own, remember it by that.
+
+        raises  PlanError, NotSupportedError
+        """
+        made = Prepared(plan_pull(query, env), env.config, dict(env.catalog.types))
+        if text is None:
+            return made
+        old = self._plans.pop(text, None)
+        if old is not None:
+            old.close()
+        self._plans[text] = made
+        while len(self._plans) > _KEPT_PLANS:
+            self._plans.popitem(last=False)[1].close()
+        return made
+
+    def answer(self, prepared: Prepared, catalog: Catalog) -> Result:
+        """Run a query over what is committed; every row written before it is seen.
+
+        raises  StreamSQLError; a failing expression gives NULL in its row
+        """
+        plan = prepared.plan
+        rows = None if plan.lookup is None else self._looked_up(prepared, plan.lookup, catalog)
+        if rows is not None and plan.lookup is not None and plan.lookup.moves is not None:
+            (found,) = rows.batches
+            arrays = [found.column(name) for name in plan.lookup.moves]
+        elif rows is not None:
+            arrays = self._run(prepared, {plan.sources[0].feed: rows}).columns
+        else:
+            places = [self._places(prepared, number) for number in range(len(plan.sources))]
+            arrays = self._run(prepared, self.snapshots.take(plan.sources, places, catalog)).columns
+        arrays = [
+            array if array.type == c.type.arrow else array.cast(c.type.arrow)
+            for array, c in zip(arrays, plan.columns, strict=True)
+        ]
+        batch = pa.RecordBatch.from_arrays(arrays, names=[c.name for c in plan.columns])
+        return Result("ROWS", plan.columns, keys=plan.keys, _changes=iter([Changes(batch)]))
+
+    def close(self) -> None:
+        for prepared in self._plans.values():
+            prepared.kernels = {}
+        self._plans.clear()
+        self.snapshots.close()
+        self._workspace.close()
+
+    # --- by key ---------------------------------------------------------------------------------
+
+    def _looked_up(self, prepared: Prepared, lookup: Lookup, catalog: Catalog) -> Rows | None:
+        sought = prepared.sought
+        if sought is None:
+            sought = self._sought(prepared, lookup)
+            values = [*(v for key in lookup.keys for v in key), *(b.value for b in lookup.bounds)]
+            if not any(isinstance(node, ast.FunctionCall) for v in values for node in walk(v.node)):
+                prepared.sought = sought
+        info = prepared.plan.sources[0].info
+        return self.snapshots.look_up(info, sought.keys, sought.bounds, sought.hashes, catalog)
+
+    def _sought(self, prepared: Prepared, lookup: Lookup) -> Sought:
+        key = prepared.plan.sources[0].info.schema.key
+        schema = pa.schema([pa.field(f"k{n}", c.type.arrow) for n, c in enumerate(key)])
+        values = list(dict.fromkeys(self._values(lookup.keys, [c.type for c in key], prepared)))
+        # Nothing is equal to NULL.
+        values = [row for row in values if None not in row]
+        columns = zip(*values, strict=True) if values else [()] * len(key)
+        keys = [pa.array(column, f.type) for column, f in zip(columns, schema, strict=True)]
+        if schema not in self._hashers:
+            self._hashers[schema] = KeyHasher(self._workspace, schema)
+        return Sought(keys, self._hashers[schema](keys), self._window_bounds(prepared, lookup))
+
+    def _window_bounds(self, prepared: Prepared, lookup: Lookup) -> WindowBounds:
+        if not lookup.bounds:
+            return WindowBounds()
+        first: dict[str, int] = {"WINDOWSTART": -(1 << 62), "WINDOWEND": -(1 << 62)}
+        last: dict[str, int] = {"WINDOWSTART": 1 << 62, "WINDOWEND": 1 << 62}
+        (values,) = self._values(
+            [tuple(b.value for b in lookup.bounds)], [BIGINT] * len(lookup.bounds), prepared
+        )
+        for bound, value in zip(lookup.bounds, values, strict=True):
+            if value is None:
+                return WindowBounds(first_start=1, last_start=0)
+            if bound.op in (">", ">=", "="):
+                first[bound.column] = max(first[bound.column], value + (bound.op == ">"))
+            if bound.op in ("<", "<=", "="):
+                last[bound.column] = min(last[bound.column], value - (bound.op == "<"))
+        return WindowBounds(first["WINDOWSTART"], last["WINDOWSTART"], first["WINDOWEND"], last["WINDOWEND"])
+
+    # --- constants ------------------------------------------------------------------------------
+
+    def _places(self, prepared: Prepared, number: int) -> Places:
+        source = prepared.plan.sources[number]
+        wanted = [b.value for b in source.bounds] + ([source.as_of.value] if source.as_of else [])
+        if not wanted:
+            return Places()
+        (values,) = self._values([tuple(wanted)], [BIGINT] * len(wanted), prepared)
+        bounds = [(b.column, b.op, v) for b, v in zip(source.bounds, values, strict=False)]
+        return Places(bounds, values[-1] if source.as_of else None)
+
+    def _values(
+        self, rows: Sequence[tuple[Compiled, ...]], types: Sequence[SqlType], prepared: Prepared
+    ) -> list[tuple[Any, ...]]:
+        """The values of constants, row by row; of one that fails, None."""
+        if all(_is_bare(value, t) for row in rows for value, t in zip(row, types, strict=True)):
+            return [tuple(_bare(value) for value in row) for row in rows]
+        listed = ", ".join(
+            "(" + ", ".join(f"CAST({v.safe} AS {t.duckdb})" for v, t in zip(row, types, strict=True)) + ")"
+            for row in rows
+        )
+        functions = tuple(f for row in rows for value in row for f in value.functions)
+        kernel = self._workspace.safe.kernel(f"SELECT * FROM (VALUES {listed}) AS v", {}, functions)
+        try:
+            columns = [column.to_pylist() for column in kernel.run_over({}).columns]
+        except duckdb.Error as error:
+            raise _explained(error) from error
+        finally:
+            kernel.close()
+        return list(zip(*columns, strict=True))
+
+    # --- by statement ---------------------------------------------------------------------------
+
+    def _run(self, prepared: Prepared, feeds: Mapping[str, Rows | History]) -> pa.RecordBatch:
+        plan = prepared.plan
+        try:
+            return self._kernel(prepared, self._workspace, plan.sql, feeds).run_over(feeds)
+        except duckdb.Error as error:
+            _raise_own(feeds)
+            if plan.sql == plan.safe_sql:
+                raise _explained(error) from error
+        try:
+            return self._kernel(prepared, self._workspace.safe, plan.safe_sql, feeds).run_over(feeds)
+        except duckdb.Error as error:
+            _raise_own(feeds)
+            raise _explained(error) from error
+
+    def _kernel(
+        self, prepared: Prepared, workspace: Workspace, sql: str, feeds: Mapping[str, Rows | History]
+    ) -> Kernel:
+        schemas = {name: feed.schema for name, feed in feeds.items()}
+        found = prepared.kernels.get(sql)
+        if found is not None and found[0] == schemas:
+            return found[1]
+        if found is not None:
+            found[1].close()
+        kernel = workspace.kernel(sql, schemas, prepared.plan.functions)
+        prepared.kernels[sql] = (schemas, kernel)
+        return kernel
+
+
+def _raise_own(feeds: Mapping[str, Rows | History]) -> None:
+    """Raise what broke a feed off; DuckDB gives its text only."""
+    for feed in feeds.values():
+        if feed.error is not None:
+            raise feed.error
+
+
+def _explained(error: duckdb.Error) -> StreamSQLError:
+    first_line = str(error).splitlines()[0]
+    if "More than one row returned by a subquery" in first_line:
+        return DataError(
+            "a subquery that stands for one value gave several rows",
+            code="DATA-SUBQUERY",
+            hint="give it LIMIT 1, or an aggregate",
+        )
+    if isinstance(error, duckdb.BinderException | duckdb.NotImplementedException | duckdb.ParserException):
+        return NotSupportedError(f"DuckDB cannot answer this query: {first_line}")
+    return DataError(f"the query failed: {first_line}", code="DATA-QUERY")
+
+
+_BARE = {
+    ast.IntegerLiteral: (INTEGER, BIGINT, DOUBLE),
+    ast.StringLiteral: (VARCHAR,),
+    ast.BooleanLiteral: (BOOLEAN,),
+}
+
+
+def _is_bare(value: Compiled, t: SqlType) -> bool:
+    """Whether a constant is a literal that Python reads as DuckDB does."""
+    return t in _BARE.get(type(value.node), ())
+
+
+def _bare(value: Compiled) -> Any:
+    match value.node:
+        case ast.IntegerLiteral(value=v) | ast.StringLiteral(value=v) | ast.BooleanLiteral(value=v):
+            return v
+    raise AssertionError(value)
