@@ -1,0 +1,435 @@
+"""Consumers of records and their groups: who reads what, where it goes on, who may commit."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from log_samples import batch, timed
+
+from streamsql.engine.log.assignment import Assign, Assignment, by_range, sticky
+from streamsql.engine.log.consumer import GroupSettings, RecordConsumer
+from streamsql.engine.log.disk import DiskLog
+from streamsql.engine.log.groups import Groups
+from streamsql.engine.log.log import Log, TopicConfig, TopicPartition
+from streamsql.engine.log.memory import MemoryLog
+from streamsql.errors import ConflictError, DataError, InternalError, PlanError, StreamSQLError
+
+T0, T1, T2 = (TopicPartition("t", number) for number in range(3))
+U0 = TopicPartition("u", 0)
+TIMEOUT_MS = 1000
+
+
+# -- assignments
+
+WANTED = st.dictionaries(st.sampled_from("abcde"), st.sets(st.sampled_from("tuv")), max_size=5)
+COUNTS = st.dictionaries(st.sampled_from("tuv"), st.integers(1, 7))
+
+
+def owners(found: Assignment) -> dict[TopicPartition, str]:
+    pairs = [(place, member) for member, places in found.items() for place in places]
+    assert len(dict(pairs)) == len(pairs), "a partition has two owners"
+    return dict(pairs)
+
+
+@pytest.mark.parametrize("assign", [by_range, sticky])
+@given(steps=st.lists(st.tuples(WANTED, COUNTS), min_size=1, max_size=4))
+def test_every_partition_that_is_wanted_has_one_owner_who_wants_it(
+    assign: Assign, steps: list[tuple[dict[str, set[str]], dict[str, int]]]
+) -> None:
+    before: Assignment = {}
+    for wanted, counts in steps:
+        found = assign(wanted, counts, before)
+        assert found.keys() == wanted.keys()
+        owner = owners(found)
+        wanted_topics = {topic for topics in wanted.values() for topic in topics}
+        assert owner.keys() == {(t, p) for t, n in counts.items() if t in wanted_topics for p in range(n)}
+        assert all(place.topic in wanted[member] for place, member in owner.items())
+        before = found
+
+
+@given(members=st.lists(st.sampled_from("abcdef"), unique=True, min_size=1), counts=COUNTS)
+def test_members_with_the_same_topics_differ_by_one_at_most(
+    members: list[str], counts: dict[str, int]
+) -> None:
+    sizes = [len(places) for places in sticky({m: "tuv" for m in members}, counts, {}).values()]
+    assert max(sizes) - min(sizes) <= 1
+
+
+@given(members=st.lists(st.sampled_from("abcdef"), unique=True, min_size=2), counts=COUNTS)
+def test_only_what_must_move_moves(members: list[str], counts: dict[str, int]) -> None:
+    before = sticky({m: "tuv" for m in members}, counts, {})
+    gone, *stay = members
+    after = sticky({m: "tuv" for m in stay}, counts, before)
+    assert all(before[member] <= after[member] for member in stay)
+    again = sticky({m: "tuv" for m in members}, counts, after)
+    assert all(again[member] <= after[member] for member in stay)
+
+
+def test_a_range_brings_equal_numbers_of_topics_together() -> None:
+    found = by_range({m: "tu" for m in "abc"}, {"t": 7, "u": 7}, {})
+    assert [sorted(p for t, p in found[m] if t == "t") for m in "abc"] == [[0, 1, 2], [3, 4], [5, 6]]
+    for places in found.values():
+        assert {p for t, p in places if t == "t"} == {p for t, p in places if t == "u"}
+
+
+# -- one consumer
+
+
+@pytest.fixture
+def log() -> Iterator[Log]:
+    with MemoryLog() as opened:
+        opened.create_topic("t", TopicConfig(partitions=3))
+        opened.create_topic("u", TopicConfig())
+        yield opened
+
+
+def given_by(consumer: RecordConsumer, max_rows: int = 100) -> dict[TopicPartition, list[int]]:
+    """Offsets per partition of all that polls give without waiting."""
+    found: dict[TopicPartition, list[int]] = {}
+    while (polled := consumer.poll(max_rows, 0)) is not None:
+        topic, rows = polled
+        pairs = zip(rows.column("$partition").to_pylist(), rows.column("$offset").to_pylist(), strict=True)
+        for partition, offset in pairs:
+            found.setdefault(TopicPartition(topic, partition), []).append(offset)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("start", "expected"),
+    [
+        ("earliest", {T0: [0, 1, 2], T1: [0]}),
+        ("latest", {}),
+        (15, {T0: [1, 2]}),
+        (datetime.fromtimestamp(0.02, UTC), {T0: [1, 2]}),
+        ({T0: 2}, {T0: [2], T1: [0]}),
+        ({T0: 3, T1: 1}, {}),
+    ],
+)
+def test_where_a_consumer_starts(log: Log, start: object, expected: dict[TopicPartition, list[int]]) -> None:
+    log.append("t", 0, timed([10, 20, 30]))
+    log.append("t", 1, timed([5]))
+    consumer = RecordConsumer(log, ["t"], start)  # type: ignore[arg-type]
+    assert given_by(consumer) == expected
+    log.append("t", 2, timed([0]))
+    assert given_by(consumer) == {T2: [0]}
+
+
+def test_positions_and_lag_follow_what_was_given(log: Log) -> None:
+    log.append("t", 0, timed([1, 2, 3]))
+    consumer = RecordConsumer(log, ["t"], "earliest")
+    assert consumer.lag() == {T0: 3, T1: 0, T2: 0}
+    polled = consumer.poll(2, 0)
+    assert polled is not None and polled[1].num_rows == 2
+    assert (consumer.positions()[T0], consumer.lag()[T0]) == (2, 1)
+
+
+def test_topics_take_turns(log: Log) -> None:
+    log.append("t", 0, timed(range(5)))
+    log.append("u", 0, timed(range(5)))
+    consumer = RecordConsumer(log, ["t", "u"], "earliest")
+    polls = [consumer.poll(1, 0) for _ in range(4)]
+    assert [polled[0] for polled in polls if polled] == ["t", "u", "t", "u"]
+
+
+def test_seeking_moves_what_is_named_and_pausing_holds_it_back(log: Log) -> None:
+    for partition in (0, 1):
+        log.append("t", partition, timed([10, 20, 30]))
+    consumer = RecordConsumer(log, ["t"], "earliest")
+    given_by(consumer)
+    consumer.seek({T0: 1})
+    assert given_by(consumer) == {T0: [1, 2]}
+    consumer.seek(20)
+    consumer.pause([T0])
+    assert given_by(consumer) == {T1: [1, 2]}
+    assert consumer.lag()[T0] == 2
+    consumer.resume()
+    assert given_by(consumer) == {T0: [1, 2]}
+    consumer.seek("latest")
+    consumer.pause()
+    log.append("t", 0, timed([40]))
+    assert given_by(consumer) == {}
+    with pytest.raises(PlanError, match="topic u partition 0 is not read by this consumer"):
+        consumer.seek({U0: 0})
+    with pytest.raises(PlanError, match="cannot start at 'now'"):
+        consumer.seek("now")
+
+
+def test_an_offset_that_is_gone_is_told_and_can_be_left(log: Log) -> None:
+    log.append("t", 0, timed([10]))
+    consumer = RecordConsumer(log, ["t"], {T0: 7})
+    with pytest.raises(DataError, match="offset 7 of topic t partition 0 is out of range"):
+        consumer.poll(10, 0)
+    consumer.seek("earliest")
+    assert given_by(consumer) == {T0: [0]}
+
+
+def test_partitions_that_are_added_are_read_from_their_beginning(log: Log) -> None:
+    consumer = RecordConsumer(log, ["u"], "latest")
+    log.alter_topic("u", TopicConfig(partitions=2))
+    log.append("u", 1, timed([1]))
+    assert given_by(consumer) == {TopicPartition("u", 1): [0]}
+
+
+def test_a_poll_waits_for_records_and_a_close_ends_it(log: Log) -> None:
+    consumer = RecordConsumer(log, ["t"], "earliest")
+    found: list[object] = []
+    thread = threading.Thread(target=lambda: [found.append(consumer.poll(10, 60_000)) for _ in range(2)])
+    thread.start()
+    log.append("t", 0, timed([1]))
+    while not found:
+        pass
+    consumer.close()
+    thread.join(10)
+    assert not thread.is_alive() and found[1] is None
+    with pytest.raises(InternalError, match="after it was closed"):
+        consumer.seek("earliest")
+
+
+def test_what_only_a_group_can_do(log: Log) -> None:
+    consumer = RecordConsumer(log, ["t"], "earliest")
+    for act in (consumer.commit, consumer.committed):
+        with pytest.raises(PlanError, match="this consumer is in no group"):
+            act()
+    with pytest.raises(PlanError, match="there is no topic nothing"):
+        RecordConsumer(log, ["nothing"], "earliest")
+
+
+# -- groups
+
+
+class Bench:
+    """A log, a clock that is set by hand, and consumers of group g that tell what happens to them."""
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+        self.now_ms = 0
+        self.groups = Groups(log, lambda: self.now_ms)
+        self.told: list[tuple[str, str, list[TopicPartition]]] = []
+
+    def member(
+        self, name: str, *topics: str, start: str = "earliest", assignment: str = "sticky"
+    ) -> RecordConsumer:
+        settings = GroupSettings(
+            self.groups.group("g"),
+            assignment,
+            TIMEOUT_MS,
+            *(self._teller(name, what) for what in ("assigned", "revoked", "lost")),
+        )
+        return RecordConsumer(self.log, topics or ("t",), start, settings)
+
+    def _teller(self, name: str, what: str) -> Callable[[frozenset[TopicPartition]], None]:
+        return lambda places: self.told.append((name, what, sorted(places)))
+
+
+@pytest.fixture
+def bench(log: Log) -> Bench:
+    return Bench(log)
+
+
+def settle(*members: RecordConsumer) -> None:
+    """Let all come to their targets; of what they hold already they read nothing."""
+    for _ in range(3):
+        for member in members:
+            member.pause()
+            member.poll(1, 0)
+            member.resume()
+
+
+def test_a_member_that_joins_takes_its_share_when_the_other_has_released_it(bench: Bench) -> None:
+    a = bench.member("a")
+    given_by(a)
+    b = bench.member("b")
+    assert given_by(b) == {} and b.positions() == {}
+    given_by(a)
+    given_by(b)
+    assert bench.told == [("a", "assigned", [T0, T1, T2]), ("a", "revoked", [T0]), ("b", "assigned", [T0])]
+    b.close()
+    given_by(a)
+    assert bench.told[3:] == [("b", "revoked", [T0]), ("a", "assigned", [T0])]
+
+
+def test_the_next_owner_goes_on_where_the_last_one_has_committed(bench: Bench) -> None:
+    bench.log.append("t", 0, timed(range(10)))
+    a = bench.member("a")
+    a.poll(3, 0)
+    a.commit()
+    a.poll(3, 0)
+    a.close()
+    b = bench.member("b", start="latest")
+    assert given_by(b) == {T0: [3, 4, 5, 6, 7, 8, 9]}
+    assert b.committed() == {T0: 3, T1: 0, T2: 0}
+
+
+def test_what_is_revoked_can_still_be_committed(bench: Bench) -> None:
+    bench.log.append("t", 0, timed(range(10)))
+    a = bench.member("a")
+    a._grouped = a._grouped._replace(on_revoked=lambda places: a.commit())  # type: ignore[union-attr]
+    a.poll(3, 0)
+    b = bench.member("b")
+    a.pause()
+    a.poll(1, 0)
+    assert given_by(b) == {T0: [3, 4, 5, 6, 7, 8, 9]}
+
+
+def test_a_member_that_stays_away_is_out_and_its_late_commit_refused(bench: Bench) -> None:
+    a, b = bench.member("a"), bench.member("b")
+    settle(a, b)
+    bench.log.append("t", 0, timed(range(10)))
+    owner, other = (a, b) if T0 in a.positions() else (b, a)
+    owner.poll(3, 0)
+    bench.now_ms += TIMEOUT_MS
+    settle(other)
+    bench.now_ms += 1
+    given_by(other)
+    assert set(other.positions()) == {T0, T1, T2}
+    for _ in range(2):
+        with pytest.raises(ConflictError) as found:
+            owner.commit()
+        assert found.value.code == "GROUP-FENCED"
+    assert other.committed()[T0] == 0
+    bench.told.clear()
+    settle(owner, other)
+    assert [what for _, what, _ in bench.told][0] == "lost"
+    owner.commit()
+    assert len(owner.positions()) + len(other.positions()) == 3
+
+
+def test_out_of_time_is_out_even_if_nobody_has_noticed(bench: Bench) -> None:
+    bench.log.append("t", 0, timed(range(10)))
+    a = bench.member("a")
+    a.poll(3, 0)
+    bench.now_ms += TIMEOUT_MS + 1
+    with pytest.raises(ConflictError, match="member g-1 is not in group g any more"):
+        a.commit()
+    assert given_by(a) == {T0: list(range(10))}
+
+
+def test_a_commit_is_a_sign_of_life(bench: Bench) -> None:
+    bench.log.append("t", 0, timed(range(10)))
+    a = bench.member("a")
+    for turn in range(1, 5):
+        a.poll(1, 0)
+        bench.now_ms += TIMEOUT_MS
+        a.commit()
+        assert a.committed()[T0] == turn
+
+
+def test_a_commit_of_what_another_one_owns_is_refused(bench: Bench) -> None:
+    a, b = bench.member("a"), bench.member("b")
+    settle(a, b)
+    theirs = next(iter(b.positions()))
+    with pytest.raises(ConflictError, match="is not owned by member g-1 of group g"):
+        a.commit({theirs: 0})
+
+
+def test_latest_stays_where_it_was_found(bench: Bench) -> None:
+    a = bench.member("a", start="latest")
+    given_by(a)
+    bench.log.append("t", 0, timed(range(3)))
+    bench.now_ms += TIMEOUT_MS + 1
+    assert given_by(bench.member("b", start="latest")) == {T0: [0, 1, 2]}
+
+
+def test_members_with_different_topics_and_topics_that_grow(bench: Bench) -> None:
+    a, b = bench.member("a", "t"), bench.member("b", "t", "u")
+    settle(a, b)
+    assert U0 in b.positions() and len(a.positions()) == 2
+    bench.log.alter_topic("u", TopicConfig(partitions=3))
+    settle(a, b)
+    assert len(a.positions()) == 3 and len(b.positions()) == 3
+
+
+def test_all_members_use_one_assignment(bench: Bench) -> None:
+    a = bench.member("a", "t", "u", assignment="range")
+    with pytest.raises(PlanError, match="group g uses assignment 'range', not 'sticky'"):
+        bench.member("b")
+    a.close()
+    bench.member("b")
+    with pytest.raises(PlanError, match="there is no assignment 'fair'"):
+        bench.member("c", assignment="fair")
+
+
+def test_committed_offsets_and_generations_outlive_the_process(data: Path) -> None:
+    for turn in range(3):
+        with DiskLog(data) as log:
+            if not turn:
+                log.create_topic("t", TopicConfig(partitions=3))
+            log.append("t", 0, timed(range(4)))
+            bench = Bench(log)
+            before = bench.groups.group("g").generation
+            a = bench.member("a")
+            assert given_by(a) == {T0: [4 * turn + n for n in range(4)]}
+            a.commit()
+            assert bench.groups.group("g").generation > before >= turn
+
+
+def test_what_a_group_tells_of_itself(bench: Bench) -> None:
+    bench.log.append("t", 0, timed(range(10)))
+    assert bench.groups.status() == []
+    a = bench.member("a")
+    a.poll(3, 0)
+    a.commit()
+    (status,) = bench.groups.status()
+    assert (status.name, status.members) == ("g", {"g-1": {T0, T1, T2}})
+    first = status.partitions[0]
+    assert (first.member, first.committed, first.end, first.lag) == ("g-1", 3, 10, 7)
+    with pytest.raises(PlanError, match="group g has members"):
+        bench.groups.delete("g")
+    a.close()
+    (status,) = bench.groups.status()
+    assert [one.member for one in status.partitions] == [None] * 3
+    bench.groups.delete("g")
+    assert bench.groups.status() == []
+    assert given_by(bench.member("b")) == {T0: list(range(10))}
+
+
+def test_threads_that_come_and_go_process_everything_in_order(log: Log) -> None:
+    groups = Groups(log, lambda: 0)
+    processed: dict[TopicPartition, list[int]] = {T0: [], T1: [], T2: []}
+    failures: list[BaseException] = []
+    is_over = threading.Event()
+
+    def work(rounds: int) -> None:
+        """Read a little, commit, leave, come again."""
+        try:
+            while not is_over.is_set():
+                consumer = RecordConsumer(
+                    log,
+                    ["t"],
+                    "earliest",
+                    GroupSettings(groups.group("g"), "sticky", 60_000, *[lambda places: None] * 3),
+                )
+                for _ in range(rounds):
+                    polled = consumer.poll(3, 5)
+                    if polled is not None:
+                        _, rows = polled
+                        for p, o in zip(
+                            rows.column("$partition").to_pylist(),
+                            rows.column("$offset").to_pylist(),
+                            strict=True,
+                        ):
+                            processed[TopicPartition("t", p)].append(o)
+                        consumer.commit()
+                consumer.close()
+        except StreamSQLError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(rounds,)) for rounds in (3, 7, 50)]
+    for thread in threads:
+        thread.start()
+    for number in range(300):
+        log.append("t", number % 3, batch(str(number)))
+    while sum(map(len, processed.values())) < 300 and not failures:
+        is_over.wait(0.005)
+    is_over.set()
+    for thread in threads:
+        thread.join(20)
+    assert not failures
+    # Nobody dies here, so that each record is processed exactly once.
+    assert processed == {place: list(range(100)) for place in (T0, T1, T2)}
