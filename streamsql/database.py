@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,9 +22,11 @@ from streamsql.clock import Clock, SystemClock
 from streamsql.commands import Command, Commands
 from streamsql.config import SETTINGS, Config, check_changeable
 from streamsql.engine.log.disk import DiskLog, Flush
+from streamsql.engine.log.groups import Groups
 from streamsql.engine.log.log import Log, TopicConfig
 from streamsql.engine.log.maintenance import Maintenance
 from streamsql.engine.log.memory import MemoryLog
+from streamsql.engine.problems import Problem
 from streamsql.errors import InternalError, NotSupportedError, PlanError, StreamSQLError
 from streamsql.formats.format import SchemaStore
 from streamsql.formats.registry import EmbeddedRegistry
@@ -54,6 +57,8 @@ _DOOMED_BY = "deleted.by.command"
 
 if TYPE_CHECKING:
     from streamsql.asserts import Assertion, Asserts
+    from streamsql.consumer import Consumer
+    from streamsql.engine.log.consumer import Callback
     from streamsql.producer import Partitioning, Producer
     from streamsql.pull import PullQueries
 
@@ -92,6 +97,7 @@ class Database:
         self._asserts: Asserts | None = None
         self._pulls: PullQueries | None = None
         self._writers: dict[str, TopicWriter] = {}
+        self.groups = Groups(log, self.clock.now_ms)
         self._maintenance = Maintenance(log, self.clock.now_ms)
         self._closed = False
         try:
@@ -229,6 +235,50 @@ class Database:
         except BaseException:
             writer.close()
             raise
+
+    def consumer(
+        self,
+        names: str | Sequence[str],
+        *,
+        raw: bool = False,
+        group: str | None = None,
+        start: str | int | datetime | Mapping[Any, int] = "earliest",
+        assignment: str = "sticky",
+        session_timeout_ms: int = 45_000,
+        on_assigned: Callback | None = None,
+        on_revoked: Callback | None = None,
+        on_lost: Callback | None = None,
+    ) -> Consumer:
+        """A consumer of streams and tables, or with `raw` of topics; see `streamsql.consumer`.
+
+        group               share the partitions with the other members of this group, and go on where it
+                            has committed; None: read all of them
+        start               where nothing was committed: "earliest", "latest", a time (ms or a datetime
+                            with a zone), or a mapping of (name, partition), or partition, to offset
+        assignment          "sticky": even, and few partitions change hands; "range": equal numbers of
+                            several topics go to one member
+        session_timeout_ms  a member that does not poll or commit for so long is out, by the wall clock
+        on_assigned, on_revoked, on_lost   called by poll with the partitions that are new; that are about
+                            to go, and can still be committed; that went while the member stayed away
+        """
+        from streamsql.consumer import Consumer, group_settings
+
+        settings = None
+        if group is not None:
+            callbacks = (on_assigned, on_revoked, on_lost)
+            settings = group_settings(self.groups, group, assignment, session_timeout_ms, *callbacks)
+        with self._lock:
+            listed = [names] if isinstance(names, str) else list(names)
+            sources = {name: None if raw else self.find_source(name) for name in listed}
+        reader = f"CONSUMER {group or ', '.join(listed)}"
+        return Consumer(
+            self.log,
+            sources,
+            self.schemas,
+            lambda problems: self._keep(reader, problems),
+            start,
+            settings,
+        )
 
     def topic_writer(self, topic: str) -> TopicWriter:
         """A writer for a topic, in the format of the first stream or table declared on it; close it."""
@@ -645,6 +695,11 @@ class Database:
 
     def _record(self, sql: str, query_id: str | None) -> None:
         self._commands.append(Command(sql, query_id, self._config.values), self.clock.now_ms())
+
+    def _keep(self, reader: str, problems: Sequence[Problem]) -> None:
+        """Write what a consumer could not read to the processing log."""
+        for append in self._processing_log.records(reader, problems):
+            self.log.append(*append)
 
     def _check_writable(self, info: SourceInfo) -> None:
         if info.is_source:

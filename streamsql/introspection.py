@@ -69,6 +69,8 @@ def _show(database: Database, statement: ast.Show) -> Result:
             return show.show_properties(database.config)
         case "TYPES":
             return show.show_types(database.catalog)
+        case "CONSUMER GROUPS":
+            return show.show_consumer_groups(database.groups)
         case "VARIABLES":
             return rows(
                 [Column("NAME", VARCHAR), Column("VALUE", VARCHAR)], sorted(database.variables.items())

@@ -8,6 +8,7 @@ from typing import Any
 
 from streamsql.catalog import Catalog, SourceInfo
 from streamsql.config import Config
+from streamsql.engine.log.groups import Groups
 from streamsql.engine.log.log import Log, TopicConfig, TopicPartition
 from streamsql.engine.log.reader import TopicReader
 from streamsql.errors import PlanError
@@ -59,6 +60,18 @@ def show_queries(catalog: Catalog, queries: Queries) -> Result:
     for query in catalog.queries.values():
         runner = queries.runners[query.id]
         listed.append((query.id, runner.state, query.writes or "", runner.lag(), query.sql))
+    return rows(columns, listed)
+
+
+def show_consumer_groups(groups: Groups) -> Result:
+    """SHOW CONSUMER GROUPS: a row per group and partition."""
+    columns = [*_text("GROUP", "TOPIC"), Column("PARTITION", INTEGER), *_text("MEMBER")]
+    columns += [Column(name, BIGINT) for name in ("COMMITTED", "END", "LAG")]
+    listed = [
+        (group.name, one.topic, one.partition, one.member, one.committed, one.end, one.lag)
+        for group in groups.status()
+        for one in group.partitions
+    ]
     return rows(columns, listed)
 
 

@@ -65,14 +65,19 @@ class RecordConsumer:
         wanted = frozenset(self._topics)
         self._unsubscribe = log.subscribe(lambda topic: self._wake.set() if topic in wanted else None)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._is_closed
+
     # -- reading
 
     def poll(self, max_rows: int, timeout_ms: float) -> tuple[str, pa.RecordBatch] | None:
         """The next records of one topic; None if there are none for `timeout_ms`, or after `close`.
 
         Columns as `TopicReader.poll` gives them. In a group this is where partitions come and go.
-        raises  DataError LOG-OFFSET-OUT-OF-RANGE if the next record is gone; `seek` to go on, and other
-                errors of reading
+        If the next record is gone (retention), reading goes on at the first that is there, which is logged.
+        raises  DataError LOG-CORRUPT, and what the callbacks raise
         """
         deadline = time.monotonic() + timeout_ms / 1000
         while not self._is_closed:
@@ -105,7 +110,8 @@ class RecordConsumer:
     def seek(self, start: Start) -> None:
         """Go on elsewhere. Offsets move the partitions they name, all else moves every one.
 
-        raises  PlanError CONSUMER-PARTITION for a partition that is not this consumer's, CONSUMER-START
+        raises  PlanError CONSUMER-PARTITION for a partition that is not this consumer's, CONSUMER-START,
+                DataError LOG-OFFSET-OUT-OF-RANGE
         """
         with self._lock:
             chosen = self._owned(start if isinstance(start, Mapping) else self._positions)
@@ -184,8 +190,8 @@ class RecordConsumer:
             batch = reader.poll(max_rows)
             # Every topic has its turn: the one that was looked at goes to the end.
             self._readers[topic] = self._readers.pop(topic)
+            self._positions.update(reader.positions)
             if batch is not None:
-                self._positions.update(reader.positions)
                 return topic, batch
         return None
 

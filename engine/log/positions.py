@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from streamsql.engine.log.log import Log, TopicPartition
+from streamsql.engine.log.refusals import check_range
 from streamsql.errors import PlanError
 
 Start = str | int | datetime | Mapping[TopicPartition, int]
@@ -16,9 +17,12 @@ an offset per partition; a partition that is left out begins at its earliest rec
 def start_positions(log: Log, places: Collection[TopicPartition], start: Start) -> dict[TopicPartition, int]:
     """The offset to begin at, for each of the partitions.
 
-    raises  PlanError CONSUMER-START
+    raises  PlanError CONSUMER-START, DataError LOG-OFFSET-OUT-OF-RANGE for an offset that is not there
     """
     if isinstance(start, Mapping):
+        for place in places:
+            if place in start:
+                check_range(*place, start[place], log.start_offset(*place), log.end_offset(*place))
         return {place: start[place] if place in start else log.start_offset(*place) for place in places}
     if start == "earliest":
         return {place: log.start_offset(*place) for place in places}

@@ -328,7 +328,7 @@ STATEMENTS: dict[type[ast.Statement], SearchStrategy[ast.Statement]] = {
             ast.Show,
             st.sampled_from(
                 ["FUNCTIONS", "PROPERTIES", "TYPES", "VARIABLES", "CONNECTORS", "SOURCE CONNECTORS"]
-                + ["SINK CONNECTORS", "CONNECTOR PLUGINS"]
+                + ["SINK CONNECTORS", "CONNECTOR PLUGINS", "CONSUMER GROUPS"]
             ),
         ),
     ),

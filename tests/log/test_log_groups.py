@@ -160,13 +160,14 @@ def test_seeking_moves_what_is_named_and_pausing_holds_it_back(log: Log) -> None
         consumer.seek("now")
 
 
-def test_an_offset_that_is_gone_is_told_and_can_be_left(log: Log) -> None:
+def test_an_offset_that_is_not_there_is_told(log: Log) -> None:
     log.append("t", 0, timed([10]))
-    consumer = RecordConsumer(log, ["t"], {T0: 7})
     with pytest.raises(DataError, match="offset 7 of topic t partition 0 is out of range"):
-        consumer.poll(10, 0)
-    consumer.seek("earliest")
-    assert given_by(consumer) == {T0: [0]}
+        RecordConsumer(log, ["t"], {T0: 7})
+    consumer = RecordConsumer(log, ["t"], {T0: 1})
+    with pytest.raises(DataError, match="it holds offsets 0 to 1"):
+        consumer.seek({T0: 2})
+    assert given_by(consumer) == {}
 
 
 def test_partitions_that_are_added_are_read_from_their_beginning(log: Log) -> None:
