@@ -12,10 +12,11 @@
             snapshot  writers and ends as they were; always the first record, and only there
             commit    writer, producer, sequence, offsets, metadata, ends; synced: data was on the disk
             forget    writer
-            close     nothing: the log was closed properly
+            close     ends: of all partitions; the log was closed properly
 
 An *end* is [topic id, partition, offset]: every transactional record of the partition before that offset
-is committed. It is kept when a writer is forgotten.
+is committed. It is kept when a writer is forgotten. Those of a snapshot and of a close reach to the end of
+every partition, so that records that are missing later are known to be.
 
 The last record may be torn, and is then cut off, as if that commit had never been. A bad record that a
 later one calls synced is damage, and the log does not open. At every open, and when it has grown, the
@@ -76,7 +77,7 @@ class State:
                 self.writers.pop(said["writer"], None)
                 self.producers.pop(said["writer"], None)
             case "close":
-                pass
+                self._reach(said.get("ends", []))
             case other:
                 raise ExternalError(
                     f"the file of commits has a record of a kind this version does not know: {other}",
@@ -306,12 +307,15 @@ class CommitFile:
         """Whether the file is so much longer than a snapshot that it should be replaced by one."""
         return self._end > max(_REPLACE_BYTES, _REPLACE_FACTOR * self._least)
 
-    def close(self) -> None:
-        """Add the closing record and sync. ExternalError."""
+    def close(self, ends: Ends) -> None:
+        """Add the closing record and sync. ExternalError.
+
+        ends  of all partitions
+        """
         if self._doubt is None:
             with explained("close", self._path):
                 self.flush()
-            self.append({"kind": "close"})
+            self.append({"kind": "close", "ends": [[*place, offset] for place, offset in ends.items()]})
             with explained("close", self._path):
                 self.flush()
         self._handles.drop(self._path)

@@ -15,7 +15,6 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,8 +38,9 @@ from streamsql.engine.log.log import (
     TopicConfig,
     TopicPartition,
 )
+from streamsql.engine.log.opening import Topic, open_topics
 from streamsql.engine.log.partition import Partition
-from streamsql.engine.log.recovery import Recovery, recover
+from streamsql.engine.log.recovery import Recovery
 from streamsql.engine.log.refusals import (
     check_topic_name,
     closed,
@@ -61,12 +61,6 @@ Flush = Literal["always", "interval", "never"]
 _logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class _Topic:
-    files: TopicFiles
-    partitions: tuple[Partition, ...]
-
-
 class DiskLog(Log):
     """See above, and `Log`.
 
@@ -80,7 +74,8 @@ class DiskLog(Log):
     recovery_notes     what opening cut off or found damaged, as sentences; empty after a clean stop
 
     raises  ExternalError LOG-LOCKED, LOG-NEWER-FORMAT, LOG-READ-ONLY, LOG-DISK-FULL, ...
-            DataError LOG-CORRUPT if the commits, or a topic's settings, cannot be read
+            DataError LOG-CORRUPT if the commits cannot be read. A topic that cannot be opened raises when
+            it is used, and `topic_problem` says why
     """
 
     def __init__(
@@ -103,7 +98,7 @@ class DiskLog(Log):
         self._fences = Fences()
         self._maintaining = threading.Lock()
         self._attempts: dict[str, int] = {}
-        self._topics: dict[str, _Topic] = {}
+        self._topics: dict[str, Topic] = {}
         self._is_closed = False
         self._stop = threading.Event()
         with explained("make the data directory", self.path):
@@ -111,7 +106,12 @@ class DiskLog(Log):
         self._owner = owner.Owner(self.path)
         try:
             self._commits = CommitFile(self.path / "commits.log", self._handles, self._must_sync)
-            self._state = self._recover() if owner.check_format(self.path) else self._begin()
+            if owner.check_format(self.path):
+                self._topics, self._state = open_topics(
+                    self.path, self._handles, self._commits, self._new_partition, self.recovery_notes
+                )
+            else:
+                self._state = self._begin()
         except BaseException:
             self._handles.close()
             self._owner.release()
@@ -137,7 +137,7 @@ class DiskLog(Log):
                 raise topic_exists(name)
             files = topic_files.make_topic(self.path / "topics", name, config)
             partitions = tuple(self._new_partition(files, number) for number in range(config.partitions))
-            self._topics[name] = _Topic(files, partitions)
+            self._topics[name] = Topic(files, partitions)
 
     def alter_topic(self, name: str, config: TopicConfig) -> None:
         with self._structure:
@@ -149,11 +149,12 @@ class DiskLog(Log):
             for partition in topic.partitions:
                 partition.config = config
             added = [self._new_partition(files, number) for number in range(before, config.partitions)]
-            self._topics[name] = _Topic(files, (*topic.partitions, *added))
+            self._topics[name] = Topic(files, (*topic.partitions, *added))
 
     def delete_topic(self, name: str) -> None:
         with self._structure, ExitStack() as held:
-            topic = self._topic(name)
+            # One that cannot be opened can still be given up.
+            topic = self._topics[name] if self.topic_problem(name) else self._topic(name)
             for partition in topic.partitions:
                 held.enter_context(partition.lock)
             grave = topic_files.bury_topic(topic.files)
@@ -170,6 +171,11 @@ class DiskLog(Log):
     def has_topic(self, name: str) -> bool:
         self._check_open()
         return name in self._topics
+
+    def topic_problem(self, name: str) -> StreamSQLError | None:
+        self._check_open()
+        topic = self._topics.get(name)
+        return None if topic is None else topic.problem
 
     def topic_config(self, name: str) -> TopicConfig:
         return self._topic(name).files.config
@@ -348,7 +354,13 @@ class DiskLog(Log):
 
     def _close_commits(self) -> None:
         with self._committing:
-            self._commits.close()
+            self._commits.close(
+                {
+                    part.key: part.durable_offset
+                    for topic in self._topics.values()
+                    for part in topic.partitions
+                }
+            )
 
     # -- opening
 
@@ -367,43 +379,10 @@ class DiskLog(Log):
         owner.write_format(self.path)
         return state
 
-    def _recover(self) -> State:
-        """Bring commits and partitions to where they were at the last commit."""
-        found = commits.load(self.path / "commits.log", self.recovery_notes)
-        proven = commits.state_of(found, only_synced=True).ends
-        recoveries: dict[tuple[str, int], Recovery] = {}
-        topics = topic_files.find_topics(self.path / "topics")
-        for files in topics:
-            for number in range(files.config.partitions):
-                recoveries[files.id, number] = recover(
-                    *self._place(files, number), self._handles, proven.get((files.id, number), 0)
-                )
-        reached = {place: recovery.end_offset for place, recovery in recoveries.items()}
-        state = commits.state_of(commits.without_lost(found, reached, self.recovery_notes))
-        for place, recovery in recoveries.items():
-            recovery.drop_uncommitted(state.ends.get(place, 0))
-        fail_point("open.before_cut")
-        for files in topics:
-            partitions = [
-                self._new_partition(files, number, recoveries[files.id, number])
-                for number in range(files.config.partitions)
-            ]
-            self._topics[files.name] = _Topic(files, tuple(partitions))
-        for recovery in recoveries.values():
-            self.recovery_notes += recovery.notes
-        state.ends = {place: end for place, end in state.ends.items() if place in recoveries}
-        fail_point("open.before_commits")
-        self._commits.replace(state)
-        return state
-
     # -- inside
 
-    def _place(self, files: TopicFiles, number: int) -> tuple[Path, str, int]:
-        where = f"topic {files.name} partition {number}"
-        return files.partition_directory(number), where, files.seed(number)
-
     def _new_partition(self, files: TopicFiles, number: int, found: Recovery | None = None) -> Partition:
-        directory, where, seed = self._place(files, number)
+        directory, where, seed = files.place(number)
         return Partition(
             TopicPartition(files.name, number),
             (files.id, number),
@@ -436,11 +415,13 @@ class DiskLog(Log):
         if self._is_closed:
             raise closed()
 
-    def _topic(self, name: str) -> _Topic:
+    def _topic(self, name: str) -> Topic:
         self._check_open()
         topic = self._topics.get(name)
         if topic is None:
             raise unknown_topic(name)
+        if topic.problem is not None:
+            raise topic.problem
         return topic
 
     def _partition(self, topic: str, number: int) -> Partition:

@@ -154,6 +154,10 @@ class Log(ABC):
     def has_topic(self, name: str) -> bool:
         """Whether there is a topic of this name."""
 
+    def topic_problem(self, name: str) -> StreamSQLError | None:
+        """Why a topic that is there cannot be used, which is raised by whatever uses it; None if it can."""
+        return None
+
     @abstractmethod
     def topic_config(self, name: str) -> TopicConfig:
         """The settings of a topic."""

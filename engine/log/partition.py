@@ -100,6 +100,11 @@ class Partition:
         return self._sync.written.offset
 
     @property
+    def durable_offset(self) -> int:
+        """The offset after the last record that counts and is on the disk."""
+        return self._safe_mark().offset
+
+    @property
     def end_offset(self) -> int:
         """The offset after the last visible record."""
         return self._visible.offset

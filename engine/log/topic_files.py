@@ -17,23 +17,32 @@ import zlib
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from streamsql.engine.failpoints import fail_point
 from streamsql.engine.log.files import directory_name, explained, read_json, sync_directory, write_json
 from streamsql.engine.log.log import TopicConfig
-from streamsql.errors import DataError
+from streamsql.errors import DataError, ExternalError
 
 _MAKING, _GONE = ".making-", ".gone-"
 
 
 @dataclass(frozen=True, slots=True)
 class TopicFiles:
-    """Where a topic is, and what its file of settings says."""
+    """Where a topic is, and what its file of settings says.
+
+    problem  why that could not be read; `id` and `config` say nothing then
+    """
 
     directory: Path
     name: str
     id: str
     config: TopicConfig
+    problem: DataError | ExternalError | None = None
+
+    def place(self, number: int) -> tuple[Path, str, int]:
+        """Directory, name for messages, and seed of a partition."""
+        return self.partition_directory(number), f"topic {self.name} partition {number}", self.seed(number)
 
     def partition_directory(self, number: int) -> Path:
         return self.directory / str(number)
@@ -87,27 +96,45 @@ def clear(grave: Path) -> None:
 
 
 def find_topics(topics: Path) -> list[TopicFiles]:
-    """All topics, by name; leftovers are removed.
-
-    raises  DataError LOG-CORRUPT for settings that cannot be read or belong elsewhere, ExternalError
-    """
+    """All topics, by name; leftovers are removed. ExternalError."""
     found = []
     with explained("open", topics):
         for directory in sorted(topics.iterdir()):
             if directory.name.startswith((_MAKING, _GONE)):
                 shutil.rmtree(directory)
             elif directory.is_dir():
-                found.append(_read(directory))
+                try:
+                    found.append(read_topic(directory))
+                except (DataError, ExternalError) as problem:
+                    found.append(TopicFiles(directory, topic_name(directory), "", TopicConfig(), problem))
     return sorted(found, key=lambda files: files.name)
 
 
-def _read(directory: Path) -> TopicFiles:
+def topic_name(directory: Path) -> str:
+    """The name of the topic in a directory, whatever its settings say."""
+    return unquote(directory.name, errors="replace")
+
+
+def read_topic(directory: Path) -> TopicFiles:
+    """What the directory's settings say.
+
+    raises  DataError LOG-CORRUPT for settings that cannot be read or belong elsewhere, or a partition that
+            is missing; ExternalError LOG-NEWER-FORMAT, LOG-READ-ONLY, ..
+    """
     path = directory / "topic.json"
-    if not path.exists():
-        raise _damaged(directory, f"the file {path.name} is missing")
-    said = read_json(path)
+    with explained("read", path):
+        if not path.exists():
+            raise _damaged(directory, f"the file {path.name} is missing")
+        said = read_json(path)
     if directory_name(said["name"]) != directory.name:
         raise _damaged(directory, f"its settings belong to topic {said['name']}")
+    unknown = said["config"].keys() - {field.name for field in fields(TopicConfig)}
+    if unknown:
+        raise ExternalError(
+            f"the topic directory {directory} has a setting this version does not know: {min(unknown)}",
+            code="LOG-NEWER-FORMAT",
+            hint="use a newer version of streamsql",
+        )
     files = TopicFiles(directory, said["name"], said["id"], TopicConfig(**said["config"]))
     for number in range(files.config.partitions):
         if not files.partition_directory(number).is_dir():
