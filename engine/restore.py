@@ -32,7 +32,9 @@ def changelog_topics(log: Log, query: str) -> list[str]:
 def changelog_rows(log: Log, query: str) -> int:
     """How many records there are to restore of a query's state, at most: compaction leaves gaps."""
     return sum(
-        log.end_offset(topic, 0) - log.start_offset(topic, 0) for topic in changelog_topics(log, query)
+        log.end_offset(topic, 0) - log.start_offset(topic, 0)
+        for topic in changelog_topics(log, query)
+        if log.topic_problem(topic) is None
     )
 
 

@@ -27,7 +27,7 @@ from streamsql.engine.restore import changelog_topic, restore
 from streamsql.engine.shared import SharedDecoding
 from streamsql.engine.status import RunnerStatus, StoreStatus
 from streamsql.engine.task import Task
-from streamsql.errors import InternalError, StreamSQLError
+from streamsql.errors import DataError, ExternalError, InternalError, StreamSQLError
 
 RUNNING, PAUSED, FAILED, STOPPED = "RUNNING", "PAUSED", "ERROR", "STOPPED"
 
@@ -77,23 +77,29 @@ class Runner:
         self._problem_records = problem_records
         self.task = Task(graph, shared=shared)
         self._stores = [(changelog_topic(name, store), kept) for store, kept in self.task.stores()]
-        for topic, store in self._stores:
-            restore(log, topic, store, restored)
-        fail_point("restore.after")
         committed = log.committed(name)
         start = dict(committed.offsets) if committed else {}
         metadata = committed.metadata if committed else {}
         self.last_commit_ms: int | None = metadata.get("time")
+        positions: Mapping[TopicPartition, int] = {}
+        try:
+            for topic, store in self._stores:
+                restore(log, topic, store, restored)
+            positions = start_positions(log, graph, start, from_latest)
+        except (DataError, ExternalError) as error:
+            # A topic is damaged: the query is there, to be looked at and to be ended, but does not run.
+            self.error, self.state = error, FAILED
+        fail_point("restore.after")
         self._view = LogUntil(log)
         self._inputs = Inputs(
             self._view,
             graph,
-            start_positions(log, graph, start, from_latest),
+            positions,
             reached_of_metadata(metadata),
             "latest" if from_latest else "earliest",
         )
         self._committed = dict(self._inputs.positions)
-        if committed is None and from_latest:
+        if committed is None and from_latest and self.error is None:
             # Where the end was when the query was made is nowhere else to be found after a crash.
             log.commit(name, (), self._committed)
         self._batch_size = BatchSize(
@@ -108,7 +114,9 @@ class Runner:
         self._unsubscribe: Callable[[], None] = lambda: None
 
     def start(self) -> None:
-        """Begin to run; nothing happens if it runs already."""
+        """Begin to run; nothing happens if it runs already, or has failed."""
+        if self.state == FAILED:
+            return
         if self._thread is not None:
             self.resume()
             return
@@ -171,6 +179,8 @@ class Runner:
 
         raises  the query's own error if it has failed
         """
+        if self.error is not None and not self._committed:
+            raise self.error
         deadline = None if timeout is None else time.monotonic() + timeout
         own = {place: target for place, target in targets.items() if place in self._committed}
         with self._moved:

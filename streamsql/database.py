@@ -506,10 +506,14 @@ class Database:
 
         raises  PlanError, NotSupportedError
         """
-        partitions = {topic: self.log.topic_config(topic).partitions for topic in self.log.topics()}
+        partitions = self._partitions()
         if isinstance(statement, ast.CreateAsSelect):
-            return plan_create_as(statement, self.environment, partitions)
-        return plan_insert_select(statement, self.environment, partitions)
+            plan = plan_create_as(statement, self.environment, partitions)
+        else:
+            plan = plan_insert_select(statement, self.environment, partitions)
+        for topic in plan.graph.topics():
+            self.log.topic_config(topic)  # raises for a damaged one
+        return plan
 
     def _query_id(self, statement: ast.CreateAsSelect | ast.InsertSelect) -> str:
         number = self._commands.next_number()
@@ -717,9 +721,17 @@ class Database:
         for name in [n for n, w in self._writers.items() if w.topic == topic]:
             self._writers.pop(name).close()
 
+    def _partitions(self) -> dict[str, int]:
+        """How many partitions every topic has, but those that are damaged."""
+        return {
+            topic: self.log.topic_config(topic).partitions
+            for topic in self.log.topics()
+            if self.log.topic_problem(topic) is None
+        }
+
     def _doom(self, topic: str) -> None:
         """Note on a topic that the next command deletes it: after a crash in between, opening does."""
-        if self.log.has_topic(topic):
+        if self.log.has_topic(topic) and self.log.topic_problem(topic) is None:
             config = self.log.topic_config(topic)
             properties = {**config.properties, _DOOMED_BY: str(self._commands.next_number())}
             self.log.alter_topic(topic, dataclasses.replace(config, properties=properties))
@@ -736,7 +748,7 @@ class Database:
         replay = Replay(
             self.catalog,
             lambda config: Environment(self.catalog, self.library, config, self.schemas),
-            {topic: self.log.topic_config(topic).partitions for topic in topics},
+            self._partitions(),
             self._config,
         )
         for number, command in self._commands.replay():
@@ -745,7 +757,9 @@ class Database:
         for query_id in replay.ended:
             self.queries.forget(query_id)
         for topic, number in replay.doomed:
-            if topic in topics and self.log.topic_config(topic).properties.get(_DOOMED_BY) == str(number):
+            if topic not in topics or self.log.topic_problem(topic) is not None:
+                continue
+            if self.log.topic_config(topic).properties.get(_DOOMED_BY) == str(number):
                 self._delete_topic(topic)
         self.queries.start_all(replay.paused)
 

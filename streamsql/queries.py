@@ -59,8 +59,10 @@ class Queries:
             cleanup = "compact,delete" if plan.sink.window else "compact"
         elif retention_ms is None:
             # A stream keeps its records for as long as the left-most source does.
-            source = self._log.topic_config(next(iter(plan.graph.topics())))
-            retention_ms = source.retention_ms if source.cleanup == "delete" else None
+            source = next(iter(plan.graph.topics()))
+            if self._log.topic_problem(source) is None:
+                kept = self._log.topic_config(source)
+                retention_ms = kept.retention_ms if kept.cleanup == "delete" else None
         config = TopicConfig(partitions=plan.partitions, cleanup=cleanup, retention_ms=retention_ms)
         self._log.create_topic(topic, config)
 

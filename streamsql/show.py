@@ -43,9 +43,13 @@ def show_topics(log: Log, *, is_all: bool) -> Result:
         Column("RECORDS", BIGINT),
         Column("CLEANUP", VARCHAR),
     ]
-    listed = []
+    listed: list[tuple[str, int | None, int | None, str]] = []
     for name in log.topics():
         if name.startswith("_") and not is_all:
+            continue
+        problem = log.topic_problem(name)
+        if problem is not None:
+            listed.append((name, None, None, f"damaged: {problem.message}"))
             continue
         config = log.topic_config(name)
         records = sum(log.end_offset(name, p) - log.start_offset(name, p) for p in range(config.partitions))

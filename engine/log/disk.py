@@ -420,8 +420,7 @@ class DiskLog(Log):
         topic = self._topics.get(name)
         if topic is None:
             raise unknown_topic(name)
-        if topic.problem is not None:
-            raise topic.problem
+        topic.check()
         return topic
 
     def _partition(self, topic: str, number: int) -> Partition:

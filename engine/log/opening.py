@@ -17,7 +17,7 @@ from streamsql.engine.log.files import Handles
 from streamsql.engine.log.partition import Partition
 from streamsql.engine.log.recovery import Recovery, recover
 from streamsql.engine.log.topic_files import TopicFiles
-from streamsql.errors import DataError, ExternalError, StreamSQLError
+from streamsql.errors import DataError, ExternalError
 
 NewPartition = Callable[[TopicFiles, int, Recovery], Partition]
 
@@ -31,7 +31,13 @@ class Topic:
 
     files: TopicFiles
     partitions: tuple[Partition, ...]
-    problem: StreamSQLError | None = None
+    problem: DataError | ExternalError | None = None
+
+    def check(self) -> None:
+        """Raise why it could not be opened: a new error each time, as whoever gets it adds to it."""
+        if self.problem is not None:
+            problem = self.problem
+            raise type(problem)(problem.message, code=problem.code, hint=problem.hint) from problem
 
 
 def open_topics(

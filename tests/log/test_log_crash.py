@@ -109,6 +109,10 @@ def check_survivor(path: Path) -> str:
     with log:
         if "t" not in log.topics():
             raise AssertionError("a topic is gone without a word")
+        problem = log.topic_problem("t")
+        if problem is not None:
+            assert problem.message in "".join(log.recovery_notes)
+            return "refused"
         found, errors = survey(log)
         state = log.committed("q")
         committed = state.offsets[IN] if state else 0

@@ -154,15 +154,6 @@ def test_a_second_owner_is_told_who_the_first_is(data: Path) -> None:
     [
         pytest.param(lambda d: (d / "version.json").unlink(), DataError, "LOG-CORRUPT", id="version missing"),
         pytest.param(lambda d: (d / "commits.log").unlink(), DataError, "LOG-CORRUPT", id="commits missing"),
-        pytest.param(
-            lambda d: (d / "topics/t/topic.json").unlink(), DataError, "LOG-CORRUPT", id="settings missing"
-        ),
-        pytest.param(
-            lambda d: shutil.rmtree(d / "topics/t/0"), DataError, "LOG-CORRUPT", id="partition missing"
-        ),
-        pytest.param(
-            lambda d: (d / "topics/t").rename(d / "topics/u"), DataError, "LOG-CORRUPT", id="topic renamed"
-        ),
     ],
 )
 def test_a_directory_that_lacks_something_is_refused_and_let_go(
@@ -176,6 +167,62 @@ def test_a_directory_that_lacks_something_is_refused_and_let_go(
         with pytest.raises(error) as found:
             DiskLog(data)
         assert found.value.code == code  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "topic", "said"),
+    [
+        pytest.param(
+            lambda d: (d / "topics/t/topic.json").unlink(), "t", "topic.json is missing", id="no settings"
+        ),
+        pytest.param(
+            lambda d: shutil.rmtree(d / "topics/t/0"), "t", "partition 0 is missing", id="no partition"
+        ),
+        pytest.param(
+            lambda d: (d / "topics/t").rename(d / "topics/u"), "u", "belong to topic t", id="another name"
+        ),
+        pytest.param(
+            lambda d: write_json(d / "topics/t/0/start.json", {"offset": "x"}),
+            "t",
+            "names no offset",
+            id="start",
+        ),
+    ],
+)
+def test_a_topic_that_lacks_something_is_closed_until_it_is_mended_or_given_up(
+    data: Path, spoil: Callable[[Path], object], topic: str, said: str
+) -> None:
+    with DiskLog(data) as log:
+        for name in ("t", "whole"):
+            log.create_topic(name, TopicConfig())
+        log.commit("q", [(name, 0, numbered(1)) for name in ("t", "whole")])
+    shutil.copytree(data / "topics", data / "copy")
+    spoil(data)
+    with DiskLog(data) as log:
+        assert [len(log.topics()), len(rows(log, "whole"))] == [2, 1]
+        problem = log.topic_problem(topic)
+        assert problem is not None
+        assert said in problem.message
+        assert any(said in note for note in log.recovery_notes)
+        for use in (
+            lambda: log.topic_config(topic),
+            lambda: log.read(topic, 0, 0, 1),
+            lambda: log.append(topic, 0, numbered(1)),
+            lambda: log.commit("q", [("whole", 0, numbered(1)), (topic, 0, numbered(1))]),
+        ):
+            with pytest.raises(DataError) as found:
+                use()
+            assert found.value.code == "LOG-CORRUPT"
+        assert len(rows(log, "whole")) == 1
+    shutil.rmtree(data / "topics")
+    shutil.copytree(data / "copy", data / "topics")
+    with DiskLog(data) as log:
+        assert (log.recovery_notes, [len(rows(log, name)) for name in ("t", "whole")]) == ([], [1, 1])
+    spoil(data)
+    with DiskLog(data) as log:
+        log.delete_topic(topic)
+        log.create_topic(topic, TopicConfig())
+        assert rows(log, topic) == []
 
 
 def test_a_format_from_the_future_is_refused(data: Path) -> None:
@@ -217,8 +264,10 @@ def test_frames_of_a_topic_are_nothing_to_another_of_its_name(data: Path) -> Non
     shutil.copy(data / "old", path)
     path.with_suffix(".index").unlink(missing_ok=True)
     with DiskLog(data) as log:
-        assert rows(log, "t") == []
-        assert any("cut off" in note for note in log.recovery_notes)
+        # It was closed properly, so that it is known how many there were.
+        with pytest.raises(DataError, match="from offset 0 on are damaged"):
+            rows(log, "t")
+        assert any("from offset 0 to 2 are damaged" in note for note in log.recovery_notes)
 
 
 def test_a_value_that_holds_a_log_is_not_taken_for_one(data: Path) -> None:
