@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from streamsql.catalog import SourceInfo
-from streamsql.engine.batch import SEQ, TIME
+from streamsql.engine.batch import OFFSET, PARTITION, SEQ, TIME
 from streamsql.engine.graph import Graph
 from streamsql.engine.inputs import Inputs
 from streamsql.engine.log.log import Log, TopicPartition
@@ -109,7 +109,7 @@ class History:
 class FoldedTable:
     """A table as its topic's records make it, brought forward by reading on.
 
-    records  how many have been read
+    left_out  of each partition the first offset of a record that is later than the stretch
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class FoldedTable:
         """Begins at the start of the stretch, and holds nothing before the first `advance`."""
         self.info = info
         self.start = dict(stretch.start)
-        self.records = 0
+        self.left_out: dict[TopicPartition, int] = {}
         self._stretch = stretch
         graph = Graph()
         source = build_source(info, Needs(columns), schemas)
@@ -135,11 +135,20 @@ class FoldedTable:
         with self._view.until(ends):
             while (raw := self._inputs.poll(_BATCH_ROWS)) is not None:
                 (records,) = raw.values()
-                self.records += records.num_rows
+                if self._stretch.last_time < _FOREVER:
+                    self._note_left_out(records)
                 rows = self._source.process(records)
                 if rows is not None:
                     self._table.process(_within(rows, TIME, self._stretch))
                 self.task.problems.drain()
+
+    def _note_left_out(self, records: pa.RecordBatch) -> None:
+        late = records.column("timestamp").to_numpy() > self._stretch.last_time
+        partitions, offsets = (records.column(name).to_numpy()[late] for name in (PARTITION, OFFSET))
+        for number in np.unique(partitions):
+            place = TopicPartition(self.info.topic, int(number))
+            first = int(offsets[partitions == number].min())
+            self.left_out[place] = min(first, self.left_out.get(place, first))
 
     def rows(self) -> list[pa.RecordBatch]:
         """The table now."""

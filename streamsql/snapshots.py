@@ -142,7 +142,7 @@ class Snapshots:
         table = FoldedTable(self._log, info, columns, self._schemas, stretch)
         try:
             table.advance(stretch.end)
-            self._check_whole(source, table, stretch, moment)
+            self._check_whole(source, table, stretch)
             return Rows(table.schema, table.rows())
         finally:
             table.close()
@@ -207,28 +207,27 @@ class Snapshots:
                 hint=f"the history begins at OFFSET {start}, TIMESTAMP {first}",
             )
 
-    def _check_whole(self, source: PullSource, table: FoldedTable, stretch: Stretch, moment: Moment) -> None:
+    def _check_whole(self, source: PullSource, table: FoldedTable, stretch: Stretch) -> None:
         """raises  DataError if compaction has removed records that made the table what it was"""
         info, as_of = source.info, source.as_of
         assert as_of is not None
-        wanted = sum(stretch.end[place] - start for place, start in stretch.start.items())
-        is_now = stretch.last_time > _LATEST and all(
-            stretch.end[place] == moment.ends[place] for place in stretch.end
-        )
-        if table.records < wanted and not is_now:
+        for place, end in stretch.end.items():
+            compacted = self._log.compacted_offset(*place)
+            if min(end, table.left_out.get(place, end)) >= min(compacted, self._log.end_offset(*place)):
+                continue
             raise DataError(
-                f"{info.title} cannot be seen as of {as_of.kind}: compaction has removed older values of "
-                f"its keys from topic {info.topic}",
+                f"{info.title} cannot be seen as of this {as_of.kind}: of the records of topic {info.topic} "
+                f"partition {place.partition} before offset {compacted} compaction has left the last of each "
+                "key only",
                 code="DATA-HISTORY",
                 span=as_of.span,
-                hint="a topic keeps every value with cleanup.policy delete: read a stream over such a topic",
+                hint=f"the history begins at OFFSET {compacted - 1}",
             )
 
     def _is_deleting(self, info: SourceInfo) -> bool:
         return "compact" not in self._log.topic_config(info.topic).cleanup
 
 
-_LATEST = 1 << 61
 _POINTS = {"OFFSET": "an offset: they count from 0", "TIMESTAMP": "a time from 1970 on"}
 
 

@@ -218,6 +218,9 @@ class DiskLog(Log):
     def start_offset(self, topic: str, partition: int) -> int:
         return self._partition(topic, partition).start_offset
 
+    def compacted_offset(self, topic: str, partition: int) -> int:
+        return self._partition(topic, partition).compacted_offset
+
     def end_offset(self, topic: str, partition: int) -> int:
         return self._partition(topic, partition).end_offset
 

@@ -208,6 +208,10 @@ class Log(ABC):
         """The smallest offset that can be read."""
 
     @abstractmethod
+    def compacted_offset(self, topic: str, partition: int) -> int:
+        """Before this offset compaction may have left only the last record of each key; 0: it has not run."""
+
+    @abstractmethod
     def end_offset(self, topic: str, partition: int) -> int:
         """The offset after the last committed record."""
 

@@ -190,6 +190,11 @@ class MemoryLog(Log):
             self._partition(topic, partition)
             return 0
 
+    def compacted_offset(self, topic: str, partition: int) -> int:
+        with self._open():
+            self._partition(topic, partition)
+            return 0
+
     def end_offset(self, topic: str, partition: int) -> int:
         with self._open():
             return self._partition(topic, partition).end

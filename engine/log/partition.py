@@ -95,6 +95,11 @@ class Partition:
         return self._start
 
     @property
+    def compacted_offset(self) -> int:
+        """As `Log.compacted_offset`."""
+        return max((segment.name.end or 0 for segment in self._segments), default=0)
+
+    @property
     def written_offset(self) -> int:
         """The offset after the last record in the file, of an open transaction too."""
         return self._sync.written.offset
