@@ -423,7 +423,7 @@ STRINGS: tuple[Scalar, ...] = (
         "SPLIT",
         "(text VARCHAR, delimiter VARCHAR) -> ARRAY<VARCHAR>",
         _SPLIT,
-        # DuckDB takes a null delimiter for one that is not there; an empty one finds nothing in an empty text.
+        # DuckDB takes a null delimiter for one that is not there; an empty one finds nothing in "" there.
         sql="CASE WHEN {delimiter} IS NULL THEN NULL WHEN {text} = '' THEN [''] "
         "ELSE string_split({text}, {delimiter}) END",
         example="SPLIT('a,b,,c', ',')",
