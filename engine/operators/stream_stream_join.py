@@ -195,7 +195,11 @@ class StreamStreamJoinOperator(Operator):
             time.name = f"{name}-time"
         self.stores = (*(buffer.store for buffer in self.buffers), *self._times)
         self._restorations = 0
-        self._names = [f.name for f in spec.output if f.name not in (TIME, SEQ, PARTITION, HEADERS)]
+        # The spec works these out anew each time.
+        self._columns = (spec.columns(0), spec.columns(1))
+        self._schemas = (spec.schema(0), spec.schema(1))
+        self._output, self._headers = spec.output, spec.headers
+        self._names = [n for n in self._output.names if n not in (TIME, SEQ, PARTITION, HEADERS)]
 
     def process(self, *inputs: pa.RecordBatch | None) -> pa.RecordBatch | None:
         self._rebuild_if_restored()
@@ -264,7 +268,7 @@ class StreamStreamJoinOperator(Operator):
         if _reaches_back(arrived.time, own, spec.retention_ms):
             now = own.as_of(arrived.number, arrived.partition)
             keeps = has_key & ((arrived.time > now - spec.retention_ms) | waits)
-        columns = [arrived.batch.column(n) for n in (*spec.schema(side).names, TIME, PARTITION)]
+        columns = [arrived.batch.column(n) for n in (*self._schemas[side].names, TIME, PARTITION)]
         if keeps.all():
             kept, order = np.arange(len(keeps)), arrived.order
         else:
@@ -305,8 +309,8 @@ class StreamStreamJoinOperator(Operator):
             return self._nothing()
         spec = self.spec
         probe = pa.array(pairs.probe)
-        own = {n: arrived.batch.column(n).take(probe) for n in (*spec.keys, *spec.columns(side))}
-        names = spec.columns(1 - side)
+        own = {n: arrived.batch.column(n).take(probe) for n in (*spec.keys, *self._columns[side])}
+        names = self._columns[1 - side]
         own.update(zip(names, self.buffers[1 - side].store.take(names, pairs.partner), strict=True))
         return _Results(
             [own[n] for n in self._names],
@@ -325,7 +329,7 @@ class StreamStreamJoinOperator(Operator):
         if arrived.batch is None or not len(chosen):
             return self._nothing()
         rows = pa.array(chosen)
-        own = {n: arrived.batch.column(n).take(rows) for n in self.spec.schema(side).names}
+        own = {n: arrived.batch.column(n).take(rows) for n in self._schemas[side].names}
         return _Results(
             self._padded(own, len(chosen)),
             arrived.number[chosen],
@@ -353,7 +357,7 @@ class StreamStreamJoinOperator(Operator):
         rows, times, causes = rows[unmatched], times[unmatched], causes[unmatched]
         if not len(rows):
             return self._nothing()
-        names = self.spec.schema(side).names
+        names = self._schemas[side].names
         ranks = np.empty(len(rows), dtype=np.int64)
         ranks[np.lexsort((rows, times))] = np.arange(len(rows))
         return _Results(
@@ -398,7 +402,7 @@ class StreamStreamJoinOperator(Operator):
         return max(time.of(partition) for time in self._times)
 
     def _padded(self, own: dict[str, pa.Array[Any]], count: int) -> list[pa.Array[Any]]:
-        types = self.spec.output
+        types = self._output
         return [own[n] if n in own else pa.nulls(count, types.field(n).type) for n in self._names]
 
     def _nothing(self) -> _Results:
@@ -418,19 +422,15 @@ class StreamStreamJoinOperator(Operator):
         order = np.lexsort((tie, phase, number))
         chosen = pa.array(order)
         columns: dict[str, pa.Array[Any]] = {
-            name: concatenated([r.columns[i] for r in results], self.spec.output.field(name).type).take(
-                chosen
-            )
+            name: concatenated([r.columns[i] for r in results], self._output.field(name).type).take(chosen)
             for i, name in enumerate(self._names)
         }
         columns[TIME] = pa.array(time[order])
         columns[SEQ] = pa.array(seq[number[order]])
         columns[PARTITION] = pa.array(partition[order].astype(np.int32))
-        for field in self.spec.headers:
+        for field in self._headers:
             columns[HEADERS] = _headers(field, arrivals).take(pa.array(number[order]))
-        return pa.RecordBatch.from_arrays(
-            [columns[f.name] for f in self.spec.output], schema=self.spec.output
-        )
+        return pa.RecordBatch.from_arrays([columns[f.name] for f in self._output], schema=self._output)
 
 
 def _numbered(batches: Sequence[pa.RecordBatch | None]) -> tuple[Int64s, list[Int64s]]:

@@ -1,9 +1,9 @@
 """Row log: rows in the order they came, numbered from 0, dropped when stream time has left them behind.
 
-Rows are kept in chunks, as they came; small neighbours merge until a chunk has 262,144 rows, so that there
-are few chunks and a row is copied a bounded number of times. Since no row is ahead of its partition's
-stream time, the rows of a chunk die close together: a chunk goes when its last row has died, and is
-rewritten without its dead partitions where an idle one keeps it from going.
+Rows are kept in chunks, as they came; small neighbours merge as long as a chunk has at most 262,144 rows, so
+that there are few chunks and a row is copied a bounded number of times. Since no row is ahead of its
+partition's stream time, the rows of a chunk die close together: a chunk goes when its last row has died, and
+is rewritten without its dead partitions where an idle one keeps it from going.
 
 As a durable store it is one record per row: key struct<$row: int64>, value struct<columns>, null when the
 row was dropped.
@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from streamsql.engine.batch import PARTITION, TIME
 from streamsql.engine.state.columns import Bools, Int64s, concatenated, distinct
+from streamsql.engine.state.tiers import FANOUT, tier
 from streamsql.errors import InternalError
 
 ROW = "$row"
@@ -124,9 +125,9 @@ class RowLog:
         if marks is not None:
             self._set_marks(first, marks)
         self._push(_Chunk(first, self._end, None, tuple(columns), tags, self._latest(columns)))
-        while len(self._chunks) > 1 and _may_merge(*self._chunks[-2:]):
-            newer, older = self._chunks.pop(), self._chunks.pop()
-            self._push(self._merged(older, newer))
+        while count := self._mergeable():
+            chunks, self._chunks = self._chunks[-count:], self._chunks[:-count]
+            self._push(self._merged(chunks))
         return np.arange(first, self._end)
 
     def take(self, names: Sequence[str], rows: Int64s) -> list[pa.Array[Any]]:
@@ -270,20 +271,26 @@ class RowLog:
             found[number] = int(own.max()), len(own)
         return found
 
-    def _merged(self, older: _Chunk, newer: _Chunk) -> _Chunk:
-        numbers = None
-        if older.numbers is not None or newer.numbers is not None or older.end != newer.first:
-            numbers = np.concatenate([older.rows(), newer.rows()])
+    def _mergeable(self) -> int:
+        """How many of the last chunks to make one; 0 if none."""
+        lengths = [len(chunk) for chunk in self._chunks]
+        count = tier(lengths)
+        while count and sum(lengths[-count:]) > _CHUNK_ROWS:
+            count = count - 1 if count > FANOUT else 0
+        return count
+
+    def _merged(self, chunks: Sequence[_Chunk]) -> _Chunk:
+        numbers = None if _has_no_gaps(chunks) else np.concatenate([chunk.rows() for chunk in chunks])
         columns = tuple(
-            concatenated([a, b], f.type)
-            for a, b, f in zip(older.columns, newer.columns, self._stored, strict=True)
+            concatenated([chunk.columns[i] for chunk in chunks], f.type) for i, f in enumerate(self._stored)
         )
-        latest = dict(older.latest)
-        for partition, (time, rows) in newer.latest.items():
-            before = latest.get(partition, (time, 0))
-            latest[partition] = max(before[0], time), before[1] + rows
-        tags = np.concatenate([older.tags, newer.tags])
-        return _Chunk(older.first, newer.end, numbers, columns, tags, latest)
+        latest: dict[int, tuple[int, int]] = {}
+        for chunk in chunks:
+            for partition, (time, rows) in chunk.latest.items():
+                before = latest.get(partition, (time, 0))
+                latest[partition] = max(before[0], time), before[1] + rows
+        tags = np.concatenate([chunk.tags for chunk in chunks])
+        return _Chunk(chunks[0].first, chunks[-1].end, numbers, columns, tags, latest)
 
     def _without(self, chunk: _Chunk, partitions: set[int]) -> tuple[_Chunk, Int64s]:
         """A chunk without the rows of some partitions, and the tags of those."""
@@ -381,10 +388,6 @@ class RowLog:
             self._push(_Chunk(first, self._end, rows, columns, tags, self._latest(columns)))
         self._is_dense = _has_no_gaps(self._chunks)
         self._drained = self._end
-
-
-def _may_merge(older: _Chunk, newer: _Chunk) -> bool:
-    return len(older) < 2 * len(newer) and len(older) + len(newer) <= _CHUNK_ROWS
 
 
 def _has_no_gaps(chunks: Sequence[_Chunk]) -> bool:

@@ -1,8 +1,8 @@
 """Spine: rows by (slot, time), as sorted runs that merge geometrically.
 
 After the traces of differential dataflow (McSherry et al., CIDR 2013): every batch adds one sorted run, and
-a run that is not twice as long as the next one is merged with it, so that there are about log2(rows) runs
-and adding a row costs log2(rows) moves over its life. A range of times of one slot is two binary searches
+four of about one length are merged, so that there are few runs and adding a row costs about log4(rows) moves
+over its life. A range of times of one slot is two binary searches
 in each run, over one 64-bit key:
 
     slot << bits | (time - first)     first and bits are the run's own; where that would not fit, times are
@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from streamsql.engine.state.columns import Bools, Int64s
+from streamsql.engine.state.tiers import FANOUT, tier
 
 Alive = Callable[[Int64s, Int64s], Bools]
 """(rows, times) -> which of these entries are still what they were when they were added."""
@@ -66,12 +67,17 @@ class _Run:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def bounds(self, slots: Int64s, low: Int64s, high: Int64s) -> tuple[Int64s, Int64s]:
-        """The places of entries of each slot with low <= time < high."""
+    def bounds(self, slots: Int64s, low: Int64s, high: Int64s) -> tuple[Int64s, Int64s, Int64s]:
+        """Which probes find entries of their slot with low <= time < high, and where these begin and end."""
         blocks = np.minimum(slots, self.top + 1) << self.bits
         begin = np.searchsorted(self.keys, blocks + self._offset(low), side="left")
-        end = np.searchsorted(self.keys, blocks + self._offset(high), side="left")
-        return begin, end
+        until = blocks + self._offset(high)
+        # Many find nothing: the next entry tells, at the price of a look instead of a search.
+        hits = np.flatnonzero(self.keys[np.minimum(begin, len(self.keys) - 1)] < until)
+        begin = begin[hits]
+        end = np.searchsorted(self.keys, until[hits], side="left")
+        found = end > begin
+        return hits[found], begin[found], end[found]
 
     def times(self, places: Int64s | None = None) -> Int64s:
         keys = self.keys if places is None else self.keys[places]
@@ -123,9 +129,9 @@ class Spine:
         if not len(slots):
             return
         self._push(_sorted_run(slots, times, rows))
-        while len(self._runs) > 1 and self._may_merge(*self._runs[-2:]):
-            last, before = self._runs.pop(), self._runs.pop()
-            self._push_merged([before, last])
+        while count := self._mergeable():
+            runs, self._runs = self._runs[-count:], self._runs[:-count]
+            self._push_merged(runs)
 
     def find(self, slots: Int64s, low: Int64s, high: Int64s) -> Found:
         """Living entries of each slot with low <= time <= high; of a slot below 0 there are none.
@@ -142,13 +148,12 @@ class Spine:
         for run in self._runs:
             if run.last < earliest or run.first >= latest:
                 continue
-            begin, end = run.bounds(slots, low, high)
-            hits = np.flatnonzero(end > begin)
+            hits, begin, end = run.bounds(slots, low, high)
             if not len(hits):
                 continue
-            counts = end[hits] - begin[hits]
+            counts = end - begin
             last = np.cumsum(counts)
-            places = np.arange(last[-1]) + np.repeat(begin[hits] - (last - counts), counts)
+            places = np.arange(last[-1]) + np.repeat(begin - (last - counts), counts)
             probes.append(np.repeat(hits, counts))
             rows.append(run.rows[places])
             times.append(run.times(places))
@@ -174,15 +179,18 @@ class Spine:
             runs, self._runs, self._dead = self._runs, [], 0
             self._push_merged(runs)
 
-    def _may_merge(self, older: _Run, newer: _Run) -> bool:
-        if len(older) >= 2 * len(newer):
-            return False
-        if self._span is None:
-            return True
-        # Apart in time, and a range of time meets few such runs.
-        together = max(older.last, newer.last) - min(older.first, newer.first)
-        longest = max(older.last - older.first, newer.last - newer.first)
-        return together <= 4 * self._span or 2 * together <= 3 * longest
+    def _mergeable(self) -> int:
+        """How many of the last runs to make one; 0 if none."""
+        count = tier([len(run) for run in self._runs])
+        while count and self._span is not None:
+            runs = self._runs[-count:]
+            together = max(run.last for run in runs) - min(run.first for run in runs)
+            longest = max(run.last - run.first for run in runs)
+            if together <= 4 * self._span or 2 * together <= 3 * longest:
+                break
+            # Apart in time, and a range of time meets few such runs.
+            count = count - 1 if count > FANOUT else 0
+        return count
 
     def _push(self, run: _Run) -> None:
         self.moved += len(run)

@@ -37,6 +37,7 @@ from streamsql.plan.scope import at, column_sql, physical
 from streamsql.plan.select import PlannedSelect, SelectPlanner
 from streamsql.plan.sources import layout_of, open_encoder
 from streamsql.plan.stages import Output, StageBuilder
+from streamsql.plan.unused import drop_unused_columns
 from streamsql.schema import Column
 from streamsql.types import BIGINT, TIMESTAMP, duckdb_name, widens
 
@@ -258,6 +259,7 @@ def _with_sink(
         node,
     )
     policy_compact = is_table
+    graph = drop_unused_columns(graph, view)
     return PersistentPlan(graph, sink, view, select.sources, partitions, retention_ms, policy_compact)
 
 

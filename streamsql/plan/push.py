@@ -10,6 +10,7 @@ from streamsql.engine.operators.sink import Collect
 from streamsql.grammar import ast
 from streamsql.plan.environment import Environment
 from streamsql.plan.select import OutputColumn, SelectPlanner
+from streamsql.plan.unused import drop_unused_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,4 +29,5 @@ def plan_push(query: ast.Query, env: Environment) -> PushPlan:
     select = SelectPlanner(env, is_persistent=False).plan(query)
     graph = select.graph
     graph.add(Collect(graph.nodes[select.node].spec.output), select.node)
+    graph = drop_unused_columns(graph)
     return PushPlan(graph, select.columns, select.kind == TABLE, query.limit, select.sources)
