@@ -17,6 +17,7 @@ BENCHMARKS = {
     "report": "report",
     "restore": "restore",
     "soak": "soak",
+    "scale": "scale",
     "start": "start",
     "suite": "suite",
 }

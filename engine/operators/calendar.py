@@ -16,6 +16,9 @@ class Calendar:
     def __init__(self) -> None:
         self._runs: list[tuple[Int64s, Int64s]] = []
 
+    def __len__(self) -> int:
+        return sum(len(due) for due, _ in self._runs)
+
     def enter(self, due: Int64s, slots: Int64s) -> None:
         """Put slots in; due int64[n], slots int64[n]."""
         if not len(slots):

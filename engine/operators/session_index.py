@@ -17,10 +17,13 @@ class SessionIndex:
 
     Sessions of a key never overlap, so that the order by start is the order by end too, and whoever
     looks for those that end late enough can stop at the first that does not.
+
+    reached  sessions that `ending_from` has given so far: the work done, for who wants to count it
     """
 
     def __init__(self, keys: pa.Schema) -> None:
         self.keys = KeyIndex(keys)
+        self.reached = 0
         self._first = _Links()
         self._next = _Links()
         self._previous = _Links()
@@ -53,7 +56,9 @@ class SessionIndex:
         if not places:
             nothing = np.zeros(0, dtype=np.int64)
             return nothing, nothing, rest
-        return np.concatenate(places), np.concatenate(slots), rest
+        found = np.concatenate(slots)
+        self.reached += len(found)
+        return np.concatenate(places), found, rest
 
     def relink(self, keys: Int64s, rest: Int64s, place: Int64s, slot: Int64s, start: Int64s) -> None:
         """Write anew what precedes `rest` in the lists of distinct keys.

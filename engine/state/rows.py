@@ -14,6 +14,8 @@ class RowStore:
     """Rows by slot, slots being small integers that someone else hands out (a key index, a pool).
 
     Not thread-safe. What `get` and `table` give shares no memory with what later changes in place.
+
+    touched  rows written, read or removed so far: the work done, for who wants to count it
     """
 
     def __init__(self, schema: pa.Schema) -> None:
@@ -21,6 +23,7 @@ class RowStore:
         self.columns = tuple(make_column(f.type) for f in schema)
         self._live: Bools = np.zeros(0, dtype=np.bool_)
         self.rows = 0
+        self.touched = 0
         self._end = 0
         """One after the largest slot ever used."""
 
@@ -39,6 +42,7 @@ class RowStore:
         """Mark slots as live without writing them: for callers that fill the columns themselves."""
         if not len(slots):
             return
+        self.touched += len(slots)
         self._end = max(self._end, int(slots.max()) + 1)
         if self._end > len(self._live):
             self._reserve(self._end)
@@ -50,6 +54,7 @@ class RowStore:
 
     def get(self, slots: Int64s) -> pa.RecordBatch:
         """The rows of some slots, in that order; slot -1 gives a row of nulls."""
+        self.touched += len(slots)
         absent: Bools | None = slots < 0
         if absent is None or not absent.any():
             absent = None
@@ -59,6 +64,7 @@ class RowStore:
 
     def remove(self, slots: Int64s) -> None:
         """Free the rows of live slots, each given once."""
+        self.touched += len(slots)
         self._live[slots] = False
         self.rows -= len(slots)
         for column in self.columns:
@@ -77,6 +83,7 @@ class RowStore:
         """All live rows in slot order, or those of the given slots; a copy, cheap for fixed widths."""
         if slots is None:
             if self.rows == self._end:
+                self.touched += self.rows
                 arrays = [column.head(self._end) for column in self.columns]
                 return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
             slots = self.slots()
