@@ -1,34 +1,42 @@
 """What went wrong with single records, and the counters of a query.
 
 A bad record never stops a query: it is counted and kept here with its reason until the query's next
-commit writes it to the processing log.
+commit writes it to the processing log. Entries are columns, as records are: a topic where every tenth
+record is bad is still read by the batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-_KEPT = 10_000
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from streamsql.engine.batch import OFFSET, PARTITION
+from streamsql.engine.kernel import one_batch
+
+ENTRIES = pa.schema(
+    [
+        ("kind", pa.string()),
+        ("reason", pa.string()),
+        ("time_ms", pa.int64()),
+        ("topic", pa.string()),
+        ("partition", pa.int32()),
+        ("offset", pa.int64()),
+        ("text", pa.string()),
+    ]
+)
+"""Entries of the processing log.
+
+kind       DESERIALIZATION, TIMESTAMP, EXPRESSION, LATE
+time_ms    the record's time, or null
+text       the offending payload or expression, cut to 512 bytes
+"""
+
 _TEXT_BYTES = 512
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One entry of the processing log.
-
-    kind       DESERIALIZATION, TIMESTAMP, EXPRESSION, LATE, SERIALIZATION
-    time_ms    the record's time, or None
-    text       the offending payload or expression, cut to 512 bytes
-    """
-
-    kind: str
-    reason: str
-    time_ms: int | None = None
-    topic: str | None = None
-    partition: int | None = None
-    offset: int | None = None
-    text: str | None = None
 
 
 @dataclass(slots=True)
@@ -52,43 +60,103 @@ class Counters:
 class Problems:
     """Collects a query's problems; `drain` hands over what came since the last call.
 
-    dropped  entries beyond the bound that were counted but not kept
+    first_reason  of the first problem that is not a late row
+    pending       entries that wait for `drain`; the owner is to call it before they are very many
     """
 
     counters: Counters = field(default_factory=Counters)
     first_reason: str | None = None
-    dropped: int = 0
-    _pending: list[Problem] = field(default_factory=list)
+    pending: int = 0
+    _pending: list[pa.RecordBatch] = field(default_factory=list)
 
-    def record_skipped(self, problem: Problem) -> None:
-        """A record that could not be read."""
-        self.counters.skipped += 1
-        self._keep(problem)
+    def records_skipped(
+        self,
+        kind: str,
+        topic: str,
+        records: pa.RecordBatch,
+        side: str,
+        rows: Sequence[int] | np.ndarray[Any, Any],
+        reasons: Sequence[str],
+    ) -> None:
+        """Records that could not be read.
 
-    def expression_failed(self, time_ms: int | None, expression: str, reason: str) -> None:
-        self.counters.failed_expressions += 1
-        self._keep(Problem("EXPRESSION", reason, time_ms=time_ms, text=cut(expression)))
+        records  raw ones: timestamp, `$partition`, `$offset` and the side, `key` or `value`
+        rows     k places of bad ones among them, with a reason each
+        """
+        if not len(rows):
+            return
+        self.counters.skipped += len(rows)
+        bad = records.take(pa.array(rows, pa.int64()))
+        self._keep(
+            kind,
+            pa.array(reasons, pa.string()),
+            bad.column("timestamp"),
+            text=_texts(bad.column(side)),
+            topic=topic,
+            partition=bad.column(PARTITION),
+            offset=bad.column(OFFSET),
+        )
+
+    def expressions_failed(
+        self, times: pa.Array[Any], expressions: Sequence[str], reasons: Sequence[str]
+    ) -> None:
+        """Rows in which expressions failed: the rows' times, the expressions as SQL, why."""
+        if not len(times):
+            return
+        self.counters.failed_expressions += len(times)
+        text = pa.array([cut(e) for e in expressions], pa.string())
+        self._keep("EXPRESSION", pa.array(reasons, pa.string()), times, text=text)
 
     def late(self, rows: int, reason: str) -> None:
         """Rows that came after their window had closed."""
         if rows:
             self.counters.late += rows
-            self._keep(Problem("LATE", f"{rows} rows: {reason}"))
+            self._keep("LATE", pa.array([f"{rows} rows: {reason}"]), pa.nulls(1, pa.int64()))
 
-    def drain(self) -> Sequence[Problem]:
-        drained, self._pending = self._pending, []
-        return drained
+    def drain(self) -> pa.RecordBatch:
+        """The entries since the last call, in the schema ENTRIES."""
+        drained, self._pending, self.pending = self._pending, [], 0
+        return one_batch(ENTRIES, drained)
 
-    def _keep(self, problem: Problem) -> None:
-        if self.first_reason is None and problem.kind != "LATE":
-            self.first_reason = problem.reason
-        if len(self._pending) < _KEPT:
-            self._pending.append(problem)
-        else:
-            self.dropped += 1
+    def _keep(self, kind: str, reasons: pa.Array[Any], times: pa.Array[Any], **known: Any) -> None:
+        n = len(reasons)
+        if self.first_reason is None and kind != "LATE":
+            self.first_reason = reasons[0].as_py()
+        given = {"kind": kind, "reason": reasons, "time_ms": times, **known}
+        columns = []
+        for column in ENTRIES:
+            value = given.get(column.name)
+            if not isinstance(value, pa.Array):
+                value = (
+                    pa.nulls(n, column.type) if value is None else pa.repeat(pa.scalar(value, column.type), n)
+                )
+            columns.append(value.cast(column.type))
+        self._pending.append(pa.RecordBatch.from_arrays(columns, schema=ENTRIES))
+        self.pending += n
+
+
+def _texts(payloads: pa.Array[Any]) -> pa.Array[Any]:
+    """Payloads as the texts of entries."""
+    if pa.types.is_binary(payloads.type):
+        try:
+            texts = payloads.cast(pa.string())
+            if (pc.max(pc.binary_length(texts)).as_py() or 0) <= _TEXT_BYTES:
+                return texts
+        except pa.ArrowInvalid:
+            pass  # a payload that is no UTF-8: one by one
+    return pa.array([None if p is None else cut(_text(p)) for p in payloads.to_pylist()], pa.string())
+
+
+def _text(payload: object) -> str:
+    if isinstance(payload, bytes):
+        # What is cut off need not be decoded; backslashes only make a text longer.
+        return payload[: _TEXT_BYTES + 4].decode("utf-8", "backslashreplace")
+    return str(payload)
 
 
 def cut(text: str) -> str:
     """The text, at most 512 bytes of it."""
+    if len(text) * 4 <= _TEXT_BYTES:
+        return text
     encoded = text.encode("utf-8", "replace")
     return text if len(encoded) <= _TEXT_BYTES else encoded[:_TEXT_BYTES].decode("utf-8", "ignore") + "…"

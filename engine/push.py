@@ -57,6 +57,8 @@ class PushQuery:
                     continue
                 rows = min(rows * 4, self._max_rows)
                 self._task.feed(batch)
+                # Its reader is told how many and the first reason; the processing log is for what stays.
+                self._task.problems.drain()
                 for found in self._task.take_rows():
                     shown = found if left is None else found.slice(0, left)
                     if left is not None:

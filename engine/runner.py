@@ -16,13 +16,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+import pyarrow as pa
+
 from streamsql.engine.batch_size import BatchSize
 from streamsql.engine.failpoints import fail_point
 from streamsql.engine.graph import Graph
 from streamsql.engine.inputs import Inputs, reached_as_metadata, reached_of_metadata
 from streamsql.engine.log.log import Append, Log, TopicPartition
 from streamsql.engine.log.until import LogUntil
-from streamsql.engine.problems import Problem
 from streamsql.engine.restore import changelog_topic, restore
 from streamsql.engine.shared import SharedDecoding
 from streamsql.engine.status import RunnerStatus, StoreStatus
@@ -63,7 +64,7 @@ class Runner:
         graph: Graph,
         log: Log,
         settings: RunnerSettings | None = None,
-        problem_records: Callable[[Sequence[Problem]], Sequence[Append]] = lambda problems: (),
+        problem_records: Callable[[pa.RecordBatch], Sequence[Append]] = lambda problems: (),
         from_latest: bool = False,
         restored: Callable[[int], None] = lambda rows: None,
         shared: SharedDecoding | None = None,

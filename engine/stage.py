@@ -10,7 +10,7 @@ neighbours along. The twin has two more columns:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import duckdb
@@ -106,9 +106,7 @@ class StageKernel:
         return kept.select(self.stage.output.names)
 
     def _report(self, failed: pa.RecordBatch, reason: str) -> None:
-        expressions: Sequence[list[str]] = failed.column(ERRORS).to_pylist()
-        first_line = reason.splitlines()[0]
-        times = failed.column(TIME).to_pylist()
         # Failing rows are the exception; each one gets an entry of its own.
-        for time, failing in zip(times, expressions, strict=True):
-            self._problems.expression_failed(time, "; ".join(failing), first_line)
+        expressions = ["; ".join(failing) for failing in failed.column(ERRORS).to_pylist()]
+        first_line = reason.splitlines()[0]
+        self._problems.expressions_failed(failed.column(TIME), expressions, [first_line] * len(expressions))

@@ -69,8 +69,9 @@ class Task:
 
     @property
     def pending_rows(self) -> int:
-        """Records in the sinks that wait for a commit."""
-        return sum(operator.pending_rows for operator in self.operators if isinstance(operator, SinkOperator))
+        """Records in the sinks, and entries for the processing log, that wait for a commit."""
+        sinks = (operator for operator in self.operators if isinstance(operator, SinkOperator))
+        return sum(sink.pending_rows for sink in sinks) + self.problems.pending
 
     def stores(self) -> Sequence[tuple[str, Store]]:
         """Every durable store under a name that stays the same as long as the graph does."""

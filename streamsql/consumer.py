@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -19,7 +19,6 @@ from streamsql.engine.log.groups import Groups
 from streamsql.engine.log.log import Log, TopicPartition
 from streamsql.engine.log.positions import Start
 from streamsql.engine.operators.sink import Collect
-from streamsql.engine.problems import Problem
 from streamsql.engine.task import Task
 from streamsql.errors import PlanError
 from streamsql.formats.format import SchemaStore
@@ -71,7 +70,7 @@ class Consumer:
         log: Log,
         names: Mapping[str, SourceInfo | None],
         schemas: SchemaStore,
-        problems: Callable[[Sequence[Problem]], None],
+        problems: Callable[[pa.RecordBatch], None],
         start: str | int | datetime | Mapping[Any, int],
         grouped: GroupSettings | None,
     ) -> None:
@@ -238,8 +237,8 @@ class _Rows:
         gone = pc.less(batch.column(WEIGHT), 0)
         return rows, gone if gone.true_count else None
 
-    def problems(self) -> Sequence[Problem]:
-        """What could not be read since the last call."""
+    def problems(self) -> pa.RecordBatch:
+        """What could not be read since the last call, as entries of the processing log."""
         return self._task.problems.drain()
 
     def close(self) -> None:

@@ -26,7 +26,6 @@ from streamsql.engine.log.groups import Groups
 from streamsql.engine.log.log import Log, TopicConfig
 from streamsql.engine.log.maintenance import Maintenance
 from streamsql.engine.log.memory import MemoryLog
-from streamsql.engine.problems import Problem
 from streamsql.errors import InternalError, NotSupportedError, PlanError, StreamSQLError
 from streamsql.formats.format import SchemaStore
 from streamsql.formats.registry import EmbeddedRegistry
@@ -700,7 +699,7 @@ class Database:
     def _record(self, sql: str, query_id: str | None) -> None:
         self._commands.append(Command(sql, query_id, self._config.values), self.clock.now_ms())
 
-    def _keep(self, reader: str, problems: Sequence[Problem]) -> None:
+    def _keep(self, reader: str, problems: pa.RecordBatch) -> None:
         """Write what a consumer could not read to the processing log."""
         for append in self._processing_log.records(reader, problems):
             self.log.append(*append)

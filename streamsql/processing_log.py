@@ -9,7 +9,6 @@ import pyarrow as pa
 from streamsql.catalog import STREAM, SideFormat, SourceInfo
 from streamsql.clock import Clock
 from streamsql.engine.log.log import Append, Log, TopicConfig
-from streamsql.engine.problems import Problem
 from streamsql.schema import Column, Schema
 from streamsql.types import BIGINT, INTEGER, VARCHAR
 
@@ -46,28 +45,19 @@ class ProcessingLog:
         if not log.has_topic(TOPIC):
             log.create_topic(TOPIC, TopicConfig(retention_ms=_RETENTION_MS))
 
-    def records(self, query_id: str, problems: Sequence[Problem]) -> Sequence[Append]:
-        """What to append for a query's problems; each record's time is the wall clock's."""
-        if not problems:
+    def records(self, query_id: str, problems: pa.RecordBatch) -> Sequence[Append]:
+        """What to append for a query's problems (in the schema ENTRIES); its time is the wall clock's."""
+        rows = problems.num_rows
+        if not rows:
             return ()
-        columns = [
-            [query_id] * len(problems),
-            [p.kind for p in problems],
-            [p.reason for p in problems],
-            [p.topic for p in problems],
-            [p.partition for p in problems],
-            [p.offset for p in problems],
-            [p.time_ms for p in problems],
-            [p.text for p in problems],
-        ]
+        names = ("kind", "reason", "topic", "partition", "offset", "time_ms", "text")
+        arrays = [pa.repeat(query_id, rows), *(problems.column(name) for name in names)]
         fields = [pa.field(c.name, c.type.arrow) for c in STREAM_INFO.schema.value]
-        arrays = [pa.array(values, f.type) for values, f in zip(columns, fields, strict=True)]
-        now = self._clock.now_ms()
         batch = pa.record_batch(
             {
-                "key": pa.nulls(len(problems), pa.null()),
+                "key": pa.nulls(rows, pa.null()),
                 "value": pa.StructArray.from_arrays(arrays, fields=fields),
-                "timestamp": pa.array([now] * len(problems), pa.int64()),
+                "timestamp": pa.repeat(pa.scalar(self._clock.now_ms(), pa.int64()), rows),
             }
         )
         return ((TOPIC, 0, batch),)

@@ -26,7 +26,6 @@ from streamsql.engine.codec import Decoded, Decoder, OpenDecoder
 from streamsql.engine.kernel import ArrowFunction, Kernel
 from streamsql.engine.log.reader import EVERYTHING, Wanted
 from streamsql.engine.operators.base import Context, Operator
-from streamsql.engine.problems import Problem, cut
 from streamsql.engine.shared import SharedReader
 from streamsql.engine.windowed_keys import WindowedKey, split_windowed_keys
 from streamsql.errors import DataError
@@ -172,12 +171,12 @@ class SourceOperator(Operator):
         side: str,
         keep: np.ndarray[tuple[int], np.dtype[np.bool_]],
     ) -> Sequence[pa.Array[Any]]:
-        # Only records that could not be read come here one by one; each gets its own entry.
-        for row, reason in zip(decoded.bad, decoded.reasons, strict=True):
-            self._context.problems.record_skipped(
-                self._problem("DESERIALIZATION", f"{side}: {reason}", raw, row, side)
+        if len(decoded.bad):
+            reasons = [f"{side}: {reason}" for reason in decoded.reasons]
+            self._context.problems.records_skipped(
+                "DESERIALIZATION", self.spec.topic, raw, side, decoded.bad, reasons
             )
-            keep[row] = False
+            keep[np.asarray(decoded.bad)] = False
         return decoded.columns
 
     def _with_event_time(
@@ -198,10 +197,10 @@ class SourceOperator(Operator):
                 raise DataError(
                     f"a record of topic {self.spec.topic} has no readable time: {reason}", code="DATA-TIME"
                 )
-            for row in np.flatnonzero(lost):
-                self._context.problems.record_skipped(
-                    self._problem("TIMESTAMP", reason, raw, int(row), "value")
-                )
+            rows = np.flatnonzero(lost)
+            self._context.problems.records_skipped(
+                "TIMESTAMP", self.spec.topic, raw, "value", rows, [reason] * len(rows)
+            )
             keep &= ~lost
             times = pc.fill_null(times, -1)
         return batch.set_column(batch.schema.get_field_index(TIME), TIME, times)
@@ -223,19 +222,6 @@ class SourceOperator(Operator):
                     f"SELECT TRY({event_time.sql}) AS t FROM {{input}}", feeds, event_time.functions
                 )
             return self._safe_time.run(input=batch).column(0), str(error).splitlines()[0]
-
-    def _problem(self, kind: str, reason: str, raw: pa.RecordBatch, row: int, side: str) -> Problem:
-        payload = raw.column(side)[row].as_py()
-        text = payload.decode("utf-8", "backslashreplace") if isinstance(payload, bytes) else str(payload)
-        return Problem(
-            kind,
-            reason,
-            time_ms=raw.column("timestamp")[row].as_py(),
-            topic=self.spec.topic,
-            partition=raw.column(PARTITION)[row].as_py(),
-            offset=raw.column(OFFSET)[row].as_py(),
-            text=cut(text),
-        )
 
 
 def _mask(flags: pa.Array[Any]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

@@ -45,7 +45,8 @@ def run(task: Task, batches: Sequence[pa.RecordBatch]) -> Found:
         task.feed_topic("EVENTS", batch)
         for _, _, records in task.take_records():
             values += records.column("value").to_pylist()
-    failed = {(p.time_ms or 0, p.text or "") for p in task.problems.drain() if p.kind == "EXPRESSION"}
+    entries = task.problems.drain().to_pylist()
+    failed = {(e["time_ms"], e["text"]) for e in entries if e["kind"] == "EXPRESSION"}
     return values, failed
 
 
