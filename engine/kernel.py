@@ -22,6 +22,8 @@ from duckdb.func import FunctionNullHandling, PythonUDFType
 warnings.filterwarnings("ignore", message="Arrow output on a DB-API result", category=UserWarning)
 
 _MAX_RESULT_ROWS = 1 << 22
+_PIECE_ROWS = 1 << 16
+"""Rows of a batch that one thread works on at a time; a multiple of DuckDB's vectors of 2,048."""
 
 # A feed's place in a statement. In a literal or a quoted name the same text is a user's.
 _PLACES = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\{(\w+)\}""")
@@ -101,7 +103,7 @@ class Workspace:
         """
         for function in functions:
             self.register(function)
-        return Kernel(self.connection, sql, feeds)
+        return Kernel(self.connection, sql, feeds, self._threads)
 
     def register(self, function: ArrowFunction) -> None:
         """Make a Python function callable by name; the same one again is no work."""
@@ -128,10 +130,15 @@ class Kernel:
     """A prepared statement; `run` gives it batches and takes the result as one batch."""
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, sql: str, feeds: Mapping[str, pa.Schema]
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        sql: str,
+        feeds: Mapping[str, pa.Schema],
+        threads: int = 1,
     ) -> None:
         number = next(_names)
         self._connection = connection
+        self._threads = threads
         self._statement = f"kernel_{number}"
         self._feeds = {name: Feed(schema) for name, schema in feeds.items()}
         self._registered: list[str] = []
@@ -148,7 +155,7 @@ class Kernel:
 
         raises  duckdb.Error if an expression fails on a row
         """
-        return self.run_over({name: (batch,) for name, batch in batches.items()})
+        return self.run_over({name: self._pieces(batch) for name, batch in batches.items()})
 
     def run_over(self, batches: Mapping[str, Iterable[pa.RecordBatch]]) -> pa.RecordBatch:
         """The same over any number of batches per feed, taken as DuckDB asks for them."""
@@ -160,6 +167,12 @@ class Kernel:
         finally:
             for feed in self._feeds.values():
                 feed.batches = ()
+
+    def _pieces(self, batch: pa.RecordBatch) -> Sequence[pa.RecordBatch]:
+        """The batch in as many pieces as threads can take at a time: a thread reads one after the other."""
+        if self._threads == 1 or batch.num_rows <= _PIECE_ROWS:
+            return (batch,)
+        return [batch.slice(begin, _PIECE_ROWS) for begin in range(0, batch.num_rows, _PIECE_ROWS)]
 
     def close(self) -> None:
         """Forget the statement and its feeds; for kernels that do not live as long as their workspace."""

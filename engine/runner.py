@@ -43,11 +43,13 @@ class RunnerSettings:
     commit_interval_ms  at most this long between commits while there is a backlog
     max_batch_rows      rows of a micro-batch, at most
     max_pending_rows    output rows that may wait for a commit before one is made at once
+    threads             how many work on a large batch; more than one makes small batches slower
     """
 
     commit_interval_ms: int = 100
     max_batch_rows: int = 1 << 20
     max_pending_rows: int = 1 << 20
+    threads: int = 1
 
 
 class Runner:
@@ -76,7 +78,7 @@ class Runner:
         self._log = log
         self._settings = settings or RunnerSettings()
         self._problem_records = problem_records
-        self.task = Task(graph, shared=shared)
+        self.task = Task(graph, self._settings.threads, shared)
         self._stores = [(changelog_topic(name, store), kept) for store, kept in self.task.stores()]
         committed = log.committed(name)
         start = dict(committed.offsets) if committed else {}

@@ -28,6 +28,12 @@ class Setting:
 SETTINGS = (
     Setting("auto.offset.reset", "earliest|latest", "earliest", "Where a new query starts to read a stream."),
     Setting("commit.interval.ms", "NUMBER", "100", "Longest time between commits of a busy query, in ms.", 0),
+    Setting(
+        "num.stream.threads",
+        "NUMBER",
+        "1",
+        "Threads that work on a query's large batches; more than one makes small ones a little slower.",
+    ),
     Setting("max.batch.rows", "NUMBER", "1048576", "Rows of a micro-batch, at most.", 1),
     Setting(
         "log.flush",
@@ -94,7 +100,6 @@ _IGNORED_PREFIXES = (
 _IGNORED = (
     "processing.guarantee",
     "cache.max.bytes.buffering",
-    "num.stream.threads",
     "ksql.query.push.v2.enabled",
     "ksql.logging.processing.rows.include",
     "ksql.lambdas.enabled",

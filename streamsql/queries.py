@@ -104,7 +104,11 @@ class Queries:
             query_id,
             plan.graph,
             self._log,
-            RunnerSettings(config.number("commit.interval.ms"), config.number("max.batch.rows")),
+            RunnerSettings(
+                config.number("commit.interval.ms"),
+                config.number("max.batch.rows"),
+                threads=config.number("num.stream.threads"),
+            ),
             lambda problems: self._processing_log.records(query_id, problems),
             from_latest=config.text("auto.offset.reset") == "latest",
             restored=restored,
