@@ -111,6 +111,11 @@ def _main_parser() -> _Parser:
     load.add_argument("topic", metavar="TOPIC")
     load.add_argument("files", metavar="FILE", nargs="+", help="- for standard input")
     load.add_argument("--format", required=True, choices=("lines", "jsonl", "csv", "parquet"))
+    load.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on where an earlier load of the same files stopped: each record is stored once",
+    )
 
     datagen = commands.add_parser(
         "datagen",

@@ -32,7 +32,14 @@ def load(arguments: Namespace) -> int:
 
     with open_database(arguments) as db:
         try:
-            report = files.load(db, arguments.topic, arguments.files, arguments.format, on_progress=show)
+            report = files.load(
+                db,
+                arguments.topic,
+                arguments.files,
+                arguments.format,
+                resume=arguments.resume,
+                on_progress=show,
+            )
         finally:
             line.clear()
         declaration = for_topic(db, arguments.topic, arguments.format)
@@ -45,6 +52,8 @@ def load(arguments: Namespace) -> int:
         f"{report.rows:,} records from {files_text} into topic {topic} "
         f"in {duration_text(report.seconds)} · {speed}"
     )
+    if report.rows_before:
+        print(f"{report.rows_before:,} records of them were loaded before")
     if declaration is not None:
         print(f"No stream reads topic {topic} yet. To query it:\n\n  {safe(declaration)}\n")
     return 0

@@ -21,6 +21,7 @@ from streamsql.catalog import Catalog, QueryInfo, SourceInfo
 from streamsql.clock import Clock, SystemClock
 from streamsql.commands import Command, Commands
 from streamsql.config import SETTINGS, Config, check_changeable
+from streamsql.connectors.resume import forget_loads
 from streamsql.engine.log.disk import DiskLog, Flush
 from streamsql.engine.log.groups import Groups
 from streamsql.engine.log.log import Log, TopicConfig
@@ -739,6 +740,7 @@ class Database:
         for side in ("key", "value"):
             self.schemas.delete(f"{topic}-{side}")
         if self.log.has_topic(topic):
+            forget_loads(self.log, topic)
             self.log.delete_topic(topic)
 
     def _replay(self, progress: Progress | None) -> None:

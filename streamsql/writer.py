@@ -54,6 +54,11 @@ class TopicWriter:
             if info.schema.value:
                 self._value = open_encoder(info, is_key=False, schemas=schemas)(self._workspace)
 
+    def append(self, parts: Sequence[tuple[int, pa.RecordBatch]]) -> None:
+        """Append records, as `split` gives them."""
+        for partition, records in parts:
+            self._log.append(self.topic, partition, records)
+
     @property
     def partitions(self) -> int:
         """How many the topic has."""
@@ -74,12 +79,12 @@ class TopicWriter:
         raises      DataError for unknown columns or types that do not widen
         """
         if rows.num_rows:
-            self._append(self.split(*self.encode(self.fitted(rows), timestamps, absent=absent)))
+            self.append(self.split(*self.encode(self.fitted(rows), timestamps, absent=absent)))
         return rows.num_rows
 
     def write_text(self, payloads: pa.Array[Any], timestamps: pa.Array[Any] | None = None) -> int:
         """Append values that are already in the topic's format; string[n] or binary[n]."""
-        self._append(self.split(*self.encode_text(payloads, timestamps)))
+        self.append(self.split(*self.encode_text(payloads, timestamps)))
         return len(payloads)
 
     def fitted(self, rows: pa.RecordBatch) -> pa.RecordBatch:
@@ -152,10 +157,6 @@ class TopicWriter:
         if timestamps is None:
             timestamps = pa.array(np.full(len(values), self._clock.now_ms(), dtype=np.int64))
         return pa.RecordBatch.from_arrays([keys, values, timestamps], names=["key", "value", "timestamp"])
-
-    def _append(self, parts: list[tuple[int, pa.RecordBatch]]) -> None:
-        for partition, records in parts:
-            self._log.append(self.topic, partition, records)
 
 
 def _fitted(rows: pa.RecordBatch, info: SourceInfo) -> pa.RecordBatch:

@@ -9,14 +9,16 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
+import numpy as np
 import pyarrow as pa
 
 from streamsql.connectors.columns import read_csv, read_parquet
-from streamsql.connectors.lines import Places, read_lines, without_blank
+from streamsql.connectors.lines import Block, Places, read_lines, without_blank
+from streamsql.connectors.resume import Bookmark, Place, unended_line
 from streamsql.engine.kernel import Workspace
 from streamsql.engine.log.log import TopicConfig
 from streamsql.errors import DataError, ExternalError, PlanError, StreamSQLError
@@ -25,7 +27,7 @@ from streamsql.formats.format import Layout
 if TYPE_CHECKING:
     from streamsql.catalog import SourceInfo
     from streamsql.database import Database
-    from streamsql.writer import TopicWriter
+    from streamsql.writer import Encoded, TopicWriter
 
 FORMATS = ("lines", "jsonl", "csv", "parquet")
 STDIN = "-"
@@ -35,11 +37,15 @@ _BOM = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """What was loaded: rows, bytes of the files (before decompression), seconds."""
+    """What was loaded: rows, bytes of the files (before decompression), seconds.
+
+    rows_before  records of these files that earlier loads had stored, and this one passed over
+    """
 
     rows: int
     bytes: int
     seconds: float
+    rows_before: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,7 @@ def load(
     format: str,
     *,
     batch_rows: int = 262_144,
+    resume: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> LoadReport:
     """Append the records of files to a topic, which is made (1 partition) if there is none.
@@ -68,11 +75,14 @@ def load(
     csv, parquet  one record per row, in the format of the stream or table over the topic, or as typed
                   columns if there is none
     paths         '-' is standard input
+    resume        go on where an earlier load of the same file into this topic stopped: the place in the
+                  file is committed together with the records, so that each is stored once, whatever
+                  happens. A file may have grown since; one that has changed otherwise is refused
 
     Records get the time at which they are loaded. What comes before an error stays loaded; the hint
     says how much that is.
-    raises  ExternalError for a file that cannot be read, DataError for contents that cannot,
-            PlanError for an unknown format or a topic of the database's own
+    raises  ExternalError for a file that cannot be read, DataError for contents that cannot, or LOAD-RESUME,
+            PlanError for an unknown format, a topic of the database's own, or resuming standard input
     """
     if format not in FORMATS:
         raise PlanError(
@@ -80,16 +90,23 @@ def load(
         )
     if topic.startswith("_streamsql"):
         raise PlanError(f"topic {topic} is the database's own", code="LOAD-TOPIC")
+    if resume and STDIN in map(str, paths):
+        raise PlanError("standard input cannot be resumed", code="LOAD-RESUME", hint="name a file")
     started = time.perf_counter()
     total = _total_bytes(paths)
     if not db.log.has_topic(topic):
         db.log.create_topic(topic, TopicConfig())
     loading = _Loading(db, topic, format, batch_rows)
-    done_bytes = 0
+    done_bytes = rows_before = 0
     try:
         for path in paths:
             with _opened(path) as (file, raw, name):
-                for _ in loading.file(file, raw, name):
+                bookmark = _bookmark(db, topic, path, format, file) if resume else None
+                if bookmark is not None:
+                    rows_before += bookmark.place.rows
+                    if bookmark.is_done:
+                        continue
+                for _ in loading.file(file, name, bookmark):
                     if on_progress is not None:
                         on_progress(Progress(name, loading.rows, done_bytes + _position(raw), total))
                 done_bytes += _position(raw)
@@ -99,7 +116,12 @@ def load(
         raise
     finally:
         loading.close()
-    return LoadReport(loading.rows, done_bytes, time.perf_counter() - started)
+    return LoadReport(loading.rows, done_bytes, time.perf_counter() - started, rows_before)
+
+
+def _bookmark(db: Database, topic: str, path: str | Path, format: str, file: IO[bytes]) -> Bookmark:
+    with _explained(str(path)):
+        return Bookmark(db.log, topic, Path(path), format, is_gzip=isinstance(file, gzip.GzipFile))
 
 
 class _Loading:
@@ -113,14 +135,20 @@ class _Loading:
         self._info: SourceInfo | None = declared[0] if declared else None
         self._writer: TopicWriter = db.topic_writer(topic)
         self._decoder: _JsonLines | None = None
+        self._bookmark: Bookmark | None = None
+        self._place = Place()
 
-    def file(self, file: IO[bytes], raw: IO[bytes], name: str) -> Iterator[None]:
+    def file(self, file: IO[bytes], name: str, bookmark: Bookmark | None) -> Iterator[None]:
         """Append the records of one file; gives control back after each batch."""
+        self._bookmark = bookmark
+        self._place = bookmark.place if bookmark is not None else Place()
         with _explained(name):
             if self._format in ("lines", "jsonl"):
                 yield from self._lines(file, name)
             else:
                 yield from self._columns(file, name)
+            if bookmark is not None:
+                bookmark.finish(self._place)
 
     def close(self) -> None:
         if self._decoder is not None:
@@ -129,26 +157,32 @@ class _Loading:
 
     def _lines(self, file: IO[bytes], name: str) -> Iterator[None]:
         is_typed = self._info is not None and self._info.value_format.name == "ARROW"
-        first_line = 1
-        for lines in read_lines(file, name):
+        begun = self._place
+        if begun.position:
+            file.seek(begun.position)
+            if not begun.is_ended:
+                begun = replace(begun, position=begun.position + _line_end(file, name), is_ended=True)
+        for block in read_lines(file, name, start=begun.position):
+            first_line = self._place.line
             if self._format == "jsonl":
-                kept, places = without_blank(lines)
+                kept, places = without_blank(block.lines)
                 if first_line == 1 and len(kept):
                     kept = _without_bom(kept)
             else:
-                kept, places = lines, None
+                kept, places = block.lines, np.arange(len(block.lines))
             for at in range(0, len(kept), self._batch_rows):
                 part = kept.slice(at, self._batch_rows)
                 if not is_typed:
-                    self._writer.write_text(part)
+                    encoded = self._writer.encode_text(part)
                 elif self._format == "jsonl":
-                    assert places is not None
-                    self._writer.write(self._json().rows(part, name, first_line + places[at:]))
+                    rows = self._json().rows(part, name, first_line + places[at:])
+                    encoded = self._writer.encode(self._writer.fitted(rows))
                 else:
-                    self._writer.write(self._one_column(part, name, first_line + at))
-                self.rows += len(part)
+                    rows = self._one_column(part, name, first_line + at)
+                    encoded = self._writer.encode(self._writer.fitted(rows))
+                self._store(encoded, _after(block, first_line, int(places[at + len(part) - 1]) + 1))
                 yield
-            first_line += len(lines)
+            self._place = replace(_after(block, first_line, len(block.lines)), rows=self._place.rows)
 
     def _columns(self, file: IO[bytes], name: str) -> Iterator[None]:
         wanted = None
@@ -159,12 +193,23 @@ class _Loading:
         else:
             source = pa.PythonFile(cast(io.IOBase, _seekable(file)), mode="r")
             batches = read_parquet(source, name, self._batch_rows, is_declared=wanted is not None)
+        done = self._place.rows
         for batch in batches:
-            for at in range(0, batch.num_rows, self._batch_rows):
+            for at in range(min(done, batch.num_rows), batch.num_rows, self._batch_rows):
                 part = batch.slice(at, self._batch_rows)
-                self._writer.write(part)
-                self.rows += part.num_rows
+                self._store(self._writer.encode(self._writer.fitted(part)), self._place)
                 yield
+            done = max(0, done - batch.num_rows)
+
+    def _store(self, encoded: Encoded, after: Place) -> None:
+        """Append records, and remember the place after them."""
+        self._place = replace(after, rows=self._place.rows + encoded.records.num_rows)
+        parts = self._writer.split(*encoded)
+        if self._bookmark is not None:
+            self._bookmark.commit(parts, self._place)
+        else:
+            self._writer.append(parts)
+        self.rows += encoded.records.num_rows
 
     def _json(self) -> _JsonLines:
         if self._decoder is None:
@@ -216,6 +261,23 @@ class _JsonLines:
 
     def close(self) -> None:
         self._workspace.close()
+
+
+def _after(block: Block, first_line: int, lines: int) -> Place:
+    """The place after the first lines of a block; `rows` is left to the caller."""
+    is_last = lines == len(block.lines)
+    return Place(0, block.after(lines), first_line + lines, block.is_ended or not is_last)
+
+
+def _line_end(file: IO[bytes], name: str) -> int:
+    """Pass over the end of a line that had none when it was loaded; gives its length.
+
+    raises  DataError LOAD-RESUME if the line goes on
+    """
+    line = file.readline(3)
+    if line.strip(b"\r\n"):
+        raise unended_line(name)
+    return len(line)
 
 
 def _without_bom(lines: pa.BinaryArray) -> pa.BinaryArray:

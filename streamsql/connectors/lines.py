@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from typing import IO, cast
 
 import numpy as np
@@ -19,8 +21,35 @@ _LF, _CR = 10, 13
 Places = npt.NDArray[np.intp]
 
 
-def read_lines(file: IO[bytes], name: str, block_bytes: int = BLOCK_BYTES) -> Iterator[pa.BinaryArray]:
+@dataclass(frozen=True)
+class Block:
+    """Neighbouring lines of a file.
+
+    start     where they begin in the file's contents, bytes
+    body      the bytes, each line with its end
+    lines     binary[n] without the ends
+    is_ended  False if the last one is the last of the file, and has no end there
+    """
+
+    start: int
+    body: bytes
+    lines: pa.BinaryArray
+    is_ended: bool = True
+
+    def after(self, count: int) -> int:
+        """Where the contents stand after the first `count` lines, bytes."""
+        return self.start + (int(self._ends[count - 1]) if count else 0)
+
+    @cached_property
+    def _ends(self) -> Places:
+        ends: Places = np.flatnonzero(np.frombuffer(self.body, np.uint8) == _LF) + 1
+        return ends if self.is_ended else np.append(ends, len(self.body))
+
+
+def read_lines(file: IO[bytes], name: str, block_bytes: int = BLOCK_BYTES, start: int = 0) -> Iterator[Block]:
     """All lines of a file, without their ends (LF or CR LF), some megabytes at a time.
+
+    start  where the file stands, at the beginning of a line
 
     A last line need not be ended. Bytes are not looked into: text that is not UTF-8 stays as it is.
     raises  DataError LOAD-LONG-LINE for a line of more than 64 MiB
@@ -34,7 +63,8 @@ def read_lines(file: IO[bytes], name: str, block_bytes: int = BLOCK_BYTES) -> It
             body = b"".join([*pending, block[:cut]])
             found = split(body)
             lines += len(found)
-            yield found
+            yield Block(start, body, found)
+            start += len(body)
             pending, pending_bytes = [], 0
         rest = block[cut:]
         if rest:
@@ -47,7 +77,8 @@ def read_lines(file: IO[bytes], name: str, block_bytes: int = BLOCK_BYTES) -> It
                 hint="is it a text file with one record per line?",
             )
     if pending:
-        yield split(b"".join(pending) + b"\n")
+        body = b"".join(pending)
+        yield Block(start, body, split(body + b"\n"), is_ended=False)
 
 
 def split(body: bytes) -> pa.BinaryArray:

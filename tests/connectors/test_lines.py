@@ -14,7 +14,15 @@ from streamsql.errors import DataError
 
 
 def lines_of(data: bytes, block_bytes: int) -> list[bytes]:
-    return [line for found in read_lines(io.BytesIO(data), "f", block_bytes) for line in found.to_pylist()]
+    blocks = list(read_lines(io.BytesIO(data), "f", block_bytes))
+    assert b"".join(block.body for block in blocks) == data
+    for block in blocks:
+        # From after any line on, the rest is read as it was.
+        for count in range(len(block.lines)):
+            after = block.after(count)
+            again = list(read_lines(io.BytesIO(data[after:]), "f", 1000, after))[0]
+            assert (again.start, again.lines[0]) == (after, block.lines[count])
+    return [line for block in blocks for line in block.lines.to_pylist()]
 
 
 def expected(data: bytes) -> list[bytes]:
