@@ -13,6 +13,7 @@ BENCHMARKS = {
     "growth": "growth",
     "idle": "idle",
     "latency": "latency",
+    "lookup": "lookup",
     "profile": "profile",
     "report": "report",
     "restore": "restore",
