@@ -193,5 +193,11 @@ def _records(
     if values is None:
         value: pa.Array = pa.nulls(len(key), pa.struct(list(value_schema)))
     else:
-        value = pa.StructArray.from_arrays(list(values), fields=list(value_schema))
+        value = _structs(list(values), value_schema, len(key))
     return pa.RecordBatch.from_arrays([key, value, times], names=["key", "value", "timestamp"])
+
+
+def _structs(columns: list[pa.Array], schema: pa.Schema, rows: int) -> pa.Array:
+    if not columns:
+        return pa.array([{}] * rows, pa.struct([]))  # from_arrays would not know how many
+    return pa.StructArray.from_arrays(columns, fields=list(schema))

@@ -186,3 +186,20 @@ def test_joins_that_are_refused(db: Database, relation: str, says: str) -> None:
     assert not isinstance(raised.value, NotSupportedError)
     assert says.lower() in f"{raised.value.message} {raised.value.hint}".lower()
     assert raised.value.span is not None
+
+
+def test_a_join_that_reads_no_column_of_its_table_outlives_a_restart(tmp_path: Path) -> None:
+    with connect(tmp_path) as db:
+        db.execute("CREATE STREAM ev (account VARCHAR KEY, n BIGINT) WITH (KAFKA_TOPIC='ev', PARTITIONS=1);")
+        db.execute(
+            "CREATE TABLE known (account VARCHAR PRIMARY KEY, x INT) WITH (KAFKA_TOPIC='k', PARTITIONS=1);"
+        )
+        db.execute(
+            "CREATE STREAM j AS SELECT e.account, e.n FROM ev e JOIN known k ON e.account = k.account;"
+        )
+        db.append("known", {"account": "a", "x": 1})
+        db.append("ev", [{"account": "a", "n": 1}, {"account": "b", "n": 2}])
+        db.wait_idle(30)
+    with connect(tmp_path) as db:
+        db.append("ev", [{"account": "b", "n": 3}, {"account": "a", "n": 4}])
+        assert db.execute("SELECT * FROM j;").fetchall() == [("a", 1), ("a", 4)]
