@@ -24,10 +24,16 @@ class CheckedOperator(Operator):
 
     keys            columns that a table's rows are told apart by, window bounds aside
     takes_back_old  updates come as -1 and +1; else a +1 stands for an update too
+    deletes_unknown a -1 may come for a row that is not there: a delete that is handed on all the same
     """
 
     def __init__(
-        self, operator: Operator, output: pa.Schema, keys: Sequence[str] = (), takes_back_old: bool = False
+        self,
+        operator: Operator,
+        output: pa.Schema,
+        keys: Sequence[str] = (),
+        takes_back_old: bool = False,
+        deletes_unknown: bool = False,
     ) -> None:
         self.operator = operator
         self.stores = operator.stores
@@ -35,6 +41,7 @@ class CheckedOperator(Operator):
         bounds = [name for name in (WINDOW_START, WINDOW_END) if name in output.names]
         self._keys = [*keys, *bounds]
         self._takes_back_old = takes_back_old
+        self._deletes_unknown = deletes_unknown
         self._rows: Counter[object] = Counter()
 
     def process(self, *inputs: pa.RecordBatch | None) -> pa.RecordBatch | None:
@@ -76,6 +83,8 @@ class CheckedOperator(Operator):
             self._rows[key] += weight
             if self._rows[key] > 1 and not self._takes_back_old:
                 self._rows[key] = 1
+            if self._rows[key] < 0 and self._deletes_unknown:
+                self._rows[key] = 0
             if self._rows[key] not in (0, 1):
                 raise InternalError(f"{key} is there {self._rows[key]} times", code="INTERNAL-CHECK")
 

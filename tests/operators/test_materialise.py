@@ -47,8 +47,9 @@ def batch(history, first: int) -> pa.RecordBatch:
 def open_table(**options) -> CheckedOperator:
     spec = Materialise(SCHEMA, ("k",), **options)
     operator = spec.open(Context(WORKSPACE, Problems()))
-    takes_back = spec.emit_old and not spec.forward_unknown_deletes
-    return CheckedOperator(operator, spec.output, ("k",), takes_back) if takes_back else operator
+    # Without old rows, deletes pass whether there is something to delete or not.
+    unknown = spec.forward_unknown_deletes or not spec.emit_old
+    return CheckedOperator(operator, spec.output, ("k",), spec.emit_old, deletes_unknown=unknown)
 
 
 def model(history, first: int, table, forward: bool):

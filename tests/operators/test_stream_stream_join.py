@@ -6,16 +6,18 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from streamsql.engine.check import CheckedOperator
 from streamsql.engine.kernel import Workspace
 from streamsql.engine.operators.base import Context
+from streamsql.engine.operators.join_buffer import JoinBuffer
 from streamsql.engine.operators.stream_stream_join import StreamStreamJoin, StreamStreamJoinOperator
 from streamsql.engine.problems import Problems
+from tests.operators.examples import many
 from tests.operators.join_model import JoinModel, Row
 
 META = [pa.field("$time", pa.int64()), pa.field("$seq", pa.int64()), pa.field("$partition", pa.int32())]
@@ -32,10 +34,19 @@ def context() -> Iterator[Context]:
     workspace.close()
 
 
-def opened(context: Context, spec: StreamStreamJoin) -> StreamStreamJoinOperator:
-    operator = spec.open(context)
-    assert isinstance(operator, StreamStreamJoinOperator)
-    return operator
+@pytest.fixture(scope="module")
+def oracle() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as con:
+        yield con
+
+
+def opened(context: Context, spec: StreamStreamJoin) -> CheckedOperator:
+    return CheckedOperator(spec.open(context), spec.output)
+
+
+def buffers(operator: CheckedOperator) -> tuple[JoinBuffer, ...]:
+    assert isinstance(operator.operator, StreamStreamJoinOperator)
+    return operator.operator.buffers
 
 
 def join(kind: str, before: int, after: int, grace: int, is_eager: bool = False) -> StreamStreamJoin:
@@ -56,11 +67,10 @@ def batch(rows: Sequence[Row], side: int) -> pa.RecordBatch | None:
     return pa.RecordBatch.from_arrays(columns, schema=RIGHT if side else LEFT)
 
 
-def run(operator: StreamStreamJoinOperator, rows: Sequence[Row]) -> Result:
+def run(operator: CheckedOperator, rows: Sequence[Row]) -> Result:
     out = operator.process(batch(rows, 0), batch(rows, 1))
     if out is None:
         return []
-    assert out.schema == operator.spec.output
     keys = {r.number: r.key for r in rows}
     for row in out.to_pylist():
         number = row["L"] if row["L"] is not None else row["R"]
@@ -84,7 +94,7 @@ arrivals = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@many
 @given(
     arrivals,
     st.lists(st.integers(0, 40), max_size=6),
@@ -112,30 +122,40 @@ def drawn_again(rows: Sequence[Row]) -> list[Row]:
     return [Row(r.side, r.key, r.time, r.partition, r.number) for r in rows]
 
 
-@pytest.mark.parametrize(("before", "after"), [(5, 0), (0, 5), (30, 70)])
-def test_inner_join_is_duckdbs_join_over_the_history(context: Context, before: int, after: int) -> None:
-    rng = np.random.default_rng(7)
-    rows = [
-        Row(int(side), int(key), int(time), 0, number)
-        for number, (side, key, time) in enumerate(
-            zip(rng.integers(0, 2, 3000), rng.integers(0, 40, 3000), rng.integers(0, 3000, 3000), strict=True)
-        )
-    ]
-    operator = opened(context, join("INNER", before, after, grace=3000))
-    found = [out[:2] for part in cut(rows, [100, 101, 1500, 2900]) for out in run(operator, part)]
-    left, right = batch(rows, 0), batch(rows, 1)
-    with duckdb.connect() as con:
-        con.register("l", pa.Table.from_batches([left]))
-        con.register("r", pa.Table.from_batches([right]))
-        expected = con.execute(
-            'SELECT L, R FROM l JOIN r ON l.K = r.K AND r."$time" BETWEEN l."$time" - ? AND l."$time" + ?',
-            [before, after],
-        ).fetchall()
-    assert len(found) > 50
-    assert sorted(found) == sorted(expected)
+FAR = 10**6
 
 
-@settings(max_examples=40, deadline=None)
+@given(
+    arrivals,
+    st.lists(st.integers(0, 40), max_size=6),
+    st.sampled_from(["INNER", "LEFT", "RIGHT", "FULL"]),
+    st.tuples(st.integers(0, 8), st.integers(0, 8)),
+)
+@many
+def test_once_all_windows_have_closed_it_is_duckdbs_join_over_the_history(
+    context: Context,
+    oracle: duckdb.DuckDBPyConnection,
+    drawn: list[tuple[int, int | None, int, int]],
+    cuts: list[int],
+    kind: str,
+    window: tuple[int, int],
+) -> None:
+    rows = [Row(side, key, time, p, number) for number, (side, key, time, p) in enumerate(drawn)]
+    # With enough grace no row is late; the last ones, of keys of their own, close every window.
+    last = [Row(p, FAR + p, FAR, p, len(rows) + p) for p in (0, 1)]
+    operator = opened(context, join(kind, *window, grace=100))
+    found = [out[:2] for part in [*cut(rows, cuts), last] if part for out in run(operator, part)]
+    for name, side in (("l", 0), ("r", 1)):
+        own = batch(rows, side)
+        oracle.register(name, own if own is not None else (RIGHT if side else LEFT).empty_table())
+    expected = oracle.execute(
+        f'SELECT L, R FROM l {kind} JOIN r ON l.K = r.K AND r."$time" BETWEEN l."$time" - ? AND l."$time" + ?',
+        list(window),
+    ).fetchall()
+    assert sorted(found, key=repr) == sorted(expected, key=repr)
+
+
+@many
 @given(arrivals, st.integers(0, 40), st.sampled_from(["INNER", "FULL"]))
 def test_state_comes_back_from_its_changelog(
     context: Context, drawn: list[tuple[int, int | None, int, int]], stop: int, kind: str
@@ -161,8 +181,8 @@ def test_what_is_out_of_reach_is_forgotten(context: Context) -> None:
     for begin in range(0, 20_000, 500):
         run(operator, [Row(n % 2, n % 97, n, 0, n) for n in range(begin, begin + 500)])
     # Twenty milliseconds are within reach of a row, and there is a row in each; a batch goes as a whole.
-    assert sum(buffer.store.rows for buffer in operator.buffers) <= 22 + 1000
-    assert sum(len(buffer.by_key) for buffer in operator.buffers) <= 6000
+    assert sum(buffer.store.rows for buffer in buffers(operator)) <= 22 + 1000
+    assert sum(len(buffer.by_key) for buffer in buffers(operator)) <= 6000
 
 
 def test_work_depends_on_the_batch_and_its_matches_not_on_the_state(context: Context) -> None:
@@ -170,7 +190,7 @@ def test_work_depends_on_the_batch_and_its_matches_not_on_the_state(context: Con
     for stored in (1_000, 50_000):
         operator = opened(context, join("LEFT", 10, 10, 10**9))
         run(operator, [Row(1, n // 10, n, 0, n) for n in range(stored)])
-        spines = [buffer.by_key for buffer in operator.buffers]
+        spines = [buffer.by_key for buffer in buffers(operator)]
         before = sum(spine.reached for spine in spines)
         run(operator, [Row(0, 50, 500 + n, 0, stored + n) for n in range(10)])
         reached.append(sum(spine.reached for spine in spines) - before)

@@ -9,14 +9,16 @@ from itertools import pairwise
 import duckdb
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from streamsql.engine.check import CheckedOperator
 from streamsql.engine.kernel import Workspace
 from streamsql.engine.operators.base import Context, Operator
 from streamsql.engine.operators.stream_table_join import StreamTableJoin
 from streamsql.engine.operators.table_table_join import TableTableJoin
 from streamsql.engine.problems import Problems
+from tests.operators.examples import many
 
 META = [pa.field("$time", pa.int64()), pa.field("$seq", pa.int64())]
 WEIGHT = pa.field("$weight", pa.int8())
@@ -41,6 +43,12 @@ def context() -> Iterator[Context]:
     workspace.close()
 
 
+@pytest.fixture(scope="module")
+def oracle() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as con:
+        yield con
+
+
 def batch(events: Sequence[Event], side: int, schema: pa.Schema) -> pa.RecordBatch | None:
     """A left value is its `$seq`, a right one a text of it; a delete has only the key."""
     own = [e for e in events if e.side == side]
@@ -58,6 +66,11 @@ def batch(events: Sequence[Event], side: int, schema: pa.Schema) -> pa.RecordBat
     ]
     names = schema.names
     return pa.RecordBatch.from_pylist([{n: r[n] for n in names} for r in rows], schema) if own else None
+
+
+def table_table(context: Context, kind: str, emit_old: bool) -> CheckedOperator:
+    spec = TableTableJoin(LEFT, RIGHT, ("K",), kind, emit_old)
+    return CheckedOperator(spec.open(context), spec.output, ["K"], takes_back_old=emit_old)
 
 
 def run(operator: Operator, events: Sequence[Event], left: pa.Schema, right: pa.Schema) -> list[dict]:
@@ -80,13 +93,13 @@ def cut(events: Sequence[Event], places: Sequence[int]) -> list[Sequence[Event]]
     return [events[a:b] for a, b in pairwise(ends)]
 
 
-@settings(max_examples=150, deadline=None)
+@many
 @given(drawn_events, drawn_cuts, st.sampled_from(["INNER", "LEFT", "RIGHT", "FULL"]))
 def test_tables_joined_event_by_event(
     context: Context, drawn: list[tuple[int, int | None, int]], cuts: list[int], kind: str
 ) -> None:
     events = events_of(drawn)
-    operator = TableTableJoin(LEFT, RIGHT, ("K",), kind, emit_old=True).open(context)
+    operator = table_table(context, kind, emit_old=True)
     found = [r for part in cut(events, cuts) for r in run(operator, part, LEFT, RIGHT)]
     expected = []
     tables: tuple[dict[int, int | str], dict[int, int | str]] = ({}, {})
@@ -113,38 +126,50 @@ def test_tables_joined_event_by_event(
     assert [(r["$seq"], r["$weight"], r["K"], r["L"], r["R"]) for r in found] == expected
 
 
-@pytest.mark.parametrize("kind", ["INNER", "LEFT", "RIGHT", "FULL"])
-def test_the_state_tables_reach_is_duckdbs_join(context: Context, kind: str) -> None:
-    drawn = [(n % 2, (n * 7919) % 53, (n * 31) % 5) for n in range(4000)]
-    events = events_of(drawn)
-    operator = TableTableJoin(LEFT, RIGHT, ("K",), kind, emit_old=False).open(context)
-    for part in cut(events, [1, 2, 700, 3999]):
-        run(operator, part, LEFT, RIGHT)
+LATEST = 'SELECT K, {0} FROM {1} QUALIFY row_number() OVER (PARTITION BY K ORDER BY "$seq" DESC) = 1 AND "$weight" = 1'
+
+
+@many
+@given(drawn_events, drawn_cuts, st.sampled_from(["INNER", "LEFT", "RIGHT", "FULL"]), st.booleans())
+def test_the_state_tables_reach_is_duckdbs_join(
+    context: Context,
+    oracle: duckdb.DuckDBPyConnection,
+    drawn: list[tuple[int, int | None, int]],
+    cuts: list[int],
+    kind: str,
+    emit_old: bool,
+) -> None:
+    events = [e for e in events_of(drawn) if e.key is not None]
+    operator = table_table(context, kind, emit_old)
+    held: dict[int, tuple[object, object]] = {}
+    for part in cut(events, cuts):
+        for r in run(operator, part, LEFT, RIGHT):
+            if r["$weight"] > 0:
+                held[r["K"]] = (r["L"], r["R"])
+            else:
+                held.pop(r["K"])
+    for name, side, schema in (("ls", 0, LEFT), ("rs", 1, RIGHT)):
+        own = batch(events, side, schema)
+        oracle.register(name, schema.empty_table() if own is None else own)
+    expected = oracle.execute(
+        f"SELECT coalesce(l.K, r.K), L, R FROM ({LATEST.format('L', 'ls')}) l "
+        f"{kind} JOIN ({LATEST.format('R', 'rs')}) r ON l.K = r.K"
+    ).fetchall()
     snapshot = operator.snapshot()
     assert snapshot is not None
-    latest = (
-        'SELECT K, {0} FROM {1} QUALIFY row_number() OVER (PARTITION BY K ORDER BY "$seq" DESC) = 1 '
-        'AND "$weight" = 1'
-    )
-    with duckdb.connect() as con:
-        con.register("ls", pa.Table.from_batches([batch(events, 0, LEFT)]))
-        con.register("rs", pa.Table.from_batches([batch(events, 1, RIGHT)]))
-        expected = con.execute(
-            f"SELECT coalesce(l.K, r.K), L, R FROM ({latest.format('L', 'ls')}) l "
-            f"{kind} JOIN ({latest.format('R', 'rs')}) r ON l.K = r.K"
-        ).fetchall()
-    assert len(expected) > 10
     found = [(r["K"], r["L"], r["R"]) for r in snapshot.to_pylist()]
     assert sorted(found, key=str) == sorted(expected, key=str)
+    assert {(k, *values) for k, values in held.items()} == set(expected)
 
 
-@settings(max_examples=150, deadline=None)
+@many
 @given(drawn_events, drawn_cuts, st.booleans())
 def test_a_stream_row_sees_the_table_as_it_is_when_it_comes(
     context: Context, drawn: list[tuple[int, int | None, int]], cuts: list[int], keeps: bool
 ) -> None:
     events = [e for e in events_of(drawn, deletes=(1,)) if e.side == 0 or e.key is not None]
-    operator = StreamTableJoin(STREAM, TABLE, ("K",), ("T",), keeps).open(context)
+    spec = StreamTableJoin(STREAM, TABLE, ("K",), ("T",), keeps)
+    operator = CheckedOperator(spec.open(context), spec.output)
     found = [r for part in cut(events, cuts) for r in run(operator, part, STREAM, TABLE)]
     table: dict[int | None, str] = {}
     expected = []
@@ -156,3 +181,25 @@ def test_a_stream_row_sees_the_table_as_it_is_when_it_comes(
         elif e.side:
             table[e.key] = f"r{e.seq}"
     assert [(r["L"], r["K"], r["R"]) for r in found] == expected
+
+
+@many
+@given(drawn_events, st.integers(0, 40), st.sampled_from(["stream-table", "INNER", "LEFT", "FULL"]))
+def test_state_comes_back_from_its_changelog(
+    context: Context, drawn: list[tuple[int, int | None, int]], stop: int, kind: str
+) -> None:
+    joins_stream = kind == "stream-table"
+    left, right = (STREAM, TABLE) if joins_stream else (LEFT, RIGHT)
+    spec = StreamTableJoin(left, right, ("K",), ("T",), True) if joins_stream else None
+    events = events_of(drawn, deletes=(1,) if joins_stream else (0, 1))
+    if joins_stream:
+        events = [e for e in events if e.side == 0 or e.key is not None]
+    first, second = (
+        spec.open(context) if spec else table_table(context, kind, emit_old=True).operator for _ in range(2)
+    )
+    for part in cut(events[:stop], [stop // 2]):
+        run(first, part, left, right)
+        for store, other in zip(first.stores, second.stores, strict=True):
+            if (records := store.drain()) is not None:
+                other.restore(records)
+    assert run(second, events[stop:], left, right) == run(first, events[stop:], left, right)
