@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -95,7 +96,7 @@ class Result:
         return pa.Table.from_batches(list(self), schema=self.schema)
 
     def fetchall(self) -> list[tuple[Any, ...]]:
-        """All rows as tuples of Python values."""
+        """All rows as tuples of Python values; a MAP is a dict, a STRUCT too."""
         return [row for batch in self for row in _tuples(batch)]
 
     def fetchone(self) -> tuple[Any, ...] | None:
@@ -106,7 +107,7 @@ class Result:
 
     def df(self) -> pandas.DataFrame:
         """All rows as a pandas DataFrame (pandas must be installed)."""
-        return self.arrow().to_pandas()
+        return self.arrow().to_pandas(maps_as_pydicts="lossy")
 
     def pl(self) -> polars.DataFrame:
         """All rows as a polars DataFrame (polars must be installed)."""
@@ -118,7 +119,20 @@ class Result:
 
 
 def _tuples(batch: pa.RecordBatch) -> Iterator[tuple[Any, ...]]:
-    return zip(*(column.to_pylist() for column in batch.columns), strict=True)
+    return zip(*(_values(column) for column in batch.columns), strict=True)
+
+
+def _values(column: pa.Array[Any]) -> list[Any]:
+    if not _holds_map(column.type):
+        return column.to_pylist()
+    with warnings.catch_warnings():
+        # Data from elsewhere may have a key twice: the last one counts, as everywhere.
+        warnings.simplefilter("ignore", UserWarning)
+        return column.to_pylist(maps_as_pydicts="lossy")
+
+
+def _holds_map(t: pa.DataType) -> bool:
+    return pa.types.is_map(t) or any(_holds_map(t.field(i).type) for i in range(t.num_fields))
 
 
 def message(text: str) -> Result:
