@@ -8,7 +8,7 @@ from streamsql import show
 from streamsql.errors import NotSupportedError, PlanError
 from streamsql.grammar import ast
 from streamsql.grammar.printer import to_sql
-from streamsql.plan.explain import explain_persistent, explain_push
+from streamsql.plan.explain import explain_persistent, explain_pull, explain_push
 from streamsql.plan.pull import plan_pull
 from streamsql.plan.push import plan_push
 from streamsql.result import Result, rows
@@ -89,10 +89,7 @@ def _explain(database: Database, statement: ast.Explain) -> Result:
         case ast.QueryStatement(query=query) if query.emit is not None:
             return explain_push(plan_push(query, database.environment))
         case ast.QueryStatement(query=query):
-            plan = plan_pull(query, database.environment)
-            lines = [("result", ", ".join(f"{c.name} {c.type}" for c in plan.columns))]
-            lines += [(f"snapshot {s.feed}", s.info.title) for s in plan.sources]
-            return rows([Column("WHAT", VARCHAR), Column("VALUE", VARCHAR)], [*lines, ("sql", plan.sql)])
+            return explain_pull(plan_pull(query, database.environment))
     raise PlanError(
         "EXPLAIN takes a SELECT, a CREATE .. AS SELECT, an INSERT .. SELECT or a query's id",
         code="PLAN-EXPLAIN",

@@ -7,6 +7,8 @@ a single VARCHAR key may also be bounded once (a range scan); everything else sc
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from typing import Any
 
 from streamsql.catalog import SourceInfo
 from streamsql.grammar import ast
@@ -31,7 +33,7 @@ def check_gates(query: ast.Query, env: Environment) -> None:
         )
     scans = flag("ksql.query.pull.table.scan.enabled")
     info = _table(query, env)
-    if info is None:
+    if info is None or (not scans and len(list(_sources(query))) > 1):
         if not scans and not _reads_streams_only(query, env):
             raise at(query.span, f"only a look-up of keys in one table is allowed here: {_OFF}", "PLAN-GATE")
         return
@@ -53,10 +55,20 @@ def _table(query: ast.Query, env: Environment) -> SourceInfo | None:
 
 
 def _reads_streams_only(query: ast.Query, env: Environment) -> bool:
-    if not isinstance(query, ast.Select) or not isinstance(query.relation, ast.SourceRef):
-        return False
-    info = env.catalog.sources.get(query.relation.name)
-    return info is None or not info.is_table
+    infos = (env.catalog.sources.get(ref.name) for ref in _sources(query))
+    return not any(info is not None and info.is_table for info in infos)
+
+
+def _sources(node: Any) -> Iterator[ast.SourceRef]:
+    """Every source named anywhere in a query, in its subqueries too."""
+    if isinstance(node, ast.SourceRef):
+        yield node
+    elif isinstance(node, ast.Node):
+        for f in fields(node):
+            yield from _sources(getattr(node, f.name))
+    elif isinstance(node, tuple):
+        for item in node:
+            yield from _sources(item)
 
 
 def _refuse_null_keys(query: ast.Select, info: SourceInfo) -> None:

@@ -32,7 +32,11 @@ QUERIES = [
     ("SELECT * FROM by_both WHERE a = 1;", False, False),
     ("SELECT * FROM by_both WHERE (a = 1 OR a = 2) AND b = 1;", True, True),
     ("SELECT x.n FROM by_id x JOIN by_id y ON x.id = y.id;", False, False),
+    ("SELECT * FROM by_id WHERE id = 'x' AND n IN (SELECT n FROM by_both);", False, False),
+    ("SELECT * FROM s WHERE EXISTS (SELECT * FROM by_id);", False, False),
+    ("SELECT * FROM (SELECT * FROM by_id);", False, False),
     ("SELECT * FROM s;", True, True),
+    ("SELECT x.a FROM s x JOIN s y ON x.a = y.a WHERE x.a IN (SELECT a FROM s);", True, True),
 ]
 
 

@@ -132,3 +132,21 @@ def test_a_prepared_look_up_sees_what_comes_after(db: Database) -> None:
     assert db.execute(query).fetchall() == []
     db.execute("INSERT INTO plain VALUES (1001, 'new');")
     assert db.execute(query).fetchall() == [(1001, "new")]
+
+
+def test_explain_says_how_a_query_is_answered(db: Database) -> None:
+    def reads(query: str) -> tuple[str, bool]:
+        facts = dict(db.execute(f"EXPLAIN {query};").fetchall())
+        return facts["reads s0"], facts["statement"].startswith("SELECT")
+
+    assert reads("SELECT * FROM by_id WHERE id IN (1, 2)") == ("table BY_ID, 2 keys looked up", False)
+    assert reads("SELECT n + 1 AS m FROM by_id WHERE id = 1") == ("table BY_ID, 1 key looked up", True)
+    assert reads("SELECT * FROM hourly WHERE id = 1 AND WINDOWSTART >= 5") == (
+        "table HOURLY, 1 key looked up, WINDOWSTART >= 5",
+        False,
+    )
+    assert reads("SELECT * FROM by_id WHERE n = 1") == ("table BY_ID, all rows", True)
+    assert reads("SELECT v FROM s AS OF OFFSET 3 WHERE ROWTIME > 5") == (
+        "stream S, as of OFFSET 3, ROWTIME > 5, columns V",
+        True,
+    )
