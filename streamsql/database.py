@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
-from datetime import datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 
 from streamsql.catalog import Catalog, QueryInfo, SourceInfo
+from streamsql.clients import Clients
 from streamsql.clock import Clock, SystemClock
 from streamsql.commands import Command, Commands
 from streamsql.config import SETTINGS, Config, check_changeable
 from streamsql.connectors.resume import forget_loads
 from streamsql.engine.log.disk import DiskLog, Flush
-from streamsql.engine.log.groups import Groups
 from streamsql.engine.log.log import Log, TopicConfig
 from streamsql.engine.log.maintenance import Maintenance
 from streamsql.engine.log.memory import MemoryLog
@@ -51,19 +50,15 @@ from streamsql.push import push_result
 from streamsql.queries import Progress, Queries
 from streamsql.replay import Replay
 from streamsql.result import Result, message
-from streamsql.writer import TopicWriter, as_batch, as_table
 
 _DOOMED_BY = "deleted.by.command"
 
 if TYPE_CHECKING:
     from streamsql.asserts import Assertion, Asserts
-    from streamsql.consumer import Consumer
-    from streamsql.engine.log.consumer import Callback
-    from streamsql.producer import Partitioning, Producer
     from streamsql.pull import PullQueries
 
 
-class Database:
+class Database(Clients):
     """One open database. Statements may come from any thread; they are executed one at a time.
 
     autostart  False keeps persistent queries from running by themselves: tests step them by hand
@@ -93,11 +88,10 @@ class Database:
         self._lock = threading.RLock()
         self._commands = Commands(log)
         self._processing_log = ProcessingLog(log, self.clock)
+        super().__init__()
         self.queries = Queries(log, self._processing_log, autostart=autostart)
         self._asserts: Asserts | None = None
         self._pulls: PullQueries | None = None
-        self._writers: dict[str, TopicWriter] = {}
-        self.groups = Groups(log, self.clock.now_ms)
         self._maintenance = Maintenance(log, self.clock.now_ms)
         self._closed = False
         try:
@@ -145,146 +139,6 @@ class Database:
             error.at(source)
             raise
 
-    def append(
-        self,
-        name: str,
-        data: Any,
-        *,
-        timestamps: Any = None,
-        partition: int | None = None,
-        expected_offset: int | None = None,
-    ) -> int:
-        """Append rows to a stream or table and give their number.
-
-        data             a pyarrow Table or RecordBatch, a pandas or polars DataFrame, or a list of dicts
-        timestamps       ms per row; None: the wall clock
-        partition        where the rows go; None: to that of their key, without a key round the partitions
-        expected_offset  append only if the rows' partition ends at this offset (see `end_offset`)
-
-        On return the rows are as durable as log.flush promises. Threads that append at the same time
-        share their waits for the disk.
-        raises  PlanError for an unknown stream, or if rows with an expected offset go to more than one
-                partition, DataError if the rows do not fit, ConflictError LOG-OFFSET-CONFLICT
-        """
-        with self._lock:
-            info = self.find_source(name)
-            writer = self._writer(info)
-            rows = as_batch(as_table(data, info))
-            times = None if timestamps is None else pa.array(timestamps, pa.int64())
-            records, hashed = writer.encode(writer.fitted(rows), times)
-            parts = writer.split(records, hashed) if partition is None else [(partition, records)]
-        if expected_offset is not None and len(parts) > 1:
-            raise PlanError(
-                f"the rows go to partitions {', '.join(str(p) for p, _ in parts)} of {info.title}, "
-                "and an expected offset is about one",
-                code="APPEND-PARTITIONS",
-                hint="append the rows of one key, or name the partition",
-            )
-        for number, part in parts:
-            self.log.append(info.topic, number, part, expected_offset=expected_offset)
-        return rows.num_rows
-
-    def end_offset(self, name: str, *, key: Any = None, partition: int | None = None) -> int:
-        """The offset that the next record of a stream or table will get.
-
-        key        look at the partition of this key; of a key of several columns a tuple
-        partition  look at this one; neither is needed if there is one partition only
-        raises     PlanError
-        """
-        with self._lock:
-            info = self.find_source(name)
-            if partition is None:
-                partition = self._writer(info).partition_of(key)
-        return self.log.end_offset(info.topic, partition)
-
-    def find_source(self, name: str) -> SourceInfo:
-        """The stream or table of a name, as it is or in upper case. PlanError PLAN-UNKNOWN-SOURCE."""
-        return self.catalog.sources.get(name) or self.catalog.source(name.upper())
-
-    def producer(
-        self,
-        name: str,
-        *,
-        raw: bool = False,
-        partitioner: Partitioning = "key",
-        linger_ms: float = 5,
-        batch_rows: int = 16_384,
-        producer_name: str | None = None,
-    ) -> Producer:
-        """A producer for a stream or table, or with `raw` for a topic; see `streamsql.producer`.
-
-        partitioner    "key": Kafka's hash of the key, without a key round the partitions; "round-robin";
-                       or a function (rows: pa.RecordBatch, partitions: int) -> a partition per row
-        linger_ms      rows wait this long for others, so that one append takes many; 0: no longer than
-                       the append before takes
-        batch_rows     ... or until there are so many
-        producer_name  what was sent with it before is not stored again, also after a restart; opening it
-                       again shuts out who had it before
-        """
-        from streamsql.producer import Producer
-
-        with self._lock:
-            info = None if raw else self.find_source(name)
-            if info is not None:
-                self._check_writable(info)
-            writer = TopicWriter(self.log, info.topic if info else name, info, self.schemas, self.clock)
-        try:
-            return Producer(
-                self.log, writer, info, self.clock, partitioner, linger_ms, batch_rows, producer_name
-            )
-        except BaseException:
-            writer.close()
-            raise
-
-    def consumer(
-        self,
-        names: str | Sequence[str],
-        *,
-        raw: bool = False,
-        group: str | None = None,
-        start: str | int | datetime | Mapping[Any, int] = "earliest",
-        assignment: str = "sticky",
-        session_timeout_ms: int = 45_000,
-        on_assigned: Callback | None = None,
-        on_revoked: Callback | None = None,
-        on_lost: Callback | None = None,
-    ) -> Consumer:
-        """A consumer of streams and tables, or with `raw` of topics; see `streamsql.consumer`.
-
-        group               share the partitions with the other members of this group, and go on where it
-                            has committed; None: read all of them
-        start               where nothing was committed: "earliest", "latest", a time (ms or a datetime
-                            with a zone), or a mapping of (name, partition), or partition, to offset
-        assignment          "sticky": even, and few partitions change hands; "range": equal numbers of
-                            several topics go to one member
-        session_timeout_ms  a member that does not poll or commit for so long is out, by the wall clock
-        on_assigned, on_revoked, on_lost   called by poll with the partitions that are new; that are about
-                            to go, and can still be committed; that went while the member stayed away
-        """
-        from streamsql.consumer import Consumer, group_settings
-
-        settings = None
-        if group is not None:
-            callbacks = (on_assigned, on_revoked, on_lost)
-            settings = group_settings(self.groups, group, assignment, session_timeout_ms, *callbacks)
-        with self._lock:
-            listed = [names] if isinstance(names, str) else list(names)
-            sources = {name: None if raw else self.find_source(name) for name in listed}
-        reader = f"CONSUMER {group or ', '.join(listed)}"
-        return Consumer(
-            self.log,
-            sources,
-            self.schemas,
-            lambda problems: self._keep(reader, problems),
-            start,
-            settings,
-        )
-
-    def topic_writer(self, topic: str) -> TopicWriter:
-        """A writer for a topic, in the format of the first stream or table declared on it; close it."""
-        sources = self.catalog.on_topic(topic)
-        return TopicWriter(self.log, topic, sources[0] if sources else None, self.schemas, self.clock)
-
     def wait_idle(self, timeout: float | None = None, progress: Progress | None = None) -> bool:
         """Wait until the persistent queries have processed and committed all there is.
 
@@ -309,19 +163,27 @@ class Database:
         }
 
     def close(self) -> None:
-        """Stop the queries, commit, and let the directory go. A second call does nothing."""
+        """Stop the queries, commit, and let the directory go. A second call does nothing.
+
+        Producers and consumers that are still open are closed first.
+        raises  the error of a producer whose rows could not be stored
+        """
         if self._closed:
             return
         self._closed = True
+        # Last in, first out: each step is taken even if one before it fails.
+        with ExitStack() as steps:
+            steps.callback(self.log.close)
+            steps.callback(self._stop)
+            steps.callback(self._close_clients)
+
+    def _stop(self) -> None:
         self._maintenance.stop()
         self.queries.close()
         if self._asserts is not None:
             self._asserts.close()
         if self._pulls is not None:
             self._pulls.close()
-        for writer in self._writers.values():
-            writer.close()
-        self.log.close()
 
     def __enter__(self) -> Database:
         return self
@@ -699,27 +561,6 @@ class Database:
 
     def _record(self, sql: str, query_id: str | None) -> None:
         self._commands.append(Command(sql, query_id, self._config.values), self.clock.now_ms())
-
-    def _keep(self, reader: str, problems: pa.RecordBatch) -> None:
-        """Write what a consumer could not read to the processing log."""
-        for append in self._processing_log.records(reader, problems):
-            self.log.append(*append)
-
-    def _check_writable(self, info: SourceInfo) -> None:
-        if info.is_source:
-            raise PlanError(f"{info.title} is read-only", code="PLAN-READ-ONLY")
-        if info.window is not None:
-            raise PlanError(f"{info.title} is windowed: nothing can be inserted", code="PLAN-INSERT")
-
-    def _writer(self, info: SourceInfo) -> TopicWriter:
-        self._check_writable(info)
-        if info.name not in self._writers:
-            self._writers[info.name] = TopicWriter(self.log, info.topic, info, self.schemas, self.clock)
-        return self._writers[info.name]
-
-    def _forget_writer(self, topic: str) -> None:
-        for name in [n for n, w in self._writers.items() if w.topic == topic]:
-            self._writers.pop(name).close()
 
     def _partitions(self) -> dict[str, int]:
         """How many partitions every topic has, but those that are damaged."""

@@ -136,8 +136,6 @@ class TopicWriter:
 
     def partition_of(self, key: Any) -> int:
         """Where the records of a key go; of a key of several columns a tuple. PlanError without a key."""
-        if self.partitions == 1:
-            return 0
         if self._info is None or not self._info.schema.key or key is None:
             raise PlanError(
                 f"topic {self.topic} has {self.partitions} partitions: say which, or a key",

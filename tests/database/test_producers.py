@@ -273,6 +273,15 @@ def test_after_an_error_a_name_sends_nothing_until_it_is_opened_again(db: Databa
     assert db.execute("SELECT n FROM views;").fetchall() == [(1,), (2,), (3,)]
 
 
+def test_what_a_producer_holds_is_stored_when_the_database_is_closed(tmp_path: Path) -> None:
+    with streamsql.connect(tmp_path / "d") as db:
+        db.execute("CREATE STREAM s (n BIGINT);")
+        sent = db.producer("s", linger_ms=HOUR_MS).send({"n": 1})
+    assert sent.result(0).offset == 0
+    with streamsql.connect(tmp_path / "d") as db:
+        assert db.execute("SELECT * FROM s;").fetchall() == [(1,)]
+
+
 # -- appends
 
 
