@@ -5,7 +5,7 @@
 The batch is whatever has come, up to what can be processed between two commits (`batch_size.py`): it
 grows with the backlog and shrinks to single records when the query has caught up. A commit makes the
 sink's records, the changes of the state and the consumed offsets visible at once; it happens after a
-batch that was all there was to read, else every `commit_interval_ms`.
+batch that was all there was to read, else every `commit_interval_ms`, and then beside the next batch.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from streamsql.engine.batch_size import BatchSize
+from streamsql.engine.committer import Committer
 from streamsql.engine.failpoints import fail_point
 from streamsql.engine.graph import Graph
 from streamsql.engine.inputs import Inputs, reached_as_metadata, reached_of_metadata
@@ -102,6 +103,9 @@ class Runner:
             "latest" if from_latest else "earliest",
         )
         self._committed = dict(self._inputs.positions)
+        # Of the latest commit that was begun; it may still be on its way to the disk.
+        self._drained = self._committed
+        self._committer = Committer(name)
         if committed is None and from_latest and self.error is None:
             # Where the end was when the query was made is nowhere else to be found after a crash.
             log.commit(name, (), self._committed)
@@ -145,6 +149,7 @@ class Runner:
         self._wake.set()
         if self._thread is not None:
             self._thread.join()
+        self._committer.close()
         self._unsubscribe()
         if self.state != FAILED:
             self.state = STOPPED
@@ -206,8 +211,7 @@ class Runner:
         """
         with self._lock:
             with self._turn():
-                if self._is_dirty:
-                    self._commit()
+                self._commit_all()
             yield self.task
 
     def advance(self, ends: Mapping[TopicPartition, int]) -> None:
@@ -221,8 +225,7 @@ class Runner:
         with self._turn(), self._view.until(ends):
             while self._step():
                 pass
-            if self._is_dirty:
-                self._commit()
+            self._commit_all()
 
     # --- the thread -----------------------------------------------------------------------------
 
@@ -235,14 +238,15 @@ class Runner:
                     has_read = self.state == RUNNING and self._step()
                     if has_read and not self._is_commit_due(last_commit):
                         continue
-                    if self._is_dirty:
-                        self._commit()
+                    if has_read and not self._has_caught_up:
+                        self._committer.begin(self._drain())
+                    else:
+                        self._commit_all()
                 last_commit = time.monotonic()
                 if not has_read:
                     self._wake.wait()
             with self._turn():
-                if self._is_dirty:
-                    self._commit()
+                self._commit_all()
         except StreamSQLError:
             return  # `error` says it
 
@@ -292,11 +296,14 @@ class Runner:
             or self.task.pending_rows >= self._settings.max_pending_rows
         )
 
-    @property
-    def _is_dirty(self) -> bool:
-        return self._inputs.positions != self._committed
+    def _commit_all(self) -> None:
+        """Commit everything that was processed, and be done with it."""
+        self._committer.finish()
+        if self._inputs.positions != self._drained:
+            self._drain()()
 
-    def _commit(self) -> None:
+    def _drain(self) -> Callable[[], None]:
+        """Take what has come of the batches since the last commit; gives the way to commit it."""
         fail_point("query.before_commit")
         appends = list(self.task.take_records())
         for topic, store in self._stores:
@@ -304,15 +311,19 @@ class Runner:
             if changes is not None:
                 appends.append((topic, 0, changes))
         appends += self._problem_records(self.task.problems.drain())
-        positions = dict(self._inputs.positions)
+        positions = self._drained = dict(self._inputs.positions)
         now = time.time_ns() // 1_000_000
         metadata = {"time": now, **reached_as_metadata(self._inputs.reached)}
-        self._log.commit(self.name, appends, positions, metadata)
-        fail_point("query.after_commit")
-        self.last_commit_ms = now
-        with self._moved:
-            self._committed = positions
-            self._moved.notify_all()
+
+        def commit() -> None:
+            self._log.commit(self.name, appends, positions, metadata)
+            fail_point("query.after_commit")
+            self.last_commit_ms = now
+            with self._moved:
+                self._committed = positions
+                self._moved.notify_all()
+
+        return commit
 
     def _fail(self, error: StreamSQLError) -> None:
         self.error = error
