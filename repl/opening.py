@@ -29,7 +29,7 @@ def open_database(arguments: Namespace) -> Database:
             _spare_pandas()
         from streamsql.database import connect
 
-    line = ProgressLine(sys.stderr)
+    line = ProgressLine(sys.stderr, patience_seconds=1)
 
     def show(what: str, done: int, total: int) -> None:
         line.update(f"{what} {bar(done, total, line.terminal)}")
