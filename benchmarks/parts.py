@@ -101,6 +101,18 @@ PARTS: Mapping[str, Part] = {
         (Judged("best", LESS, TIME, 1.5),),
         {"what": ("until", ""), "median": ("s, median", ".3f"), "best": ("s, at best", ".3f")},
     ),
+    "restore": Part(
+        "restore",
+        "restore --rows 2000000 --keys 500000 --rounds 2",
+        ("what",),
+        (Judged("cpu_rate", MORE, PER_CPU, 1.4),),
+        {
+            "what": ("changelog", ""),
+            "rows": ("records", ",.0f"),
+            "rate": ("records/s", ",.0f"),
+            "cpu_rate": ("records per CPU-second", ",.0f"),
+        },
+    ),
     "growth": Part(
         "growth",
         "growth --quick",
