@@ -29,6 +29,8 @@ OFFSET = "$offset"
 
 # A batch of this many rows that is half of what could be given is given as it is: joining copies.
 _LARGE_BATCH_ROWS = 16_384
+# Rows of all partitions together that are looked at, at first and at most, as multiples of those to give.
+_AHEAD, _MOST_AHEAD = 2, 32
 # A micro-batch stays well below the 2 GiB that the offsets of one Arrow array can count, and small enough
 # that what is made of it fits into memory several times.
 _BATCH_BYTES = 256 * 1024 * 1024
@@ -179,6 +181,7 @@ class TopicReader:
         self._reset = reset
         self._topic = topic
         self._wanted = wanted
+        self._ahead = _AHEAD
         own = {place[1]: offset for place, offset in positions.items() if place[0] == topic}
         times = {place[1]: time for place, time in (reached or {}).items() if place[0] == topic}
         self._sources = {
@@ -211,7 +214,7 @@ class TopicReader:
         if max_rows < 1:
             raise InternalError(f"a poll wants one row at least, not {max_rows}")
         sources = list(self._sources.values())
-        share = max_rows if len(sources) == 1 else 2 * max_rows // len(sources) + 1
+        share = max_rows if len(sources) == 1 else self._ahead * max_rows // len(sources) + 1
         for source in sources:
             source.fill(self._log, self._topic, share, self._wanted, self._reset)
         waiting = [source for source in sources if source.rows]
@@ -256,6 +259,10 @@ class TopicReader:
                 known = min(known, int(rank[bounds[place + 1] - 1]) + 1)
             else:
                 known = min(known, _rows_before(source.first_time(), place, times))
+        if known < min(max_rows, len(order)) // 2:
+            # Until the time of a partition has moved on, the others wait for it, and what was appended
+            # together often has one time: look further ahead from now on.
+            self._ahead = min(2 * self._ahead, _MOST_AHEAD)
         chosen = order[:known]
         owners = np.searchsorted(bounds, chosen, side="right") - 1
         counts = np.bincount(owners, minlength=len(waiting))
