@@ -205,10 +205,7 @@ class Database(Clients):
 
     def _pulled_again(self, text: str) -> Result | None:
         """The answer to a text that is a pull query which was planned before; None for any other text."""
-        if self._pulls is None:
-            return None
-        prepared = self._pulls.known(text, self.environment)
-        return None if prepared is None else self._pulls.answer(prepared, self.catalog)
+        return None if self._pulls is None else self._pulls.again(text, self.environment)
 
     def _pull(self, query: ast.Query, text: str | None) -> Result:
         """Answer a pull query; with its text, it is planned once."""

@@ -25,6 +25,7 @@ from streamsql.plan.environment import Environment
 from streamsql.plan.expressions import Compiled
 from streamsql.plan.pull import PullPlan, plan_pull
 from streamsql.plan.pull_lookup import Lookup
+from streamsql.plan.pull_shapes import Outline, Shape, keys_of, outline, shape_of
 from streamsql.plan.rewrite import walk
 from streamsql.queries import Queries
 from streamsql.result import Changes, Result
@@ -38,12 +39,14 @@ _KEPT_PLANS = 256
 class Prepared:
     """A planned query and what was made for running it.
 
+    text           None if it is a part of a longer text
     config, types  what it was planned against, besides its sources
     kernels        plain and safe statement, by the feeds' schemas they were prepared for
     sought         its keys, if they are the same each time
     """
 
     plan: PullPlan
+    text: str | None
     config: Config
     types: Mapping[str, SqlType]
     kernels: dict[str, tuple[Mapping[str, pa.Schema], Kernel]] = field(default_factory=dict)
@@ -56,6 +59,11 @@ class Prepared:
             and self.types == env.catalog.types
             and all(env.catalog.sources.get(s.info.name) is s.info for s in self.plan.sources)
         )
+
+    @property
+    def key_types(self) -> list[SqlType]:
+        """Types of the key columns of a table that is looked into."""
+        return [column.type for column in self.plan.sources[0].info.schema.key]
 
     def close(self) -> None:
         for _, kernel in self.kernels.values():
@@ -79,9 +87,10 @@ class PullQueries:
         self.snapshots = Snapshots(log, queries, schemas)
         self._workspace = Workspace()
         self._plans: OrderedDict[str, Prepared] = OrderedDict()
+        self._shapes: OrderedDict[Outline, tuple[Shape, Prepared]] = OrderedDict()
         self._hashers: dict[pa.Schema, KeyHasher] = {}
 
-    def known(self, text: str, env: Environment) -> Prepared | None:
+    def _known(self, text: str, env: Environment) -> Prepared | None:
         """The query of this text, if it was planned before and would be planned the same again."""
         found = self._plans.get(text)
         if found is None:
@@ -92,12 +101,38 @@ class PullQueries:
         self._plans.move_to_end(text)
         return found
 
+    def again(self, text: str, env: Environment) -> Result | None:
+        """The answer to a text if it needs no planning, because it, or one that is alike, was planned before.
+
+        raises  StreamSQLError
+        """
+        prepared = self._known(text, env)
+        if prepared is not None:
+            return self.answer(prepared, env.catalog)
+        if not self._shapes:
+            return None
+        shape, values = outline(text)
+        alike = self._shapes.get(shape)
+        if alike is None:
+            return None
+        if not alike[1].is_valid(env):
+            del self._shapes[shape]
+            return None
+        self._shapes.move_to_end(shape)
+        keys = keys_of(alike[0], values, alike[1].key_types)
+        if keys is None:
+            return None
+        assert alike[1].sought is not None
+        sought = self._keys(alike[1], keys, alike[1].sought.bounds)
+        rows = self._looked_up(alike[1], sought, env.catalog)
+        return None if rows is None else self._found(alike[1], rows)
+
     def prepare(self, query: ast.Query, env: Environment, text: str | None) -> Prepared:
         """Plan a query and, unless it has no text of its own, remember it by that.
 
         raises  PlanError, NotSupportedError
         """
-        made = Prepared(plan_pull(query, env), env.config, dict(env.catalog.types))
+        made = Prepared(plan_pull(query, env), text, env.config, dict(env.catalog.types))
         if text is None:
             return made
         old = self._plans.pop(text, None)
@@ -114,15 +149,16 @@ class PullQueries:
         raises  StreamSQLError; a failing expression gives NULL in its row
         """
         plan = prepared.plan
-        rows = None if plan.lookup is None else self._looked_up(prepared, plan.lookup, catalog)
-        if rows is not None and plan.lookup is not None and plan.lookup.moves is not None:
-            (found,) = rows.batches
-            arrays = [found.column(name) for name in plan.lookup.moves]
-        elif rows is not None:
-            arrays = self._run(prepared, {plan.sources[0].feed: rows}).columns
-        else:
-            places = [self._places(prepared, number) for number in range(len(plan.sources))]
-            arrays = self._run(prepared, self.snapshots.take(plan.sources, places, catalog)).columns
+        if plan.lookup is not None:
+            rows = self._looked_up(prepared, self._sought(prepared, plan.lookup), catalog)
+            if rows is not None:
+                return self._found(prepared, rows)
+        places = [self._places(prepared, number) for number in range(len(plan.sources))]
+        return self._result(
+            plan, self._run(prepared, self.snapshots.take(plan.sources, places, catalog)).columns
+        )
+
+    def _result(self, plan: PullPlan, arrays: Sequence[pa.Array]) -> Result:
         arrays = [
             array if array.type == c.type.arrow else array.cast(c.type.arrow)
             for array, c in zip(arrays, plan.columns, strict=True)
@@ -134,32 +170,57 @@ class PullQueries:
         for prepared in self._plans.values():
             prepared.kernels = {}
         self._plans.clear()
+        self._shapes.clear()
         self.snapshots.close()
         self._workspace.close()
 
     # --- by key ---------------------------------------------------------------------------------
 
-    def _looked_up(self, prepared: Prepared, lookup: Lookup, catalog: Catalog) -> Rows | None:
-        sought = prepared.sought
-        if sought is None:
-            sought = self._sought(prepared, lookup)
-            values = [*(v for key in lookup.keys for v in key), *(b.value for b in lookup.bounds)]
-            if not any(isinstance(node, ast.FunctionCall) for v in values for node in walk(v.node)):
-                prepared.sought = sought
+    def _looked_up(self, prepared: Prepared, sought: Sought, catalog: Catalog) -> Rows | None:
         info = prepared.plan.sources[0].info
         return self.snapshots.look_up(info, sought.keys, sought.bounds, sought.hashes, catalog)
 
+    def _found(self, prepared: Prepared, rows: Rows) -> Result:
+        """The answer, given the rows that were looked up."""
+        plan = prepared.plan
+        assert plan.lookup is not None
+        if plan.lookup.moves is None:
+            return self._result(plan, self._run(prepared, {plan.sources[0].feed: rows}).columns)
+        (found,) = rows.batches
+        return self._result(plan, [found.column(name) for name in plan.lookup.moves])
+
     def _sought(self, prepared: Prepared, lookup: Lookup) -> Sought:
-        key = prepared.plan.sources[0].info.schema.key
-        schema = pa.schema([pa.field(f"k{n}", c.type.arrow) for n, c in enumerate(key)])
-        values = list(dict.fromkeys(self._values(lookup.keys, [c.type for c in key], prepared)))
+        """What a query looks up; evaluated once if it calls no function, which might say `now`."""
+        if prepared.sought is not None:
+            return prepared.sought
+        values = self._values(lookup.keys, prepared.key_types, prepared)
+        sought = self._keys(prepared, values, self._window_bounds(prepared, lookup))
+        constants = [*(v for key in lookup.keys for v in key), *(b.value for b in lookup.bounds)]
+        if not any(isinstance(node, ast.FunctionCall) for v in constants for node in walk(v.node)):
+            prepared.sought = sought
+            self._note_shape(prepared, lookup)
+        return sought
+
+    def _note_shape(self, prepared: Prepared, lookup: Lookup) -> None:
+        """Remember a look-up for texts that differ from its own in the keys only."""
+        if prepared.text is None:
+            return
+        found, values = outline(prepared.text)
+        shape = shape_of(lookup, values, prepared.key_types)
+        if shape is not None:
+            self._shapes[found] = (shape, prepared)
+            while len(self._shapes) > _KEPT_PLANS:
+                self._shapes.popitem(last=False)
+
+    def _keys(self, prepared: Prepared, values: Sequence[tuple[Any, ...]], bounds: WindowBounds) -> Sought:
+        schema = pa.schema([pa.field(f"k{n}", t.arrow) for n, t in enumerate(prepared.key_types)])
         # Nothing is equal to NULL.
-        values = [row for row in values if None not in row]
-        columns = zip(*values, strict=True) if values else [()] * len(key)
+        values = [row for row in dict.fromkeys(values) if None not in row]
+        columns = zip(*values, strict=True) if values else [()] * len(schema)
         keys = [pa.array(column, f.type) for column, f in zip(columns, schema, strict=True)]
         if schema not in self._hashers:
             self._hashers[schema] = KeyHasher(self._workspace, schema)
-        return Sought(keys, self._hashers[schema](keys), self._window_bounds(prepared, lookup))
+        return Sought(keys, self._hashers[schema](keys), bounds)
 
     def _window_bounds(self, prepared: Prepared, lookup: Lookup) -> WindowBounds:
         if not lookup.bounds:

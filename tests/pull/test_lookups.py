@@ -8,7 +8,10 @@ import pyarrow as pa
 import pytest
 
 import streamsql
+from streamsql import database
 from streamsql.database import Database
+from streamsql.errors import StreamSQLError
+from streamsql.grammar.parser import parse
 
 HOUR = 3_600_000
 SETUP = """
@@ -150,3 +153,57 @@ def test_explain_says_how_a_query_is_answered(db: Database) -> None:
         "stream S, as of OFFSET 3, ROWTIME > 5, columns V",
         True,
     )
+
+
+# (the text that is planned, texts that are not, texts that only look like it) with what each gives
+ALIKE = [
+    (
+        "SELECT id, n FROM by_id WHERE id = 7;",
+        {"SELECT id, n FROM by_id WHERE id = 8;": [(8, 10)], "SELECT id, n FROM by_id WHERE id = 999;": []},
+        {
+            "SELECT id, n FROM by_id WHERE id = '8';": None,
+            "SELECT id, n FROM by_id WHERE id = 8 OR id = 9;": [(8, 10), (9, 10)],
+            "SELECT id, n FROM by_id WHERE id = -8;": [],
+            "SELECT id, n FROM by_id WHERE id = 9999999999999999999;": None,
+            "SELECT id, n FROM by_id WHERE id = 9223372036854775807;": [],
+        },
+    ),
+    (
+        "SELECT n FROM by_both WHERE id IN (2, 9) AND name = 'n2';",
+        {"SELECT n FROM by_both WHERE id IN (3, 3) AND name = 'n3';": [(10,)]},
+        {"SELECT n FROM by_both WHERE id IN (3) AND name = 'n3';": [(10,)]},
+    ),
+    (
+        "SELECT n FROM hourly WHERE id = 7 AND WINDOWSTART < 3600000;",
+        {"SELECT n FROM hourly WHERE id = 8 AND WINDOWSTART < 3600000;": [(1,)]},
+        {"SELECT n FROM hourly WHERE id = 8 AND WINDOWSTART < 7200000;": [(1,), (1,)]},
+    ),
+    (
+        "SELECT n FROM by_id WHERE id = 7 AND n > 3;",
+        {},
+        {"SELECT n FROM by_id WHERE id = 8 AND n > 300;": [], "SELECT n FROM by_id WHERE id = 8 AND n > 2;": [(10,)]},
+    ),
+]  # fmt: skip
+Answers = dict[str, list[tuple[int, ...]] | None]
+
+
+@pytest.mark.parametrize(("planned", "alike", "others"), ALIKE, ids=[planned for planned, _, _ in ALIKE])
+def test_a_plan_serves_for_other_keys(
+    db: Database, monkeypatch: pytest.MonkeyPatch, planned: str, alike: Answers, others: Answers
+) -> None:
+    db.execute(planned)
+    parsed: list[str] = []
+
+    def noted(text: str) -> list[object]:
+        parsed.append(text)
+        return list(parse(text))
+
+    monkeypatch.setattr(database, "parse", noted)
+    for texts in (alike, others):
+        for text, rows in texts.items():
+            if rows is None:
+                with pytest.raises(StreamSQLError):
+                    db.execute(text)
+            else:
+                assert sorted(db.execute(text).fetchall()) == rows, text
+    assert parsed == list(others)
