@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -29,6 +30,10 @@ class Graph:
         self.nodes.append(Node(spec, inputs))
         return len(self.nodes) - 1
 
+    def change(self, number: int, spec: Spec) -> None:
+        """Give a node other settings; its output's columns must stay."""
+        self.nodes[number] = Node(spec, self.nodes[number].inputs)
+
     def sources(self) -> Iterator[tuple[int, Source]]:
         for number, node in enumerate(self.nodes):
             if isinstance(node.spec, Source):
@@ -39,16 +44,27 @@ class Graph:
         return tuple(dict.fromkeys(source.topic for _, source in self.sources()))
 
     def explain(self) -> str:
-        """The graph from sinks down to sources, one operator a line."""
+        """The graph from sinks down to sources, one operator a line.
+
+        A node that several others read is drawn once, with a mark, (1), that stands for it elsewhere.
+        """
         lines: list[str] = []
+        read = Counter(i for node in self.nodes for i in node.inputs)
+        marks: dict[int, str] = {}
 
         def draw(number: int, depth: int) -> None:
-            node = self.nodes[number]
-            lines.append("   " * depth + ("└─ " if depth else "") + node.spec.describe())
-            for below in node.inputs:
+            indent = "   " * depth + ("└─ " if depth else "")
+            if number in marks:
+                lines.append(f"{indent}{marks[number]} from above")
+                return
+            text = self.nodes[number].spec.describe()
+            if read[number] > 1:
+                marks[number] = f"({len(marks) + 1})"
+                text = f"{marks[number]} {text}"
+            lines.append(indent + text)
+            for below in self.nodes[number].inputs:
                 draw(below, depth + 1)
 
-        read = {i for node in self.nodes for i in node.inputs}
         for number in range(len(self.nodes)):
             if number not in read:
                 draw(number, 0)

@@ -44,6 +44,7 @@ class Aggregate:
                   old row has the time of the change, so that what is left of it if the new one is
                   filtered out, a tombstone, has
     emit_final    windows only: one row per key and window, when the window closes
+    emit_every    every change of a group, not only the last one of a batch; without windows
     explodes      a row that comes in may leave the stage as several
     by_partition  windows only: stream time is each partition's own. Right if all rows of a group come
                   from one partition; False: one stream time for all, as after a repartition
@@ -55,6 +56,7 @@ class Aggregate:
     window: TimeWindow | Session | None = None
     emit_old: bool = False
     emit_final: bool = False
+    emit_every: bool = False
     explodes: bool = False
     by_partition: bool = True
 
@@ -96,13 +98,18 @@ class Aggregate:
             from streamsql.engine.operators.session_aggregate import SessionAggregateOperator
 
             return SessionAggregateOperator(self, context)
+        if self.emit_every:
+            from streamsql.engine.operators.running_aggregate import RunningAggregateOperator
+
+            return RunningAggregateOperator(self, context)
         return AggregateOperator(self, context)
 
     def describe(self) -> str:
         calls = ", ".join(call.name for call in self.calls)
         window = f", {self.window.describe()}" if self.window else ""
         final = ", final results only" if self.emit_final else ""
-        return f"aggregate by ({', '.join(self.keys)}): {calls}{window}{final}"
+        every = ", every change" if self.emit_every else ""
+        return f"aggregate by ({', '.join(self.keys)}): {calls}{window}{final}{every}"
 
 
 class AggregateOperator(Operator):

@@ -44,7 +44,7 @@ class ForeignKeyJoin:
 
     left, right      schemas of the inputs; no column but meta columns is in both
     left_keys        the left table's key, which is the result's
-    foreign_key      the left column that points at `right_key`
+    foreign_key      the left columns that point at `right_key`
     right_key        the right table's key; not in the output
     keeps_unmatched  LEFT: a left row that points at nothing has nulls; INNER leaves it out
     tells_all_deletes  a left row that goes is taken back even where the result had no row for it, as Kafka
@@ -54,8 +54,8 @@ class ForeignKeyJoin:
     left: pa.Schema
     right: pa.Schema
     left_keys: tuple[str, ...]
-    foreign_key: str
-    right_key: str
+    foreign_key: tuple[str, ...]
+    right_key: tuple[str, ...]
     keeps_unmatched: bool
     tells_all_deletes: bool = False
 
@@ -67,7 +67,7 @@ class ForeignKeyJoin:
     @property
     def right_columns(self) -> tuple[str, ...]:
         """What a right row adds."""
-        return tuple(n for n in self.right.names if not n.startswith("$") and n != self.right_key)
+        return tuple(n for n in self.right.names if not n.startswith("$") and n not in self.right_key)
 
     @property
     def output(self) -> pa.Schema:
@@ -86,7 +86,8 @@ class ForeignKeyJoin:
 
     def describe(self) -> str:
         kind = "left" if self.keeps_unmatched else "inner"
-        return f"{kind} join tables on a foreign key ({self.foreign_key}) = ({self.right_key})"
+        ours, theirs = ", ".join(self.foreign_key), ", ".join(self.right_key)
+        return f"{kind} join tables on a foreign key ({ours}) = ({theirs})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +154,7 @@ class ForeignKeyJoinOperator(Operator):
         left_keys = pa.schema([spec.left.field(n) for n in spec.left_keys])
         left_marks = [pa.field(TIME, pa.int64()), pa.field(VERSION, pa.int64())]
         left_values = pa.schema([*(spec.left.field(n) for n in spec.left_columns), *left_marks])
-        right_keys = pa.schema([spec.right.field(spec.right_key)])
+        right_keys = pa.schema([spec.right.field(n) for n in spec.right_key])
         right_values = pa.schema(
             [*(spec.right.field(n) for n in spec.right_columns), pa.field(TIME, pa.int64())]
         )
@@ -214,12 +215,12 @@ class ForeignKeyJoinOperator(Operator):
         rows = self.right.values.slots()
         self._point(rows, self._targets.slots(self.right.index.keys.get(rows).columns))
         rows = self.left.values.slots()
-        self._follow(rows, self._targets_of(self.left.values.get(rows).column(self.spec.foreign_key)))
+        self._follow(rows, self._targets_of(self._pointers(self.left.values.get(rows))))
 
     def _looked_up(self, side: int, batch: pa.RecordBatch | None) -> _Events:
         """A side's events with their slots; rows without a whole key are no rows of a table."""
         spec, store = self.spec, (self.left, self.right)[side]
-        names = (spec.right_key,) if side else spec.left_keys
+        names = spec.right_key if side else spec.left_keys
         if batch is not None:
             complete = is_complete([batch.column(n) for n in names])
             batch = batch if complete.all() else batch.filter(pa.array(complete))
@@ -230,19 +231,25 @@ class ForeignKeyJoinOperator(Operator):
         added = slots[is_new]
         batch, slots = without_replaced(batch, slots)
         puts_in = batch.column(WEIGHT).to_numpy() > 0
-        target = self._targets_of(batch.column(spec.right_key if side else spec.foreign_key))
+        target = self._targets_of(
+            [batch.column(n) for n in spec.right_key] if side else self._pointers(batch)
+        )
         if not side:
             target[~puts_in] = -1
         return _Events(batch, slots, target, _NONE, batch.column(TIME).to_numpy(), puts_in, added)
 
-    def _targets_of(self, pointers: pa.Array[Any]) -> Int64s:
-        """The slot of each foreign key, -1 for null; int64[n]."""
-        target = np.full(len(pointers), -1, dtype=np.int64)
-        points = is_complete([pointers])
+    def _pointers(self, rows: pa.RecordBatch) -> list[pa.Array[Any]]:
+        return [rows.column(n) for n in self.spec.foreign_key]
+
+    def _targets_of(self, pointers: Sequence[pa.Array[Any]]) -> Int64s:
+        """The slot of each foreign key, -1 for one with a null in it; int64[n]."""
+        points = is_complete(pointers)
+        target = np.full(len(points), -1, dtype=np.int64)
         if points.all():
-            return self._targets.slots([pointers]) if len(points) else target
+            return self._targets.slots(pointers) if len(points) else target
         if points.any():
-            target[points] = self._targets.slots([pointers.filter(pa.array(points))])
+            whole = pa.array(points)
+            target[points] = self._targets.slots([pointer.filter(whole) for pointer in pointers])
         return target
 
     def _numbered(self, left: _Events, right: _Events) -> tuple[int, Int64s, tuple[_Events, _Events]]:

@@ -146,6 +146,11 @@ class GroupStates:
                 arrays.append(array if array.type == call.result_type else array.cast(call.result_type))
         return arrays
 
+    def states_of(self, slots: Int64s) -> pa.RecordBatch:
+        """The state columns of each group."""
+        self.touched += len(slots)
+        return self.store.values.get(slots).select(self.states.names)
+
     def times(self, slots: Int64s) -> Values:
         """`$time` of each group."""
         return self.store.values.fixed(TIME).values[slots]
@@ -162,6 +167,47 @@ class GroupStates:
         merged = _run(self._merge, sides=sides)
         for place, field, array in zip(places, self._merged, merged.columns, strict=True):
             values.columns[place].put(slots, array if array.type == field.type else array.cast(field.type))
+
+
+class StateArithmetic:
+    """Merging states and reading results out of them, for states that are in no store: columns of arrays.
+
+    calls  of at least one state column
+    """
+
+    def __init__(self, calls: Sequence[AggregateCall], workspace: Workspace) -> None:
+        self._calls = calls
+        self.states = pa.schema([f for call in calls for f in call.state])
+        self._merge = _merge_kernel(calls, self.states, workspace)
+        self._result = _result_kernel(calls, self.states, workspace)
+
+    def typed(self, partials: pa.RecordBatch) -> list[pa.Array]:
+        """The state columns of partials, in the types of states."""
+        return [_cast(partials.column(f.name), f.type) for f in self.states]
+
+    def merged(self, olds: Sequence[pa.Array], news: Sequence[pa.Array]) -> list[pa.Array]:
+        """States row by row: the old one with the new one, of the rows that follow, merged into it.
+
+        raises  DataError if an aggregate fails
+        """
+        assert self._merge is not None
+        sides = pa.RecordBatch.from_arrays([*olds, *news], schema=_sides(self.states))
+        columns = _run(self._merge, sides=sides).columns
+        return [_cast(array, f.type) for array, f in zip(columns, self.states, strict=True)]
+
+    def results(self, states: Sequence[pa.Array]) -> list[pa.Array]:
+        """The calls' results, one array per call.
+
+        raises  DataError if an aggregate fails
+        """
+        assert self._result is not None
+        batch = pa.RecordBatch.from_arrays(list(states), schema=self.states)
+        columns = _run(self._result, state=batch).columns
+        return [_cast(array, call.result_type) for array, call in zip(columns, self._calls, strict=True)]
+
+
+def _cast(array: pa.Array, target: pa.DataType) -> pa.Array:
+    return array if array.type == target else array.cast(target)
 
 
 def _run(kernel: Kernel, **batches: pa.RecordBatch) -> pa.RecordBatch:

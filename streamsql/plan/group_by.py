@@ -22,17 +22,19 @@ from streamsql.plan.aggregates import (
     resolve_aggregate,
 )
 from streamsql.plan.expressions import compile_expression, compile_filter
+from streamsql.plan.flow import Flow
 from streamsql.plan.items import Item, KeyColumn, key_column, qualify
 from streamsql.plan.properties import duration_ms
 from streamsql.plan.rewrite import columns_used, rewrite
 from streamsql.plan.scope import Scope, ScopeColumn, at, column_sql
 from streamsql.plan.sources import pseudo_columns
 from streamsql.plan.stages import Output
+from streamsql.plan.table_changes import with_old_rows
 from streamsql.schema import WINDOW_BOUNDS
 from streamsql.types import BIGINT, NULL, Map, SqlType, duckdb_name, walk
 
 if TYPE_CHECKING:
-    from streamsql.plan.select import Flow, SelectPlanner
+    from streamsql.plan.select import SelectPlanner
 
 
 def bounds_in_select(scope: Scope) -> Scope:
@@ -53,8 +55,9 @@ def group_by(planner: SelectPlanner, query: ast.Select, items: Sequence[Item], f
         raise at(query.window.span, "WINDOW works on streams only, and this is a table", "PLAN-WINDOW")
     if query.emit == "FINAL" and query.window is None:
         raise at(query.span, "EMIT FINAL needs a WINDOW", "PLAN-EMIT-FINAL")
-    if query.group_by is None and planner.is_persistent:
-        raise at(query.span, "an aggregate needs a GROUP BY in a persistent query", "PLAN-GROUP-BY")
+    if query.group_by is None and (planner.is_persistent or planner.is_nested):
+        where = "persistent query" if planner.is_persistent else "subquery"
+        raise at(query.span, f"an aggregate needs a GROUP BY in a {where}", "PLAN-GROUP-BY")
     groups = _groups(planner, query, flow)
     having = None if query.having is None else qualify(query.having, flow.scope.in_clause("HAVING"))
     calls = find_aggregates(
@@ -65,8 +68,7 @@ def group_by(planner: SelectPlanner, query: ast.Select, items: Sequence[Item], f
         raise at(
             query.span, "GROUP BY needs an aggregate in SELECT or HAVING", "PLAN-GROUP-BY", "COUNT(*), say"
         )
-    if flow.kind == TABLE and not flow.has_old_rows:
-        planner.materialise(flow, emit_old=True)
+    with_old_rows(flow, query)
     aggregates = [resolve_aggregate(c, flow.scope.in_clause(f"{c.name}(..)"), planner.env) for c in calls]
     group_types = _add_stage(planner, groups, aggregates, flow)
     arguments = _argument_names(aggregates)
@@ -84,7 +86,7 @@ def group_by(planner: SelectPlanner, query: ast.Select, items: Sequence[Item], f
         window=window,
         emit_old=having is not None,
         emit_final=query.emit == "FINAL",
-        by_partition=tuple(groups) == tuple(k.expression for k in flow.key),
+        by_partition=not flow.is_rekeyed and tuple(groups) == tuple(k.expression for k in flow.key),
     )
     node = flow.graph.add(spec, flow.node)
     flow.take(node, spec.output)
@@ -209,6 +211,7 @@ def _leave_group(
         window = _window(query.window)
         assert window is not None
         flow.retention_ms = window.retention_ms
+    flow.is_rekeyed = flow.null_key = False
     flow.titles = []
 
 

@@ -27,10 +27,29 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class KeyColumn:
-    """A key column: the expression that stands for it and its name if no alias gives another."""
+    """A key column: the expression that stands for it and its name if no alias gives another.
+
+    is_hidden  a subquery left it out of its SELECT list: no name reaches it
+
+    After a join it is a column of its own:
+    equal   expressions that are equal to it in every row
+    viable  columns that the join made equal to it: any of them may stand for it in a SELECT list
+    """
 
     expression: ast.Expression
     name: str
+    equal: tuple[ast.Expression, ...] = ()
+    viable: tuple[ast.Expression, ...] = ()
+    is_hidden: bool = False
+
+    def is_given_by(self, expression: ast.Expression) -> bool:
+        """Whether the expression has the key column's value in every row."""
+        return expression == self.expression or expression in self.equal
+
+    @property
+    def column(self) -> str:
+        """What the column is called in its scope."""
+        return self.expression.name if isinstance(self.expression, ast.ColumnRef) else self.name
 
 
 def expand_items(
@@ -92,7 +111,7 @@ class _Expander:
             if not c.is_hidden and (qualifier is None or c.qualifier in (qualifier, None))
         ]
         key_names = [k.expression for k in self._key]
-        keys = [Item(k.name, k.expression, span) for k in self._key]
+        keys = [Item(k.name, k.expression, span) for k in self._key if not k.is_hidden]
         bounds = (
             [Item(b, ast.ColumnRef(b, span=span), span) for b in WINDOW_BOUNDS] if self._is_windowed else []
         )

@@ -25,6 +25,7 @@ from streamsql.grammar.printer import to_sql
 from streamsql.plan.create import check_columns, check_formats, default_formats, timestamp_column
 from streamsql.plan.environment import Environment
 from streamsql.plan.expressions import Compiled, coerce
+from streamsql.plan.flow import PlannedSelect
 from streamsql.plan.properties import (
     COMMON,
     OF_INSERT,
@@ -34,7 +35,7 @@ from streamsql.plan.properties import (
     with_wrapping,
 )
 from streamsql.plan.scope import at, column_sql, physical
-from streamsql.plan.select import PlannedSelect, SelectPlanner
+from streamsql.plan.select import SelectPlanner
 from streamsql.plan.sources import layout_of, open_encoder
 from streamsql.plan.stages import Output, StageBuilder
 from streamsql.plan.unused import drop_unused_columns

@@ -9,7 +9,8 @@ from streamsql.engine.graph import Graph
 from streamsql.engine.operators.sink import Collect
 from streamsql.grammar import ast
 from streamsql.plan.environment import Environment
-from streamsql.plan.select import OutputColumn, SelectPlanner
+from streamsql.plan.flow import OutputColumn
+from streamsql.plan.select import SelectPlanner
 from streamsql.plan.unused import drop_unused_columns
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from streamsql.catalog import TABLE
 from streamsql.errors import PlanError
@@ -14,13 +13,11 @@ from streamsql.grammar import ast
 from streamsql.grammar.printer import to_sql
 from streamsql.plan.environment import Environment
 from streamsql.plan.expressions import Compiled, compile_expression
+from streamsql.plan.flow import Flow
 from streamsql.plan.items import Item
 from streamsql.plan.rewrite import rewrite, walk
 from streamsql.plan.scope import ScopeColumn, at, column_sql
 from streamsql.types import SqlType
-
-if TYPE_CHECKING:
-    from streamsql.plan.select import Flow
 
 
 def explode(items: Sequence[Item], flow: Flow, env: Environment) -> list[Item]:

@@ -52,7 +52,7 @@ def _read(spec: Spec, input_schema: pa.Schema, wanted: set[str]) -> Iterable[str
         case StreamTableJoin(left_keys=left, right_keys=right):
             return wanted.union(left, right)
         case ForeignKeyJoin(left_keys=left, foreign_key=foreign, right_key=right):
-            return wanted.union(left, [foreign, right])
+            return wanted.union(left, foreign, right)
     return input_schema.names
 
 

@@ -52,7 +52,7 @@ def oracle() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def opened(context: Context, keeps_unmatched: bool, tells_all_deletes: bool = False) -> CheckedOperator:
-    spec = ForeignKeyJoin(LEFT, RIGHT, ("ID",), "F", "K", keeps_unmatched, tells_all_deletes)
+    spec = ForeignKeyJoin(LEFT, RIGHT, ("ID",), ("F",), ("K",), keeps_unmatched, tells_all_deletes)
     return CheckedOperator(
         spec.open(context), spec.output, ["ID"], takes_back_old=True, deletes_unknown=tells_all_deletes
     )

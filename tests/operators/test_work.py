@@ -128,7 +128,7 @@ CASES = {
         most=250,
     ),
     "foreign-key join": Case(
-        ForeignKeyJoin(POINTING, TABLE, ("ID",), "F", "T", True).open,
+        ForeignKeyJoin(POINTING, TABLE, ("ID",), ("F",), ("T",), True).open,
         lambda n: (rows(POINTING, everyone(n), everyone(n)), rows(TABLE, everyone(n), everyone(n))),
         (rows(POINTING, KEYS, LATER, 0, 2), rows(TABLE, KEYS, LATER, 1, 2)),
         most=500,

@@ -41,7 +41,7 @@ CASES = {
     "foreign key": (
         "CREATE TABLE r AS SELECT u.id, p.fee FROM users u JOIN plans p ON u.plan = p.plan;",
         "ForeignKeyJoin",
-        [{"KSQL_JOIN_KEY", "U_ID"}, {"KSQL_TABLE_KEY", "P_FEE"}],
+        [{"KSQL_FOREIGN_KEY_0", "U_ID"}, {"KSQL_TABLE_KEY_0", "P_FEE"}],
     ),
 }
 

@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import duckdb
-import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamsql.database import Database
-from streamsql.engine.log.memory import MemoryLog
-
-DECLARED = """
-CREATE STREAM events (k VARCHAR, x INTEGER, ms BIGINT) WITH (TIMESTAMP = 'MS');
-CREATE TABLE names (k VARCHAR PRIMARY KEY, name VARCHAR) WITH (VALUE_FORMAT = 'JSON', KEY_FORMAT = 'KAFKA');
-"""
-
-Event = tuple[str | None, int | None, int]
-events = st.lists(
-    st.tuples(
-        st.sampled_from(["a", "b", "c", None]),
-        st.one_of(st.none(), st.integers(-5, 5)),
-        st.integers(0, 200),
-    ),
-    max_size=40,
-)
+from tests.properties.whole_queries import Event, events, last_per_key, run
 
 QUERIES = {
     "filter": "CREATE STREAM r AS SELECT k, x * 2 AS y FROM events WHERE x > 0;",
@@ -44,45 +25,6 @@ QUERIES = {
     "final": "CREATE TABLE r AS SELECT k, COUNT(*) AS n FROM events "
     "WINDOW TUMBLING (SIZE 20 MILLISECONDS, GRACE PERIOD 10 MILLISECONDS) GROUP BY k EMIT FINAL;",
 }  # fmt: skip
-
-
-def run(query: str, rows: list[Event], cuts: list[int]) -> tuple[list[dict[str, Any]], list[tuple[Any, ...]]]:
-    """The records a query writes and, for a table, its rows at the end; cuts are places in `rows`."""
-    with Database(MemoryLog(), autostart=False) as db:
-        db.execute(DECLARED + query)
-        (query_id,) = db.catalog.queries
-        task, plan = db.queries.runners[query_id].task, db.queries.plans[query_id]
-        records: list[dict[str, Any]] = []
-        bounds = sorted({0, len(rows), *(c for c in cuts if c < len(rows))})
-        for begin, end in zip(bounds, bounds[1:], strict=False):
-            task.feed_topic("EVENTS", raw(rows[begin:end], begin))
-            for _, _, batch in task.take_records():
-                records += batch.to_pylist()
-        table: list[tuple[Any, ...]] = []
-        if plan.view is not None:
-            snapshot = task.snapshot(plan.view)
-            shown = [] if snapshot is None else snapshot.drop_columns(["$seq", "$weight"]).to_pylist()
-            table = sorted((tuple(row.values()) for row in shown), key=repr)
-        return records, table
-
-
-def raw(rows: list[Event], first_offset: int) -> pa.RecordBatch:
-    value_type = pa.struct([("K", pa.string()), ("X", pa.int32()), ("MS", pa.int64())])
-    return pa.record_batch(
-        {
-            "key": pa.nulls(len(rows)),
-            "value": pa.array([{"K": k, "X": x, "MS": ms} for k, x, ms in rows], value_type),
-            "timestamp": pa.array([0] * len(rows), pa.int64()),
-            "$partition": pa.array([0] * len(rows), pa.int32()),
-            "$offset": pa.array(range(first_offset, first_offset + len(rows)), pa.int64()),
-        }
-    )
-
-
-def last_per_key(records: list[dict[str, Any]]) -> dict[str, Any]:
-    """What a reader of a table's topic ends up with."""
-    found = {str(r["key"]): r["value"] for r in records}
-    return {key: value for key, value in found.items() if value is not None}
 
 
 @pytest.mark.parametrize("name", QUERIES)

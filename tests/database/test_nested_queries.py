@@ -1,0 +1,125 @@
+"""Subqueries and WITH in queries that keep running, from SQL to rows, and the messages of those that cannot be."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from streamsql.database import Database
+from streamsql.errors import NotSupportedError, PlanError
+
+DECLARED = (
+    "CREATE STREAM views (user_id BIGINT KEY, page VARCHAR, ms BIGINT) WITH (TIMESTAMP = 'MS');"
+    "CREATE TABLE users (id BIGINT PRIMARY KEY, city VARCHAR, age INT);"
+)
+PER_PAGE = "SELECT page, COUNT(*) AS n FROM views GROUP BY page"
+
+
+def feed(db: Database, *views: tuple[int, str, int]) -> None:
+    db.append("views", [{"user_id": u, "page": p, "ms": ms} for u, p, ms in views])
+
+
+def test_the_example_of_the_docs(db: Database) -> None:
+    section = Path("docs/language.md").read_text().split("## Nested queries")[1]
+    (example,) = re.findall(r"```sql\n(.*?)```", section.split("\n## ")[0], re.DOTALL)
+    db.execute(
+        "CREATE STREAM views (user_id BIGINT, page VARCHAR, viewtime BIGINT) WITH (TIMESTAMP = 'VIEWTIME');"
+    )
+    db.execute(example)
+    for time, page in enumerate(["/a", "/b", "/a", "/c"]):
+        db.execute(f"INSERT INTO views VALUES (1, '{page}', {time});")
+    assert db.execute("SELECT * FROM popularity ORDER BY n;").fetchall() == [(1, 2), (2, 1)]
+    assert db.execute("SELECT page, before FROM counted;").fetchall() == [
+        ("/a", None),
+        ("/b", None),
+        ("/a", 1),
+        ("/c", None),
+    ]
+
+
+def test_explain_shows_one_graph_in_which_a_with_query_stands_once(db: Database) -> None:
+    db.execute(DECLARED)
+    rows = db.execute(
+        f"EXPLAIN CREATE TABLE t AS WITH c AS ({PER_PAGE}) SELECT a.page, a.n + b.n AS m "
+        "FROM c a JOIN c b ON a.page = b.page;"
+    ).fetchall()
+    graph = [line.strip("└─ ") for what, line in rows if what in ("graph", "")]
+    assert sum("aggregate by" in line for line in graph) == 1
+    assert sum("source stream" in line for line in graph) == 1
+    assert "(1) from above" in graph
+    assert not [t for t in db.log.topics() if t not in ("VIEWS", "USERS") and t[0] != "_"]
+
+
+def test_a_table_follows_a_table_through_a_subquery(db: Database) -> None:
+    db.execute(
+        DECLARED + "CREATE TABLE cities AS SELECT city, COUNT(*) AS n, SUM(age) AS age FROM "
+        "(SELECT city, age FROM users WHERE age > 17) GROUP BY city HAVING COUNT(*) > 0;"
+    )
+    db.append("users", [{"id": 1, "city": "Oslo", "age": 20}, {"id": 2, "city": "Oslo", "age": 30}])
+    assert db.execute("SELECT * FROM cities;").fetchall() == [("Oslo", 2, 50)]
+    db.append("users", [{"id": 1, "city": "Rome", "age": 21}, {"id": 2, "city": "Oslo", "age": 17}])
+    assert db.execute("SELECT * FROM cities;").fetchall() == [("Rome", 1, 21)]
+
+
+def test_insert_into_takes_a_subquery(db: Database) -> None:
+    db.execute(
+        DECLARED + "CREATE STREAM pages (user_id BIGINT KEY, page VARCHAR);"
+        "INSERT INTO pages SELECT user_id, page FROM (SELECT user_id, UCASE(page) AS page FROM views);"
+    )
+    feed(db, (1, "home", 0))
+    assert db.execute("SELECT * FROM pages;").fetchall() == [(1, "HOME")]
+
+
+def test_a_nested_query_goes_on_after_the_database_was_closed(tmp_path: Path) -> None:
+    import streamsql
+
+    with streamsql.connect(tmp_path) as db:
+        db.execute(DECLARED + f"CREATE TABLE t AS SELECT n, COUNT(*) AS c FROM ({PER_PAGE}) GROUP BY n;")
+        feed(db, (1, "a", 0), (1, "b", 1))
+        assert db.execute("SELECT * FROM t;").fetchall() == [(1, 2)]
+    with streamsql.connect(tmp_path) as db:
+        feed(db, (1, "a", 2))
+        assert db.execute("SELECT * FROM t ORDER BY n;").fetchall() == [(1, 1), (2, 1)]
+
+
+REFUSED = {
+    "an unknown column inside": ("SELECT user_id, x FROM (SELECT user_id, nope AS x FROM views)", "nope", "resolved"),
+    "an unknown column outside": ("SELECT user_id, ms FROM (SELECT user_id, page FROM views) v", "ms FROM (", "USER_ID, PAGE"),
+    "an alias of the inside": ("SELECT v.page FROM (SELECT * FROM views v) w", "v.page", "not a source"),
+    "the key left out": ("SELECT n, 1 AS one FROM (SELECT COUNT(*) AS n FROM views GROUP BY page)", "(SELECT COUNT", "PAGE"),
+    "no group": ("SELECT n FROM (SELECT COUNT(*) AS n FROM views)", "SELECT COUNT", "GROUP BY"),
+    "a name twice": ("WITH a AS (SELECT * FROM views), a AS (SELECT * FROM users) SELECT * FROM a", "a AS (SELECT * FROM users", "twice"),
+    "a table in a stream's place": ("SELECT * FROM users u JOIN (SELECT * FROM views) v ON u.id = v.user_id", "users u", "swap"),
+    "a column twice": ("SELECT * FROM (SELECT page AS p, user_id AS p FROM views)", "user_id AS p", "called P"),
+    "its own name": ("WITH a AS (SELECT * FROM a) SELECT * FROM a", "a) SELECT", "no stream or table"),
+}  # fmt: skip
+NOT_BUILT = {
+    "a limit inside": "SELECT * FROM (SELECT * FROM views LIMIT 1)",
+    "an order inside": "SELECT * FROM (SELECT * FROM views ORDER BY ms)",
+    "a join with a window that still changes": "SELECT v.page, c.n FROM (SELECT * FROM clicks) v JOIN "
+    "(SELECT page, COUNT(*) AS n FROM views WINDOW TUMBLING (SIZE 1 SECOND) GROUP BY page) c ON v.page = c.page",
+}
+
+
+@pytest.mark.parametrize(("query", "place", "says"), REFUSED.values(), ids=REFUSED)
+def test_nested_queries_that_are_refused(db: Database, query: str, place: str, says: str) -> None:
+    db.execute(DECLARED)
+    for sql in (f"CREATE TABLE x AS {query};", f"CREATE STREAM x AS {query};"):
+        with pytest.raises(PlanError) as caught:
+            db.execute(sql)
+        error = caught.value
+        assert not isinstance(error, NotSupportedError)
+        assert says in f"{error.message} {error.hint}", error
+        assert error.span is not None and sql[error.span.start :].startswith(place), error
+
+
+@pytest.mark.parametrize("query", NOT_BUILT.values(), ids=NOT_BUILT)
+def test_nested_queries_that_are_not_built(db: Database, query: str) -> None:
+    db.execute(
+        DECLARED + "CREATE STREAM clicks (page VARCHAR KEY, x INT) WITH (KAFKA_TOPIC = 'c', FORMAT = 'JSON', "
+        "WINDOW_TYPE = 'TUMBLING', WINDOW_SIZE = '1 SECOND');"
+    )
+    with pytest.raises(NotSupportedError):
+        db.execute(f"CREATE STREAM x AS {query};")
