@@ -27,7 +27,7 @@ from streamsql.engine.operators.join_buffer import JoinKeys
 from streamsql.engine.operators.stream_time import StreamTime
 from streamsql.engine.state.columns import Bools, Int64s, distinct
 from streamsql.engine.state.hashing import KeyHasher
-from streamsql.engine.state.spine import Spine
+from streamsql.engine.state.spine import Spine, sorted_run
 from streamsql.engine.state.store import KeyedStore
 
 VERSION = "$version"
@@ -441,7 +441,7 @@ class ForeignKeyJoinOperator(Operator):
         slots, target = slots[points], target[points]
         self._targets.hold(target)
         numbers = self.left.values.fixed(VERSION).values[slots]
-        self.by_target.add(target, numbers, slots)
+        self.by_target.add(sorted_run(target, numbers, slots))
 
     def _point(self, slots: Int64s, target: Int64s) -> None:
         """Right rows stand for these foreign keys from now on."""

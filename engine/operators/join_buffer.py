@@ -22,7 +22,7 @@ from streamsql.engine.state.hashing import KeyHasher
 from streamsql.engine.state.keys import KeyIndex
 from streamsql.engine.state.ordering import order_of
 from streamsql.engine.state.row_log import RowLog
-from streamsql.engine.state.spine import Spine
+from streamsql.engine.state.spine import Spine, sorted_run
 
 WAITS = "$waits"
 """An outer join still has to say whether the row found a partner."""
@@ -91,26 +91,17 @@ class JoinBuffer:
         self._slots = slots
         self._closing: dict[int, Calendar] = {}
 
-    def add(
-        self,
-        columns: Sequence[pa.Array[Any]],
-        slots: Int64s,
-        times: Int64s,
-        waits: Bools,
-        order: Int64s,
-    ) -> Int64s:
-        """Keep rows, the arrays [n] each; gives their numbers, rising.
+    def add(self, columns: Sequence[pa.Array[Any]], slots: Int64s, waits: Bools) -> Int64s:
+        """Keep rows and give their numbers, rising; they are found once their run is in `by_key`.
 
         columns  as in the schema, then `$time` and `$partition`
-        order    of the rows by (slot, time)
+        slots    of the keys, int64[n]
+        waits    bool[n]
         """
         if not len(slots):
             return slots
-        marks = waits if WAITS in self.store.schema.names else None
-        rows = self.store.append(columns, slots, marks)
         self._slots.hold(slots)
-        self.by_key.add(slots[order], times[order], rows[order])
-        return rows
+        return self.store.append(columns, slots, waits if WAITS in self.store.schema.names else None)
 
     def wait(self, rows: Int64s, partitions: Int64s, due: Int64s) -> None:
         """These rows wait until stream time reaches what is due."""
@@ -154,7 +145,7 @@ class JoinBuffer:
             self._slots.hold(slots)
             times = time.to_numpy()
             order = order_of(slots, times)
-            self.by_key.add(slots[order], times[order], rows[order])
+            self.by_key.add(sorted_run(slots[order], times[order], rows[order]))
             if WAITS in self.store.schema.names:
                 waits = self.store.is_marked(rows)
                 self.wait(

@@ -32,6 +32,7 @@ from streamsql.engine.operators.join_time import TimesInBatch
 from streamsql.engine.operators.stream_time import NEVER, StreamTime
 from streamsql.engine.state.columns import Bools, Int64s, concatenated
 from streamsql.engine.state.ordering import order_of
+from streamsql.engine.state.spine import Run, sorted_run
 
 _SIDES = ("left", "right")
 _NONE: Int64s = np.zeros(0, dtype=np.int64)
@@ -116,29 +117,41 @@ class _Arrivals:
     """The rows of one side in a batch; arrays [n] unless said otherwise.
 
     slots   of the keys; -1 where a key has a null in it
-    order   the places by (slot, time)
     number  rank in processing, over both sides
+    order   the places of the rows with a key, by (slot, time), and
+    ordered_slots, ordered_time  what they have there
     waits   the row's window is open, and the row will come out with nulls if no partner does
     first   rows from this on in the buffer came with this batch
     kept    int64[kept]: the places of the rows that are in the buffer, rising
+    run     those rows, to be found by key and time
     """
 
     batch: pa.RecordBatch | None
     slots: Int64s
-    order: Int64s
     number: Int64s
     time: Int64s
     partition: Int64s
+    order: Int64s
+    ordered_slots: Int64s
+    ordered_time: Int64s
     waits: Bools
     first: int
     kept: Int64s
+    run: Run | None
 
-    def numbers_of(self, rows: Int64s) -> Int64s:
-        """Numbers of rows of the buffer, -1 for those that were there before; int64[n] -> int64[n]."""
-        if not len(self.kept):
-            return np.full(len(rows), -1)
-        numbers = self.number[self.kept[np.maximum(rows - self.first, 0)]]
-        return np.where(rows >= self.first, numbers, -1)
+    def everyone(self) -> Run | None:
+        """All rows with a key, kept or not, to be found as the row `first` + place."""
+        if len(self.kept) == len(self.slots):
+            return self.run
+        return sorted_run(self.ordered_slots, self.ordered_time, self.order + self.first)
+
+    def rows_of(self, places: Int64s) -> Int64s:
+        """Rows of the buffer by place in the batch, -1 for those that are not kept."""
+        if len(self.kept) == len(self.slots):
+            return places + self.first
+        rows = np.full(len(self.slots), -1)
+        rows[self.kept] = self.first + np.arange(len(self.kept))
+        return rows[places]
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,12 +224,14 @@ class StreamStreamJoinOperator(Operator):
         own = [_times_of([a], t.of) for a, t in zip(arrivals, self._times, strict=True)]
         shared = _times_of(arrivals if self._is_waited_for else [], self._shared_time)
         arrivals = [self._kept(side, arrivals[side], own[side], shared) for side in (0, 1)]
-        pairs = [self._pairs(side, arrivals, own[1 - side]) for side in (0, 1)]
+        pairs = self._pairs(arrivals, own)
         results = [self._joined(side, arrivals[side], pairs[side]) for side in (0, 1)]
         for side in (0, 1):
             if self.spec.is_preserved(side):
                 results.append(self._alone(side, arrivals[side], pairs[side]))
                 results.append(self._closed(side, arrivals[side], pairs, shared))
+        for arrived, buffer in zip(arrivals, self.buffers, strict=True):
+            buffer.by_key.add(arrived.run)
         self._drop(arrivals, own)
         for arrived, time in zip(arrivals, self._times, strict=True):
             keyed = _keyed(arrived)
@@ -237,19 +252,36 @@ class StreamStreamJoinOperator(Operator):
         first = self.buffers[side].store.end
         nothing = np.zeros(len(number), dtype=np.bool_)
         if batch is None:
-            return _Arrivals(None, _NONE, _NONE, _NONE, _NONE, _NONE, nothing, first, _NONE)
+            return _Arrivals(
+                None, _NONE, _NONE, _NONE, _NONE, _NONE, _NONE, _NONE, nothing, first, _NONE, None
+            )
         keys = [batch.column(n) for n in self.spec.keys]
+        time = batch.column(TIME).to_numpy()
         complete = is_complete(keys)
         if complete.all():
             slots = self._keys.slots(keys)
+            order = order_of(slots, time)
         else:
+            whole = np.flatnonzero(complete)
             slots = np.full(len(complete), -1, dtype=np.int64)
-            if complete.any():
-                whole = pa.array(complete)
-                slots[complete] = self._keys.slots([key.filter(whole) for key in keys])
-        time = batch.column(TIME).to_numpy()
+            if len(whole):
+                slots[whole] = self._keys.slots([key.take(pa.array(whole)) for key in keys])
+            order = whole[order_of(slots[whole], time[whole])]
         partition = batch.column(PARTITION).to_numpy().astype(np.int64)
-        return _Arrivals(batch, slots, order_of(slots, time), number, time, partition, nothing, first, _NONE)
+        return _Arrivals(
+            batch,
+            slots,
+            number,
+            time,
+            partition,
+            order,
+            slots[order],
+            time[order],
+            nothing,
+            first,
+            _NONE,
+            None,
+        )
 
     def _kept(self, side: int, arrived: _Arrivals, own: TimesInBatch, shared: TimesInBatch) -> _Arrivals:
         """Put the rows that may find a partner, or have to wait for one, into the buffer."""
@@ -269,39 +301,81 @@ class StreamStreamJoinOperator(Operator):
             now = own.as_of(arrived.number, arrived.partition)
             keeps = has_key & ((arrived.time > now - spec.retention_ms) | waits)
         columns = [arrived.batch.column(n) for n in (*self._schemas[side].names, TIME, PARTITION)]
+        slots, ordered = arrived.slots, (arrived.ordered_slots, arrived.ordered_time)
         if keeps.all():
             kept, order = np.arange(len(keeps)), arrived.order
         else:
             kept = np.flatnonzero(keeps)
+            slots, columns = slots[kept], [column.take(pa.array(kept)) for column in columns]
             # The order stays, without those that are not kept.
-            order = (np.cumsum(keeps) - 1)[arrived.order[keeps[arrived.order]]]
-            columns = [column.take(pa.array(kept)) for column in columns]
-        rows = buffer.add(columns, arrived.slots[kept], arrived.time[kept], waits[kept], order)
+            stay = keeps[arrived.order]
+            ordered = (ordered[0][stay], ordered[1][stay])
+            order = (np.cumsum(keeps) - 1)[arrived.order[stay]]
+        rows = buffer.add(columns, slots, waits[kept])
+        run = sorted_run(*ordered, rows[order])
         waiting = waits[kept]
         if waiting.any():
             some = kept[waiting]
             buffer.wait(rows[waiting], arrived.partition[some], arrived.time[some] + closing_ms + 1)
-        return replace(arrived, waits=waits, kept=kept)
+        return replace(arrived, waits=waits, kept=kept, run=run)
 
     # --- what comes out -------------------------------------------------------------------------
 
-    def _pairs(self, side: int, arrivals: Sequence[_Arrivals], other_times: TimesInBatch) -> _Pairs:
-        """The partners that each row of this side finds among the other's rows that came before it."""
-        arrived, other = arrivals[side], self.buffers[1 - side]
+    def _pairs(self, arrivals: Sequence[_Arrivals], own: Sequence[TimesInBatch]) -> list[_Pairs]:
+        """By side the pairs that its rows make with the other's that came before them."""
+        among = self._among(arrivals)
+        return [
+            self._valid(side, arrivals[side], [self._found(side, arrivals[side]), among[side]], own[1 - side])
+            for side in (0, 1)
+        ]
+
+    def _found(self, side: int, arrived: _Arrivals) -> _Pairs:
+        """Pairs with rows that were there before the batch."""
         earlier, later = self.spec.reach_ms(side)
-        time = arrived.time[arrived.order]
-        found = other.by_key.find(arrived.slots[arrived.order], time - earlier, time + later)
+        time = arrived.ordered_time
+        found = self.buffers[1 - side].by_key.find(arrived.ordered_slots, time - earlier, time + later)
         probe = arrived.order[found.probe]
-        number = arrived.number[probe]
-        valid = arrivals[1 - side].numbers_of(found.rows) < number
+        return _Pairs(probe, arrived.number[probe], found.rows, found.times)
+
+    def _among(self, arrivals: Sequence[_Arrivals]) -> list[_Pairs]:
+        """Pairs among the rows of the batch: found from the shorter side, made by the one that came later."""
+        side = 0 if len(arrivals[0].order) <= len(arrivals[1].order) else 1
+        mine, other = arrivals[side], arrivals[1 - side]
+        pairs = [_Pairs(_NONE, _NONE, _NONE, _NONE)] * 2
+        run = other.everyone()
+        if run is None or not len(mine.order):
+            return pairs
+        earlier, later = self.spec.reach_ms(side)
+        time = mine.ordered_time
+        found = run.find(mine.ordered_slots, time - earlier, time + (later + 1))
+        if found is None:
+            return pairs
+        self.buffers[1 - side].by_key.reached += len(found.rows)
+        probe, partner = mine.order[found.probe], found.rows - other.first
+        comes_later = mine.number[probe] > other.number[partner]
+        pairs[side] = _made(mine, probe[comes_later], other, partner[comes_later])
+        pairs[1 - side] = _made(other, partner[~comes_later], mine, probe[~comes_later])
+        return pairs
+
+    def _valid(
+        self, side: int, arrived: _Arrivals, parts: Sequence[_Pairs], other_times: TimesInBatch
+    ) -> _Pairs:
+        """Those pairs whose partner has not been left behind by its side's stream time."""
+        parts = [part for part in parts if len(part.probe)] or parts[:1]
+        pairs = parts[0] if len(parts) == 1 else _joined_pairs(parts)
         oldest_ms = self.spec.retention_ms
-        before = max((self._times[1 - side].of(p) for p in self._times[1 - side].partitions()), default=NEVER)
-        if len(found.rows) and (
-            found.times.min() <= before - oldest_ms or _reaches_back(found.times, other_times, oldest_ms)
+        times = self._times[1 - side]
+        before = max((times.of(p) for p in times.partitions()), default=NEVER)
+        if not len(pairs.probe) or not (
+            pairs.partner_time.min() <= before - oldest_ms
+            or _reaches_back(pairs.partner_time, other_times, oldest_ms)
         ):
-            now = other_times.as_of(number, other.store.partitions(found.rows))
-            valid &= found.times > now - oldest_ms
-        return _Pairs(probe[valid], number[valid], found.rows[valid], found.times[valid])
+            return pairs
+        now = other_times.as_of(pairs.number, self.buffers[1 - side].store.partitions(pairs.partner))
+        valid = pairs.partner_time > now - oldest_ms
+        return _Pairs(
+            pairs.probe[valid], pairs.number[valid], pairs.partner[valid], pairs.partner_time[valid]
+        )
 
     def _joined(self, side: int, arrived: _Arrivals, pairs: _Pairs) -> _Results:
         """The pairs as rows."""
@@ -344,11 +418,8 @@ class StreamStreamJoinOperator(Operator):
         if self.spec.is_eager or not shared.partitions():
             return self._nothing()
         store = self.buffers[side].store
-        found = pairs[side].probe
-        if len(arrived.kept):
-            places = np.searchsorted(arrived.kept, found)
-            places = places[arrived.kept[np.minimum(places, len(arrived.kept) - 1)] == found]
-            store.unmark(arrived.first + places)
+        found = arrived.rows_of(pairs[side].probe)
+        store.unmark(found[found >= 0])
         parts = [self._closing(side, partition, shared) for partition in shared.partitions()]
         rows, times, partitions, causes = (np.concatenate(part) for part in zip(*parts, strict=True))
         as_partner = pairs[1 - side]
@@ -431,6 +502,19 @@ class StreamStreamJoinOperator(Operator):
         for field in self._headers:
             columns[HEADERS] = _headers(field, arrivals).take(pa.array(number[order]))
         return pa.RecordBatch.from_arrays([columns[f.name] for f in self._output], schema=self._output)
+
+
+def _made(arrived: _Arrivals, probe: Int64s, other: _Arrivals, partner: Int64s) -> _Pairs:
+    """Pairs of rows of a batch, by their places in it; partners that are not kept are not found."""
+    rows = other.rows_of(partner)
+    if len(other.kept) < len(other.slots):
+        kept = rows >= 0
+        probe, partner, rows = probe[kept], partner[kept], rows[kept]
+    return _Pairs(probe, arrived.number[probe], rows, other.time[partner])
+
+
+def _joined_pairs(parts: Sequence[_Pairs]) -> _Pairs:
+    return _Pairs(*(np.concatenate([getattr(part, name) for part in parts]) for name in _Pairs.__slots__))
 
 
 def _numbered(batches: Sequence[pa.RecordBatch | None]) -> tuple[Int64s, list[Int64s]]:

@@ -18,8 +18,8 @@ alive, dead ones go when runs merge.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -47,7 +47,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class Run:
     """Entries by (slot, time), equal ones in the order they came.
 
     first, last  the earliest and the latest time
@@ -67,7 +67,17 @@ class _Run:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def bounds(self, slots: Int64s, low: Int64s, high: Int64s) -> tuple[Int64s, Int64s, Int64s]:
+    def find(self, slots: Int64s, low: Int64s, high: Int64s) -> Found | None:
+        """Entries of each slot with low <= time < high; None if there are none."""
+        hits, begin, end = self._bounds(slots, low, high)
+        if not len(hits):
+            return None
+        counts = end - begin
+        last = np.cumsum(counts)
+        places = np.arange(last[-1]) + np.repeat(begin - (last - counts), counts)
+        return Found(np.repeat(hits, counts), self.rows[places], self.times(places))
+
+    def _bounds(self, slots: Int64s, low: Int64s, high: Int64s) -> tuple[Int64s, Int64s, Int64s]:
         """Which probes find entries of their slot with low <= time < high, and where these begin and end."""
         blocks = np.minimum(slots, self.top + 1) << self.bits
         begin = np.searchsorted(self.keys, blocks + self._offset(low), side="left")
@@ -108,7 +118,7 @@ class Spine:
     def __init__(self, alive: Alive | None = None, span: int | None = None) -> None:
         self._alive = alive
         self._span = span
-        self._runs: list[_Run] = []
+        self._runs: list[Run] = []
         self._dead = 0
         self.reached = 0
         self.moved = 0
@@ -124,17 +134,17 @@ class Spine:
     def clear(self) -> None:
         self._runs, self._dead = [], 0
 
-    def add(self, slots: Int64s, times: Int64s, rows: Int64s) -> None:
-        """Add entries; int64[n] each, slots >= 0, times in ms. Quickest if they are in order already."""
-        if not len(slots):
+    def add(self, run: Run | None) -> None:
+        """Add the entries of a sorted run; None is an empty one."""
+        if run is None:
             return
-        self._push(_sorted_run(slots, times, rows))
+        self._push(run)
         while count := self._mergeable():
             runs, self._runs = self._runs[-count:], self._runs[:-count]
             self._push_merged(runs)
 
     def find(self, slots: Int64s, low: Int64s, high: Int64s) -> Found:
-        """Living entries of each slot with low <= time <= high; of a slot below 0 there are none.
+        """Living entries of each slot with low <= time <= high.
 
         The probes are best in the order of (slot, low): then neighbours share what the caches hold.
 
@@ -142,30 +152,29 @@ class Spine:
         """
         high = high + 1
         earliest, latest = (int(low.min()), int(high.max())) if len(slots) else (0, 0)
-        probes: list[Int64s] = []
-        rows: list[Int64s] = []
-        times: list[Int64s] = []
+        parts: list[Found] = []
         for run in self._runs:
             if run.last < earliest or run.first >= latest:
                 continue
-            hits, begin, end = run.bounds(slots, low, high)
-            if not len(hits):
-                continue
-            counts = end - begin
-            last = np.cumsum(counts)
-            places = np.arange(last[-1]) + np.repeat(begin - (last - counts), counts)
-            probes.append(np.repeat(hits, counts))
-            rows.append(run.rows[places])
-            times.append(run.times(places))
-        if not probes:
+            if run.last >= latest and run.first <= earliest:
+                found = run.find(slots, low, high)
+            else:
+                near = np.flatnonzero((low <= run.last) & (high > run.first))
+                found = run.find(slots[near], low[near], high[near])
+                found = found and replace(found, probe=near[found.probe])
+            if found is not None:
+                parts.append(found)
+        if not parts:
             nothing = np.zeros(0, dtype=np.int64)
             return Found(nothing, nothing, nothing)
-        found = Found(_whole(probes), _whole(rows), _whole(times))
-        self.reached += len(found.rows)
+        all_found = joined(parts)
+        self.reached += len(all_found.rows)
         if self._alive is None:
-            return found
-        alive = self._alive(found.rows, found.times)
-        return found if alive.all() else Found(found.probe[alive], found.rows[alive], found.times[alive])
+            return all_found
+        alive = self._alive(all_found.rows, all_found.times)
+        if alive.all():
+            return all_found
+        return Found(all_found.probe[alive], all_found.rows[alive], all_found.times[alive])
 
     def drop_before(self, row: int) -> None:
         """Rows of smaller numbers have died: runs with no others go."""
@@ -192,11 +201,11 @@ class Spine:
             count = count - 1 if count > FANOUT else 0
         return count
 
-    def _push(self, run: _Run) -> None:
+    def _push(self, run: Run) -> None:
         self.moved += len(run)
         self._runs.append(run)
 
-    def _push_merged(self, runs: list[_Run]) -> None:
+    def _push_merged(self, runs: list[Run]) -> None:
         slots = np.concatenate([run.slots() for run in runs])
         times = np.concatenate([run.times() for run in runs])
         rows = np.concatenate([run.rows for run in runs])
@@ -205,11 +214,15 @@ class Spine:
             if not alive.all():
                 self._dead = max(0, self._dead - int(np.count_nonzero(~alive)))
                 slots, times, rows = slots[alive], times[alive], rows[alive]
-        if len(slots):
-            self._push(_sorted_run(slots, times, rows))
+        merged = sorted_run(slots, times, rows)
+        if merged is not None:
+            self._push(merged)
 
 
-def _sorted_run(slots: Int64s, times: Int64s, rows: Int64s) -> _Run:
+def sorted_run(slots: Int64s, times: Int64s, rows: Int64s) -> Run | None:
+    """A run of entries; int64[n] each, slots >= 0, times in ms. Quickest if they are in order already."""
+    if not len(slots):
+        return None
     first, last, top = int(times.min()), int(times.max()), int(slots.max())
     # One more than is needed for the times: the place after the last of them.
     bits = (last - first + 1).bit_length()
@@ -224,8 +237,15 @@ def _sorted_run(slots: Int64s, times: Int64s, rows: Int64s) -> _Run:
         # Stable, and sorted stretches are taken as they are: merging two runs is linear.
         order = np.argsort(keys, kind="stable")
         keys, rows = keys[order], rows[order]
-    return _Run(keys, rows, ranks, first, last, bits, top, int(rows.max()))
+    return Run(keys, rows, ranks, first, last, bits, top, int(rows.max()))
 
 
-def _whole(parts: list[Int64s]) -> Int64s:
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+def joined(parts: Sequence[Found]) -> Found:
+    """Findings one after another."""
+    if len(parts) == 1:
+        return parts[0]
+    return Found(
+        np.concatenate([part.probe for part in parts]),
+        np.concatenate([part.rows for part in parts]),
+        np.concatenate([part.times for part in parts]),
+    )
