@@ -85,10 +85,12 @@ how far apart in event time two records may be.
 From files, outside the shell:
 
   streamsql load clicks clicks.jsonl.gz --format jsonl
+  streamsql load clicks clicks.jsonl --format jsonl --resume    run again, it goes on where it stopped
   streamsql datagen clickstream --topic clicks --rows 1000000 --create
 """,
     "show": """\
   SHOW STREAMS;  SHOW TABLES;  SHOW TOPICS;  SHOW QUERIES;  SHOW FUNCTIONS;  SHOW PROPERTIES;  SHOW TYPES;
+  SHOW CONSUMER GROUPS;        who of a group reads what, and how far it has committed
   DESCRIBE clicks;             columns
   DESCRIBE clicks EXTENDED;    and formats, offsets, queries, sizes
   DESCRIBE FUNCTION SUBSTRING;

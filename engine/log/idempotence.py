@@ -27,7 +27,7 @@ from streamsql.engine.log import frame
 from streamsql.engine.log.files import explained, read_json, write_json
 from streamsql.engine.log.log import ProducerId, Stamp
 from streamsql.engine.log.segment import Segment
-from streamsql.errors import ConflictError
+from streamsql.errors import ConflictError, DataError
 
 _REMEMBERED_BATCHES = 5
 
@@ -77,34 +77,50 @@ class KeptProducers:
 
     segments    of the partition, as recovery has left them
     end_offset  the offset after their last record
+    states      what the producers have stored
 
-    raises  DataError LOG-CORRUPT, ExternalError
+    If the file is damaged, named producers are refused; everybody else goes on.
+    raises  ExternalError
     """
 
     def __init__(self, directory: Path, segments: Sequence[Segment], end_offset: int) -> None:
         self._path = directory / "producers.json"
         self.states = ProducerStates()
-        with explained("read", self._path):
-            self._is_begun = self._path.exists()
-            if not self._is_begun:
-                return
-            said = read_json(self._path)
+        self._damage: DataError | None = None
+        try:
+            with explained("read", self._path):
+                self._is_begun = self._path.exists()
+                said = read_json(self._path) if self._is_begun else None
+        except DataError as damage:
+            damage.hint = (
+                f"restore {self._path.name} from a copy, or remove it: then a retry may be stored twice"
+            )
+            self._damage = damage
+            return
+        if said is None:
+            return
         self.states.batches = {number: [Stored(*one) for one in known] for number, known in said["producers"]}
         self.states.truncate(end_offset)
-        reached = said["end_offset"]
+        reached = min(said["end_offset"], end_offset)
         for segment in segments:
             if segment.index.end_offset > reached:
                 self._walk(segment, reached)
 
+    def check(self) -> None:
+        """DataError LOG-CORRUPT if it is not known what producers have stored."""
+        if self._damage is not None:
+            raise self._damage
+
     def begin(self, end_offset: int) -> None:
-        """Be ready for a named producer. ExternalError."""
+        """Be ready for a named producer. ExternalError, DataError LOG-CORRUPT."""
+        self.check()
         if not self._is_begun:
             self._write(end_offset)
             self._is_begun = True
 
     def save(self, end_offset: int) -> None:
         """Write what the frames before `end_offset`, all on the disk and settled, come to. ExternalError."""
-        if self._is_begun:
+        if self._is_begun and self._damage is None:
             self._write(end_offset)
 
     def _write(self, end_offset: int) -> None:

@@ -205,6 +205,7 @@ class Partition:
         with self.lock:
             if self._is_torn or self._sync.fault is not None:
                 self._make_good()
+            self._producers.check()
             found = self._producers.states.last_sequence(producer.number)
         if found and self._must_sync:
             self.wait(None)

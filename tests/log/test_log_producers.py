@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import shutil
+import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -173,14 +177,73 @@ def test_what_a_failed_sync_took_back_may_be_sent_again(data: Path) -> None:
         assert values(log, "t") == ["a", "b"]
 
 
-def test_a_file_of_producers_that_cannot_be_read_is_named(data: Path) -> None:
+CHILD = """
+import sys
+sys.path.insert(0, sys.argv[2])
+from log_samples import batch
+from streamsql.engine.log.disk import DiskLog
+from streamsql.engine.log.log import Stamp, TopicConfig
+with DiskLog(sys.argv[1]) as log:
+    if not log.has_topic("t"):
+        log.create_topic("t", TopicConfig(segment_bytes=3000, segment_ms=None))
+    me = log.open_producer("me")
+    for sequence in range(1, 61):
+        log.append("t", 0, batch(f"m{sequence}"), stamp=Stamp(me, sequence))
+"""
+
+
+def test_killed_and_sent_again_from_the_start_every_batch_is_there_once(data: Path) -> None:
+    chance = random.Random(3)
+    codes = []
+    for kill in (
+        f"file.{point}=kill:{chance.randrange(10, 60)}" for point in ("write", "sync", "write", "sync")
+    ):
+        environment = {**os.environ, "STREAMSQL_FAILPOINTS": kill}
+        command = [sys.executable, "-c", CHILD, str(data), str(Path(__file__).parent)]
+        codes.append(subprocess.run(command, env=environment, timeout=60).returncode)
+    with DiskLog(data) as log:
+        me = log.open_producer("me")
+        for sequence in range(1, 61):
+            log.append("t", 0, batch(f"m{sequence}"), stamp=Stamp(me, sequence))
+        assert values(log, "t") == [f"m{sequence}" for sequence in range(1, 61)]
+    assert codes.count(-signal.SIGKILL) >= 2
+
+
+def test_what_is_known_of_producers_outlives_compaction_and_retention(data: Path) -> None:
+    with DiskLog(data) as log:
+        log.create_topic("t", TopicConfig(cleanup="compact", segment_bytes=1500, segment_ms=None))
+        me = log.open_producer("me")
+        for sequence in range(1, 31):
+            log.append("t", 0, batch(f"m{sequence}", key=f"k{sequence % 2}"), stamp=Stamp(me, sequence))
+        assert log.maintain(10**13) == []
+        assert len(values(log, "t")) < 30
+    with DiskLog(data) as log:
+        me = log.open_producer("me")
+        assert log.last_sequence("t", 0, me) == 30
+        assert log.append("t", 0, batch("again"), stamp=Stamp(me, 29)) == 28
+
+
+def test_a_damaged_file_of_producers_stops_them_and_nobody_else(data: Path) -> None:
     with DiskLog(data) as log:
         log.create_topic("t", TopicConfig())
         log.append("t", 0, batch("a"), stamp=Stamp(log.open_producer("me"), 1))
-    (found,) = data.rglob("producers.json")
-    found.write_bytes(found.read_bytes().replace(b"end_offset", b"end_offsex"))
-    with pytest.raises(DataError, match=r"producers\.json"):
-        DiskLog(data)
+    (file,) = data.rglob("producers.json")
+    good = file.read_bytes()
+    file.write_bytes(good.replace(b"end_offset", b"end_offsex"))
+    with DiskLog(data) as log:
+        me = log.open_producer("me")
+        for act in (
+            lambda: log.last_sequence("t", 0, me),
+            lambda: log.append("t", 0, batch("b"), stamp=Stamp(me, 2)),
+        ):
+            with pytest.raises(DataError, match=r"producers\.json is damaged") as found:
+                act()
+            assert "or remove it: then a retry may be stored twice" in (found.value.hint or "")
+        log.append("t", 0, batch("b"))
+        assert values(log, "t") == ["a", "b"]
+    file.write_bytes(good)
+    with DiskLog(data) as log:
+        assert log.last_sequence("t", 0, log.open_producer("me")) == 1
 
 
 def test_without_producers_that_have_a_name_nothing_is_kept_of_them(data: Path) -> None:
