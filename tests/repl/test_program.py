@@ -180,6 +180,24 @@ def test_load_says_how_much_and_what_to_type(program: Program) -> None:
     assert done.json == [{"C": 1001, "S": 1002}]
 
 
+def test_a_load_that_is_resumed_stores_what_is_new(program: Program) -> None:
+    path = program.folder / "log.txt"
+    load = ("load", "lines", path, "--format", "lines", "--resume")
+    path.write_text("a\nb\n")
+    assert program.call(*load).good().out.startswith("2 records from 1 file into topic lines")
+    path.write_text("a\nb\nc\n")
+    done = program.call(*load).good()
+    assert (
+        done.out.startswith("1 records from 1 file")
+        and "\n2 records of them were loaded before\n" in done.out
+    )
+    path.write_text("other\n")
+    done = program.call(*load)
+    assert (done.code, "[LOAD-RESUME]" in done.err, "or without --resume" in done.err) == (1, True, True)
+    done = program.call("--output", "json", "-e", "PRINT lines FROM BEGINNING;")
+    assert [row["VALUE"] for row in done.json] == ["a", "b", "c"]
+
+
 @pytest.mark.parametrize("template", ["clickstream", "clicks", "users", "orders"])
 def test_datagen_declares_what_it_makes(program: Program, template: str) -> None:
     done = program.call("datagen", template, "--topic", "made", "--rows", "10_000", "--create").good()
