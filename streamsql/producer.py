@@ -139,7 +139,7 @@ class Producer:
             for bad in chosen[(chosen < 0) | (chosen >= count)][:1]:
                 raise unknown_partition(self._writer.topic, int(bad), count)
             return chosen.astype(np.int32)
-        if self._partitioner == "round-robin" or keys.null_count == len(keys):
+        if count == 1 or self._partitioner == "round-robin" or keys.null_count == len(keys):
             return round_robin
         hashed = partition_keys(keys, count)
         return np.where(keys.is_null().to_numpy(zero_copy_only=False), round_robin, hashed)

@@ -57,6 +57,20 @@ def test_rows_go_where_kafkas_java_client_would_put_their_keys(db: Database) -> 
         assert [key.decode() for key, _ in records] == [p for p in pages if by_kafka(p) == number]
 
 
+@pytest.mark.parametrize("partitions", [1, 2])
+def test_typed_keys_go_where_an_append_puts_them(db: Database, partitions: int) -> None:
+    db.execute(
+        f"CREATE STREAM s (id BIGINT KEY, n INT) WITH (KAFKA_TOPIC='s', PARTITIONS={partitions}, VALUE_FORMAT='ARROW');"
+    )
+    rows = [{"id": n, "n": n} for n in range(10)]
+    db.append("s", rows)
+    with db.producer("s") as producer:
+        sent = producer.send(rows)
+    assert set(sent.result().partitions.tolist()) == set(range(partitions))
+    for records in stored(db, "s"):
+        assert len(records) % 2 == 0 and records[: len(records) // 2] == records[len(records) // 2 :]
+
+
 def test_rows_without_a_key_go_round(db: Database) -> None:
     with db.producer("views") as producer:
         sent = [producer.send({"n": n}) for n in range(5)]
