@@ -10,6 +10,7 @@ from importlib import import_module
 
 BENCHMARKS = {
     "clickstream": "measure",
+    "clients": "clients",
     "commit": "commit",
     "growth": "growth",
     "idle": "idle",
