@@ -92,6 +92,10 @@ def _command(name: str | None) -> Callable[[Namespace], int]:
             from streamsql.repl.generating import datagen
 
             return datagen
+        case "check":
+            from streamsql.repl.checking import check
+
+            return check
     from streamsql.repl.interactive import interact
 
     return interact

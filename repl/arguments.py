@@ -9,7 +9,7 @@ from typing import NoReturn
 
 MEMORY = ":memory:"
 DEFAULT_DATA = "./streamsql-data"
-COMMANDS = ("run", "load", "datagen")
+COMMANDS = ("run", "load", "datagen", "check")
 
 HELP = """\
 Type this:
@@ -22,6 +22,7 @@ Type this:
                                               put files into a topic
   streamsql datagen clickstream --topic clicks --rows 1000000 --create
                                               made-up data to try things with
+  streamsql check ./streamsql-data            verify every frame of a database that nobody has open
 
 Options, before or after a command:
 
@@ -130,6 +131,20 @@ def _main_parser() -> _Parser:
     datagen.add_argument("--rate", metavar="R", type=_positive, help="rows per second, stamped with the time")
     datagen.add_argument("--seed", metavar="N", type=int, default=0, help="another seed, other rows")
     datagen.add_argument("--create", action="store_true", help="declare the stream as well")
+
+    check = commands.add_parser(
+        "check",
+        parents=[common],
+        allow_abbrev=False,
+        help="verify every frame of a database",
+        description="Look through every file of a database that nobody has open: settings, segments frame by "
+        "frame, indexes, commits. Nothing is changed without --repair. Exit status 1 if there is damage.",
+    )
+    check.add_argument("directory", metavar="DIR", nargs="?", help="the database (default: that of --data)")
+    check.add_argument(
+        "--repair", action="store_true", help="copy the database, then take out what is damaged"
+    )
+    check.add_argument("--backup", metavar="DIR", help="where the copy goes (default: beside it)")
     return parser
 
 
@@ -145,6 +160,7 @@ def _refuse_bare_file(parser: _Parser, arguments: Sequence[str]) -> None:
                 "--output",
                 "--set",
                 "--udf",
+                "--backup",
                 "-e",
                 "-f",
             )

@@ -9,7 +9,8 @@
     12  4   0
     16  8   position in this file before which everything was on the disk when this was written
     24  ..  the text, by its "kind":
-            snapshot  writers and ends as they were; always the first record, and only there
+            snapshot  writers and ends as they were; always the first record, and the second, which is a
+                      copy of it: it has what no later record says again
             commit    writer, producer, sequence, offsets, metadata, ends; synced: data was on the disk
             forget    writer
             close     ends: of all partitions; the log was closed properly
@@ -19,8 +20,8 @@ is committed. It is kept when a writer is forgotten. Those of a snapshot and of 
 every partition, so that records that are missing later are known to be.
 
 The last record may be torn, and is then cut off, as if that commit had never been. A bad record that a
-later one calls synced is damage, and the log does not open. At every open, and when it has grown, the
-file is replaced by one snapshot.
+later one calls synced is damage, and the log does not open, unless it is the first of the two snapshots.
+At every open, and when it has grown, the file is replaced by one snapshot.
 """
 
 from __future__ import annotations
@@ -165,8 +166,11 @@ def load(path: Path, notes: list[str]) -> list[Found]:
         data = path.read_bytes()
     found: list[Found] = []
     position = 0
-    for record in _records(data):
+    for record in good_records(data):
         bad = position if record.position != position else None
+        if not found and record.said["kind"] == "snapshot" and bad is not None:
+            notes.append(f"the first of two snapshots in {path} is damaged: the second one is used")
+            bad = None
         if bad is not None and record.durable > bad:
             raise _damaged(path, bad)
         if bad is None:
@@ -205,7 +209,7 @@ def without_lost(found: Sequence[Found], reached: Ends, notes: list[str]) -> Seq
     return found
 
 
-def _records(data: bytes) -> Iterator[Found]:
+def good_records(data: bytes) -> Iterator[Found]:
     """Every good record, wherever it is."""
     position = 0
     while (position := data.find(MAGIC, position)) >= 0:
@@ -258,7 +262,9 @@ class CommitFile:
     def replace(self, state: State) -> None:
         """Begin a new file that says `state`, and is durable. ExternalError; the old one then stays."""
         self._check()
-        data = _encoded(state.snapshot(), 0)
+        said = state.snapshot()
+        first = _encoded(said, 0)
+        data = first + _encoded(said, len(first))
         before = self._path.stat().st_ino if self._path.exists() else None
         try:
             write_whole(self._path, data)

@@ -15,6 +15,8 @@ from streamsql.engine.log.frame import Header
 from streamsql.engine.log.index import Index
 
 _FRAME_BYTES = 1 << 20
+# A frame counts the offsets it covers in 32 bits.
+MOST_OFFSETS = 1 << 31
 _NOTHING = pa.schema(
     [("offset", pa.int64()), ("key", pa.null()), ("value", pa.null()), ("timestamp", pa.int64())]
 )
@@ -32,7 +34,8 @@ class CompactedFile:
         self._handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         self._seed = seed
         self._index = Index(base)
-        self._numbers: dict[bytes, int] = {}
+        # Frames that are copied bring numbers of their own; no file has so many.
+        self._numbers: dict[bytes, int] = {b"".join(frame.schema_payload(_NOTHING)): 0xFFFF_FFFF}
         self._waiting: list[pa.RecordBatch] = []
         self._since_ms = 0
 
@@ -47,15 +50,28 @@ class CompactedFile:
         self._waiting.append(batch)
         self._since_ms = self._since_ms or since_ms
 
+    def copy(self, header: Header, data: bytes) -> None:
+        """Add a frame of another segment of the partition as it is; nothing may be held back. OSError."""
+        self._leave_out(header.base_offset)
+        write_at(self._handle, [data], self._index.end)
+        self._index.add(self._index.end, header)
+
     def finish(self, end: int) -> Index:
         """Cover the rest, up to offset `end`, and bring all of it to the disk. OSError."""
-        self._write(end)
+        if self._waiting:
+            self._write(end)
+        self._leave_out(end)
         fail_point("compact.before_sync")
         sync(self._handle)
         return self._index
 
     def close(self) -> None:
         os.close(self._handle)
+
+    def _leave_out(self, end: int) -> None:
+        """Cover the offsets up to `end` with nothing."""
+        while (base := self._index.end_offset) < end:
+            self._write(min(end, base + MOST_OFFSETS))
 
     def _write(self, end: int) -> None:
         """Write what is held back as a frame that reaches to offset `end`."""

@@ -26,7 +26,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from streamsql.engine.log.compacted import CompactedFile
+from streamsql.engine.log import frame
+from streamsql.engine.log.compacted import MOST_OFFSETS, CompactedFile
 from streamsql.engine.log.files import explained
 from streamsql.engine.log.keys import codes, last_of_each
 from streamsql.engine.log.partition import Partition
@@ -35,8 +36,6 @@ from streamsql.engine.log.segment_files import SegmentName, next_generation
 
 _DIRTY_SHARE = 0.5
 _READ_ROWS = 1 << 17
-# A frame counts the offsets it covers in 32 bits.
-_MOST_OFFSETS = 1 << 31
 
 Int64s = npt.NDArray[np.int64]
 
@@ -132,7 +131,7 @@ def _groups(
     for segment, count in zip(closed, rows, strict=True):
         first, upto = np.searchsorted(kept, [segment.base_offset, _end_of([segment])])
         expected = segment.file_bytes() * int(upto - first) / max(1, count)
-        is_too_wide = group and _end_of([segment]) - group[0].base_offset > _MOST_OFFSETS
+        is_too_wide = group and _end_of([segment]) - group[0].base_offset > MOST_OFFSETS
         if group and (size + expected > segment_bytes or is_too_wide):
             yield group
             group, size = [], 0.0
@@ -181,4 +180,4 @@ def _with_since(segment: Segment) -> Iterator[tuple[int, pa.RecordBatch]]:
             yield 0, batch
     else:
         for header, batch in segment.frames():
-            yield header.sequence, batch
+            yield header.sequence if header.flags & frame.COMPACTED else 0, batch

@@ -12,7 +12,8 @@ import fcntl
 import os
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,34 @@ class Owner:
     def release(self) -> None:
         """Let the directory go. The file stays: removing it could give two processes a lock each."""
         os.close(self._handle)
+
+
+@contextmanager
+def looking(directory: Path) -> Iterator[None]:
+    """Keep others from opening the directory for as long as it is looked at; nothing is written.
+
+    raises  ExternalError LOG-LOCKED, naming the owner; LOG-NO-DATA if there is no database
+    """
+    path = directory / "lock"
+    if not (directory / "topics").is_dir():
+        raise ExternalError(
+            f"there is no database in {directory}",
+            code="LOG-NO-DATA",
+            hint="name the directory that was given as --data; the default is ./streamsql-data",
+        )
+    if not path.exists():
+        yield
+        return
+    with explained("open", path):
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as cause:
+            raise _taken(directory, owner_of(directory)) from cause
+        yield
+    finally:
+        os.close(handle)
 
 
 def owner_of(directory: Path) -> dict[str, Any]:

@@ -108,6 +108,7 @@ def recover(directory: Path, where: str, seed: int, handles: Handles, proven: in
     proven = max(proven, files.start)
     recovery = Recovery(where, [], proven, start=files.start, leftover=files.leftover)
     for name in files.lost:
+        recovery.notes.append(f"{where}: the file {name.file} is missing, and with it what it held")
         # An index file says how far its segment was on the disk and committed.
         lost = Segment(directory / name.file, where, seed, handles).stored_index()
         if lost is not None:

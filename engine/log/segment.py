@@ -118,9 +118,9 @@ class Segment:
                 raise FileExistsError(errno.EEXIST, "it has records already", str(segment.path))
         finally:
             os.close(handle)
-        # Says that the segment is there, should its file ever be missing.
-        segment.save_index()
         sync_directory(directory)
+        # Says that the segment was there, should its file ever be missing.
+        segment.save_index()
         return segment
 
     def set_index(self, index: Index) -> None:

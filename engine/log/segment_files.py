@@ -73,10 +73,13 @@ class Found(NamedTuple):
     start: int
 
 
-def find(directory: Path) -> Found:
-    """Look through a partition's directory. OSError; DataError if start.json is damaged."""
+def find(directory: Path, start: int | None = None) -> Found:
+    """Look through a partition's directory. OSError; DataError if start.json is damaged.
+
+    start  instead of what start.json says
+    """
     paths = sorted(directory.iterdir())
-    start = read_start(directory)
+    start = read_start(directory) if start is None else start
     leftover = [path for path in paths if path.suffix == ".tmp"]
     named = {path: name for path in paths if (name := SegmentName.of(path)) is not None}
     logs = {path: name for path, name in named.items() if path.suffix == ".log"}

@@ -24,7 +24,7 @@ from streamsql.engine.log.files import directory_name, explained, read_json, syn
 from streamsql.engine.log.log import TopicConfig
 from streamsql.errors import DataError, ExternalError
 
-_MAKING, _GONE = ".making-", ".gone-"
+MAKING, GONE = ".making-", ".gone-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class TopicFiles:
 def make_topic(topics: Path, name: str, config: TopicConfig) -> TopicFiles:
     """A new topic, durable on return. ExternalError."""
     files = TopicFiles(topics / directory_name(name), name, uuid.uuid4().hex, config)
-    draft = topics / f"{_MAKING}{files.id}"
+    draft = topics / f"{MAKING}{files.id}"
     with explained("make the topic directory", files.directory):
         try:
             draft.mkdir()
@@ -81,7 +81,7 @@ def change_topic(files: TopicFiles, config: TopicConfig) -> TopicFiles:
 
 def bury_topic(files: TopicFiles) -> Path:
     """Take the topic away for good, in one step; gives what is left to be cleared. ExternalError."""
-    grave = files.directory.with_name(f"{_GONE}{uuid.uuid4().hex}")
+    grave = files.directory.with_name(f"{GONE}{uuid.uuid4().hex}")
     with explained("delete the topic directory", files.directory):
         os.rename(files.directory, grave)
         fail_point("topic.after_burial")
@@ -100,7 +100,7 @@ def find_topics(topics: Path) -> list[TopicFiles]:
     found = []
     with explained("open", topics):
         for directory in sorted(topics.iterdir()):
-            if directory.name.startswith((_MAKING, _GONE)):
+            if directory.name.startswith((MAKING, GONE)):
                 shutil.rmtree(directory)
             elif directory.is_dir():
                 try:
@@ -116,10 +116,19 @@ def topic_name(directory: Path) -> str:
 
 
 def read_topic(directory: Path) -> TopicFiles:
-    """What the directory's settings say.
+    """What the directory's settings say; DataError LOG-CORRUPT if it lacks a partition, else as below."""
+    files = read_settings(directory)
+    for number in range(files.config.partitions):
+        if not files.partition_directory(number).is_dir():
+            raise _damaged(directory, f"partition {number} is missing")
+    return files
 
-    raises  DataError LOG-CORRUPT for settings that cannot be read or belong elsewhere, or a partition that
-            is missing; ExternalError LOG-NEWER-FORMAT, LOG-READ-ONLY, ..
+
+def read_settings(directory: Path) -> TopicFiles:
+    """What topic.json says.
+
+    raises  DataError LOG-CORRUPT if it cannot be read or belongs elsewhere; ExternalError LOG-NEWER-FORMAT,
+            LOG-READ-ONLY, ..
     """
     path = directory / "topic.json"
     with explained("read", path):
@@ -135,11 +144,14 @@ def read_topic(directory: Path) -> TopicFiles:
             code="LOG-NEWER-FORMAT",
             hint="use a newer version of streamsql",
         )
-    files = TopicFiles(directory, said["name"], said["id"], TopicConfig(**said["config"]))
-    for number in range(files.config.partitions):
-        if not files.partition_directory(number).is_dir():
-            raise _damaged(directory, f"partition {number} is missing")
-    return files
+    return TopicFiles(directory, said["name"], said["id"], TopicConfig(**said["config"]))
+
+
+def write_topic(files: TopicFiles) -> None:
+    """Write the settings, and make the partitions that are not there. ExternalError."""
+    with explained("write the settings of the topic in", files.directory):
+        _make_partitions(files.directory, range(files.config.partitions))
+        _write(files.directory, files)
 
 
 def _write(directory: Path, files: TopicFiles) -> None:
