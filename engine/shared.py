@@ -1,55 +1,63 @@
 """Decoding once what several queries of one database read in the same way.
 
-Queries that catch up on a topic read it in the same pieces, each in its own thread. Whoever comes first
-decodes a piece; the others find its columns here, or wait until they are there. A piece is known by its
-records, partition and offset of each: nothing is assumed about how the others cut the topic.
+Queries that catch up on a topic each read it in batches of their own, in threads of their own. Batches are
+cut into pieces where the records say so, not the query: before every record whose offset is a certain one
+of `piece_rows`. Whoever comes first to a piece decodes it; the others find its columns here, or wait until
+they are there. A piece is known by its records, partition and offset of each, so that nothing is assumed
+about how the others read.
 
 Columns are kept until every query that shares them has had them, at most `max_bytes` and `max_pieces` of
 them: a query that is too far behind decodes for itself. With one reader nothing is kept at all.
+
+after  content-defined chunking, Muthitacharoen et al., A Low-bandwidth Network File System, SOSP 2001
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby, pairwise
 
+import numpy as np
 import pyarrow as pa
 
 from streamsql.engine.batch import OFFSET, PARTITION
 from streamsql.engine.codec import Decoded
 
-Decode = Callable[[], Decoded]
+Decode = Callable[[pa.RecordBatch], Decoded]
 Place = tuple[Hashable, int, int, int]
 """Way of reading, rows, partition and offset of the first: what a piece is found by."""
+
+# Partitions that are filled evenly are not all cut at once: the golden ratio spreads their places best.
+_SPREAD = 0.618034
 
 
 @dataclass(slots=True, eq=False)
 class _Piece:
-    """What one batch of records says.
+    """What some records that follow each other say.
 
-    is_ready  set when `found` is there, or decoding has failed and it stays None
     due       readers that have not had it yet
+    is_ready  set when `found` is there, or decoding has failed and it stays None
     """
 
-    partitions: pa.Array[pa.Int32Scalar]
-    offsets: pa.Array[pa.Int64Scalar]
+    records: pa.RecordBatch
     due: int
     is_ready: threading.Event = field(default_factory=threading.Event)
     found: Decoded | None = None
     bytes: int = 0
 
-    def is_of(self, raw: pa.RecordBatch) -> bool:
-        return self.offsets.equals(raw.column(OFFSET)) and self.partitions.equals(raw.column(PARTITION))
-
 
 class SharedDecoding:
     """The pieces at hand; any number of threads, each with readers of its own."""
 
-    def __init__(self, max_bytes: int = 128 * 1024 * 1024, max_pieces: int = 64) -> None:
+    def __init__(
+        self, max_bytes: int = 128 * 1024 * 1024, max_pieces: int = 1024, piece_rows: int = 1 << 14
+    ) -> None:
         self._max_bytes = max_bytes
         self._max_pieces = max_pieces
+        self._piece_rows = piece_rows
         self._lock = threading.Lock()
         self._readers: dict[Hashable, int] = {}
         self._pieces: OrderedDict[Place, _Piece] = OrderedDict()
@@ -66,7 +74,15 @@ class SharedDecoding:
             self._readers[way] = self._readers.get(way, 0) + 1
         return SharedReader(self, way)
 
-    def _leave(self, way: Hashable) -> None:
+    def cuts(self, records: pa.RecordBatch) -> list[int]:
+        """Rows at which pieces begin, the first and the end included, rising."""
+        partitions = records.column(PARTITION).to_numpy().astype(np.int64)
+        spread = partitions * int(self._piece_rows * _SPREAD)
+        begins = np.flatnonzero((records.column(OFFSET).to_numpy() + spread) % self._piece_rows == 0)
+        return sorted({0, *begins.tolist(), records.num_rows})
+
+    def leave(self, way: Hashable) -> None:
+        """One reader less."""
         with self._lock:
             self._readers[way] -= 1
             if self._readers[way] <= 1:
@@ -76,66 +92,128 @@ class SharedDecoding:
             if not self._readers[way]:
                 del self._readers[way]
 
-    def _decode(self, way: Hashable, raw: pa.RecordBatch, decode: Decode) -> Decoded:
-        offsets, partitions = raw.column(OFFSET), raw.column(PARTITION)
-        place = (way, raw.num_rows, partitions[0].as_py(), offsets[0].as_py())
+    def has_others(self, way: Hashable) -> bool:
+        """Whether there is more than one reader."""
+        return self._readers[way] > 1
+
+    def claim(self, way: Hashable, pieces: Sequence[pa.RecordBatch]) -> list[tuple[_Piece, bool]]:
+        """Each piece, and whether it is the caller's to decode: then it has to be handed to `settle`."""
+        found: list[tuple[_Piece, bool]] = []
         with self._lock:
             others = self._readers[way] - 1
-            piece = self._pieces.get(place)
-            is_ours = piece is None and others > 0
-            if is_ours:
-                piece = self._pieces[place] = _Piece(partitions, offsets, others)
-        if piece is None:
-            return decode()
-        if is_ours:
-            return self._decode_for_all(place, piece, decode)
-        if not piece.is_of(raw):
-            return decode()
-        piece.is_ready.wait()
-        with self._lock:
-            piece.due -= 1
-            if piece.due <= 0 and self._pieces.get(place) is piece:
-                self._drop(place)
-        return decode() if piece.found is None else piece.found
-
-    def _decode_for_all(self, place: Place, piece: _Piece, decode: Decode) -> Decoded:
-        try:
-            found = decode()
-        except BaseException:
-            with self._lock:
-                if self._pieces.get(place) is piece:
-                    self._drop(place)
-            piece.is_ready.set()
-            raise
-        with self._lock:
-            piece.found = found
-            if self._pieces.get(place) is piece:
-                piece.bytes = sum(column.nbytes for column in found.columns)
-                self._bytes += piece.bytes
-                while self._bytes > self._max_bytes or len(self._pieces) > self._max_pieces:
-                    self._drop(next(iter(self._pieces)))
-        piece.is_ready.set()
+            for records in pieces:
+                place = _place(way, records)
+                piece = self._pieces.get(place)
+                if piece is not None and piece.records.equals(records):
+                    piece.due -= 1
+                    if piece.due <= 0:
+                        self._drop(place)
+                    found.append((piece, False))
+                    continue
+                mine = _Piece(records, others)
+                if piece is None:
+                    self._pieces[place] = mine
+                found.append((mine, True))
         return found
+
+    def settle(self, way: Hashable, piece: _Piece, decoded: Decoded | None) -> None:
+        """What a claimed piece says; None if it could not be decoded."""
+        place = _place(way, piece.records)
+        with self._lock:
+            piece.found = decoded
+            if self._pieces.get(place) is piece:
+                if decoded is None:
+                    self._drop(place)
+                else:
+                    piece.bytes = sum(column.nbytes for column in decoded.columns)
+                    self._bytes += piece.bytes
+            while self._bytes > self._max_bytes or len(self._pieces) > self._max_pieces:
+                self._drop(next(iter(self._pieces)))
+        piece.is_ready.set()
 
     def _drop(self, place: Place) -> None:
         self._bytes -= self._pieces.pop(place).bytes
 
 
 class SharedReader:
-    """One query's part in reading a topic."""
+    """One query's part in reading a topic. For one thread."""
 
     def __init__(self, shared: SharedDecoding, way: Hashable) -> None:
         self._shared = shared
         self._way = way
 
     def decode(self, raw: pa.RecordBatch, decode: Decode) -> Decoded:
-        """What `decode` gives for these records, or has given another reader of them.
+        """What `decode` gives for these records, or has given other readers of them.
 
         raw     records with `$partition` and `$offset`, at least one
         raises  what `decode` raises
         """
-        return self._shared._decode(self._way, raw, decode)
+        if not self._shared.has_others(self._way):
+            return decode(raw)
+        cuts = self._shared.cuts(raw)
+        known = raw.select([PARTITION, OFFSET])
+        spans = list(pairwise(cuts))
+        claims = self._shared.claim(self._way, [known.slice(begin, end - begin) for begin, end in spans])
+        found: list[Decoded | None] = [None] * len(spans)
+        # One's own first, so that nobody waits for one who waits; neighbours in one go.
+        for _, group in groupby(
+            [place for place, (_, is_mine) in enumerate(claims) if is_mine], key=_run_of(claims)
+        ):
+            places = list(group)
+            begin, end = spans[places[0]][0], spans[places[-1]][1]
+            try:
+                together = decode(raw.slice(begin, end - begin))
+            except BaseException:
+                for place, (piece, is_mine) in enumerate(claims):
+                    if is_mine and found[place] is None:
+                        self._shared.settle(self._way, piece, None)
+                raise
+            for place in places:
+                first, last = spans[place]
+                found[place] = _part(together, first - begin, last - begin)
+                self._shared.settle(self._way, claims[place][0], found[place])
+            if len(places) == len(spans):
+                return together
+        for place, (piece, is_mine) in enumerate(claims):
+            if not is_mine:
+                piece.is_ready.wait()
+                begin, end = spans[place]
+                has_failed = piece.found is None
+                found[place] = decode(raw.slice(begin, end - begin)) if has_failed else piece.found
+        return _joined([part for part in found if part is not None], cuts)
 
     def close(self) -> None:
         """Take part no longer. Call it once."""
-        self._shared._leave(self._way)
+        self._shared.leave(self._way)
+
+
+def _place(way: Hashable, records: pa.RecordBatch) -> Place:
+    partition, offset = records.column(PARTITION)[0].as_py(), records.column(OFFSET)[0].as_py()
+    return way, records.num_rows, partition, offset
+
+
+def _run_of(claims: Sequence[tuple[_Piece, bool]]) -> Callable[[int], int]:
+    """The number of the run of one's own pieces that a place is in."""
+    is_theirs = np.cumsum([not is_mine for _, is_mine in claims])
+    return lambda place: int(is_theirs[place])
+
+
+def _part(decoded: Decoded, begin: int, end: int) -> Decoded:
+    """Rows [begin, end) of what was decoded together."""
+    chosen = [number for number, row in enumerate(decoded.bad) if begin <= row < end]
+    return Decoded(
+        tuple(column.slice(begin, end - begin) for column in decoded.columns),
+        [int(decoded.bad[number]) - begin for number in chosen],
+        [decoded.reasons[number] for number in chosen],
+    )
+
+
+def _joined(parts: Sequence[Decoded], cuts: Sequence[int]) -> Decoded:
+    """Pieces that follow each other, each beginning at its cut."""
+    if len(parts) == 1:
+        return parts[0]
+    return Decoded(
+        tuple(pa.concat_arrays(columns) for columns in zip(*(part.columns for part in parts), strict=True)),
+        [row + cut for part, cut in zip(parts, cuts, strict=False) for row in part.bad],
+        [reason for part in parts for reason in part.reasons],
+    )

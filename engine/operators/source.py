@@ -162,7 +162,7 @@ class SourceOperator(Operator):
     def _decode(self, decoder: Decoder, raw: pa.RecordBatch) -> Decoded:
         if self._shared is None:
             return decoder.decode(raw.column("value"))
-        return self._shared.decode(raw, lambda: decoder.decode(raw.column("value")))
+        return self._shared.decode(raw, lambda records: decoder.decode(records.column("value")))
 
     def _take_in(
         self,

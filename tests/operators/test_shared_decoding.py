@@ -5,9 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from contextlib import closing
+from itertools import pairwise
 
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streamsql.database import Database
 from streamsql.engine.codec import Decoded
@@ -23,22 +26,26 @@ def records(offsets: Sequence[int], partition: int = 0) -> pa.RecordBatch:
 
 
 class Decodes:
-    """Decodes a record to its offset, and counts."""
+    """Decodes a record to its offset, and remembers which records it was asked for."""
 
     def __init__(self) -> None:
-        self.calls = 0
+        self.asked: list[list[int]] = []
+
+    @property
+    def calls(self) -> int:
+        return len(self.asked)
 
     def __call__(self, reader: SharedReader, raw: pa.RecordBatch) -> list[int]:
-        def decode() -> Decoded:
-            self.calls += 1
-            return Decoded((raw.column("$offset"),))
+        return reader.decode(raw, self.decode).columns[0].to_pylist()
 
-        return reader.decode(raw, decode).columns[0].to_pylist()
+    def decode(self, records: pa.RecordBatch) -> Decoded:
+        self.asked.append(records.column("$offset").to_pylist())
+        return Decoded((records.column("$offset"),))
 
 
 @pytest.fixture
 def shared() -> SharedDecoding:
-    return SharedDecoding(max_bytes=800, max_pieces=3)
+    return SharedDecoding(max_bytes=800, max_pieces=3, piece_rows=1000)
 
 
 @pytest.fixture
@@ -112,7 +119,7 @@ def test_the_last_but_one_to_leave_clears_up(shared: SharedDecoding, decodes: De
 def test_a_failure_is_the_one_readers_whose_decoding_failed(shared: SharedDecoding, decodes: Decodes) -> None:
     one, two = shared.reader("views"), shared.reader("views")
 
-    def fail() -> Decoded:
+    def fail(records: pa.RecordBatch) -> Decoded:
         raise ValueError("no memory")
 
     with pytest.raises(ValueError, match="no memory"):
@@ -125,12 +132,12 @@ def test_who_comes_while_it_is_decoded_waits_for_it(shared: SharedDecoding) -> N
     raw, begun, go_on = records([1, 2]), threading.Event(), threading.Event()
     found: list[list[int]] = []
 
-    def slowly() -> Decoded:
+    def slowly(records: pa.RecordBatch) -> Decoded:
         begun.set()
         assert go_on.wait(20)
-        return Decoded((raw.column("$offset"),))
+        return Decoded((records.column("$offset"),))
 
-    def never() -> Decoded:
+    def never(records: pa.RecordBatch) -> Decoded:
         raise AssertionError("decoded twice")
 
     first = threading.Thread(target=lambda: one.decode(raw, slowly))
@@ -142,6 +149,57 @@ def test_who_comes_while_it_is_decoded_waits_for_it(shared: SharedDecoding) -> N
     first.join(20)
     second.join(20)
     assert found == [[1, 2]]
+
+
+def test_batches_that_are_cut_elsewhere_share_what_they_have_in_common(decodes: Decodes) -> None:
+    # offset   0    4    8    12   16
+    # one      |---------|----|
+    # two           |--------------|
+    shared = SharedDecoding(piece_rows=4)
+    one, two = shared.reader("views"), shared.reader("views")
+    for raw in (records(range(8)), records(range(8, 12))):
+        decodes(one, raw)
+    assert decodes(two, records(range(4, 16))) == list(range(4, 16))
+    assert decodes.asked == [list(range(8)), [8, 9, 10, 11], [12, 13, 14, 15]]
+
+
+def odd_offsets_are_bad(batch: pa.RecordBatch) -> Decoded:
+    """Decodes to the offset plus a thousand times the partition; every record with an odd offset is bad."""
+    offsets, partitions = batch.column("$offset").to_numpy(), batch.column("$partition").to_numpy()
+    bad = [row for row, offset in enumerate(offsets.tolist()) if offset % 2]
+    reasons = [f"{partitions[row]}/{offsets[row]}" for row in bad]
+    return Decoded((pa.array(offsets + 1000 * partitions),), bad, reasons)
+
+
+def batch_cuts(rows: int) -> st.SearchStrategy[list[int]]:
+    return st.sets(st.integers(1, rows - 1), max_size=6).map(lambda cuts: [0, *sorted(cuts), rows])
+
+
+@given(
+    partitions=st.lists(st.integers(0, 2), min_size=60, max_size=60),
+    readers=st.lists(batch_cuts(60), min_size=2, max_size=4),
+    piece_rows=st.integers(1, 20),
+    max_bytes=st.sampled_from([0, 100, 10_000]),
+)
+def test_whoever_reads_how_gets_what_decoding_alone_gives(
+    partitions: list[int], readers: list[list[int]], piece_rows: int, max_bytes: int
+) -> None:
+    seen = [0, 0, 0]
+    offsets = []
+    for partition in partitions:
+        offsets.append(seen[partition])
+        seen[partition] += 1
+    topic = pa.RecordBatch.from_arrays(
+        [pa.array(partitions, pa.int32()), pa.array(offsets, pa.int64())], names=["$partition", "$offset"]
+    )
+    shared = SharedDecoding(max_bytes=max_bytes, piece_rows=piece_rows)
+    for reader, cuts in [(shared.reader("topic"), cuts) for cuts in readers]:
+        for begin, end in pairwise(cuts):
+            raw = topic.slice(begin, end - begin)
+            found, alone = reader.decode(raw, odd_offsets_are_bad), odd_offsets_are_bad(raw)
+            assert [c.to_pylist() for c in found.columns] == [c.to_pylist() for c in alone.columns]
+            assert (list(found.bad), list(found.reasons)) == (list(alone.bad), list(alone.reasons))
+            assert shared.bytes <= max_bytes
 
 
 def test_queries_that_share_report_bad_records_each_for_itself(db: Database) -> None:
