@@ -215,7 +215,7 @@ class PullQueries:
     def _keys(self, prepared: Prepared, values: Sequence[tuple[Any, ...]], bounds: WindowBounds) -> Sought:
         schema = pa.schema([pa.field(f"k{n}", t.arrow) for n, t in enumerate(prepared.key_types)])
         # Nothing is equal to NULL.
-        values = [row for row in dict.fromkeys(values) if None not in row]
+        values = [row for row in values if None not in row]
         columns = zip(*values, strict=True) if values else [()] * len(schema)
         keys = [pa.array(column, f.type) for column, f in zip(columns, schema, strict=True)]
         if schema not in self._hashers:

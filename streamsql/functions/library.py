@@ -68,6 +68,11 @@ class Library:
                 code="PLAN-WINDOW-FUNCTION",
                 hint=f"{name}(..) OVER (PARTITION BY .. ORDER BY ..)",
             )
+        if name in self.tables:
+            raise PlanError(
+                f"{name} is a table function: it stands in a SELECT list without GROUP BY",
+                code="PLAN-TABLE-FUNCTION",
+            )
         if name not in self.scalars:
             raise unknown_function(name, self.names())
         return self.scalars.overloads(name)

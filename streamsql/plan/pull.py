@@ -22,6 +22,7 @@ from streamsql.plan.items import Item, expand_items, qualify
 from streamsql.plan.pull_from import PullSource, Relation, relation
 from streamsql.plan.pull_gates import check_gates
 from streamsql.plan.pull_groups import grouped
+from streamsql.plan.pull_layers import exploded
 from streamsql.plan.pull_lookup import Lookup, plan_lookup
 from streamsql.plan.pull_nested import compile_nested
 from streamsql.plan.pull_sets import set_operation
@@ -105,7 +106,9 @@ class Planner:
         raises  PlanError
         """
         named: list[Sql] = []
-        for cte in query.ctes:
+        for place, cte in enumerate(query.ctes):
+            if any(cte.name == other.name for other in query.ctes[:place]):
+                raise at(cte.span, f"WITH gives {quote_name(cte.name)} twice", "PLAN-DUPLICATE-NAME")
             found = self.query(cte.query, ctes, outer)
             name = self.alias("c")
             named.append(sql("{} AS ({})", name, found.text))
@@ -167,11 +170,12 @@ class Planner:
                 source = sql("{} WHERE {}", source, self.noted(condition))
         if query.limit is not None and not order and not is_grouped and not query.is_distinct:
             order = _key_order(read)
+        if not is_grouped:
+            source, scope, items, order = exploded(self, source, scope, items, order)
         expressions = (*(i.expression for i in items), *order)
         windows = needs_numbers(self, expressions)
         if windows:
-            rows = numbered(self, source, scope, windows, expressions)
-            source, scope = rows.source, rows.scope
+            source, scope = numbered(self, source, scope, windows, expressions)
         result = self._projected(query, items, order, source, scope)
         self.items = selected
         return result

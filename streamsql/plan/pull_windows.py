@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from streamsql.errors import PlanError, Span
@@ -17,10 +17,11 @@ from streamsql.grammar import ast
 from streamsql.grammar.printer import to_sql
 from streamsql.plan.aggregates import resolve_aggregate
 from streamsql.plan.expressions import Compiled, coerce, compile_expression
+from streamsql.plan.pull_layers import layered
 from streamsql.plan.pull_sql import Sql, joined, sql
-from streamsql.plan.rewrite import columns_used, walk
-from streamsql.plan.scope import Scope, ScopeColumn, at
-from streamsql.types import INTEGER, SqlType, duckdb_name, is_numeric
+from streamsql.plan.rewrite import walk
+from streamsql.plan.scope import Scope, at
+from streamsql.types import BIGINT, SqlType, duckdb_name, is_numeric
 
 if TYPE_CHECKING:
     from streamsql.plan.pull import Planner
@@ -115,14 +116,6 @@ def _aggregate(planner: Planner, node: ast.WindowFunction, scope: Scope, over: S
 # --- the place of a row in its window -----------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Numbered:
-    """FROM a subquery in which the rows of each window are numbered."""
-
-    source: Sql
-    scope: Scope
-
-
 def needs_numbers(planner: Planner, expressions: Sequence[ast.Expression]) -> list[ast.WindowFunction]:
     """The window functions that ask for the place of a row in its window, each window once."""
     found: dict[ast.WindowFunction, ast.WindowFunction] = {}
@@ -141,20 +134,13 @@ def numbered(
     scope: Scope,
     windows: Sequence[ast.WindowFunction],
     expressions: Sequence[ast.Expression],
-) -> Numbered:
-    """The source with a column per window that counts its rows, and the columns that expressions use."""
-    own = planner.alias("w")
-    used = columns_used(tuple(expressions), in_subqueries=True)
-    kept = [c for c in scope.columns if any(ref.name in (c.name, c.short) for ref in used)]
-    parts = [sql("{} AS {}", c.sql, f'"KSQL_{n}"') for n, c in enumerate(kept)]
-    columns = [replace(c, sql=f'{own}."KSQL_{n}"') for n, c in enumerate(kept)]
+) -> tuple[Sql, Scope]:
+    """The source with a column per window that counts its rows."""
+    added: list[tuple[str, SqlType, Sql]] = []
     for node in windows:
         over = _over(planner, replace(node, frame=None), scope.in_clause("SELECT"))
-        name = _seq_name(node)
-        parts.append(sql("row_number() {} AS {}", over, duckdb_name(name)))
-        columns.append(ScopeColumn(name, f"{own}.{duckdb_name(name)}", INTEGER, is_hidden=True))
-    text = sql("FROM (SELECT {} {}) AS {}", joined(", ", parts), source, own)
-    return Numbered(text, replace(scope, columns=tuple(columns)))
+        added.append((_seq_name(node), BIGINT, sql("row_number() {}", over)))
+    return layered(planner, source, scope, added, expressions)
 
 
 def scope_seq(scope: Scope, node: ast.WindowFunction) -> str:

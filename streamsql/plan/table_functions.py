@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from streamsql.catalog import TABLE
@@ -16,13 +16,33 @@ from streamsql.plan.expressions import Compiled, compile_expression
 from streamsql.plan.flow import Flow
 from streamsql.plan.items import Item
 from streamsql.plan.rewrite import rewrite, walk
-from streamsql.plan.scope import ScopeColumn, at, column_sql
-from streamsql.types import SqlType
+from streamsql.plan.scope import Scope, ScopeColumn, at, column_sql
 
 
 def explode(items: Sequence[Item], flow: Flow, env: Environment) -> list[Item]:
     """Add an exploding step for the table functions among the items; gives the items with columns in
     their place. Nothing happens if there are none."""
+    calls = table_function_calls(items, env)
+    if not calls:
+        return list(items)
+    if flow.kind == TABLE:
+        raise at(items[0].span, "table functions work on streams only", "PLAN-TABLE-FUNCTION")
+    lists, columns = [], []
+    for call, name in calls.items():
+        value = compile_table_function(call, flow.scope.in_clause("SELECT"), env)
+        lists.append((name, value, value.type.arrow))
+        columns.append(ScopeColumn(name, column_sql(name), value.type))
+    flow.builder.explode(lists)
+    flow.titles.append("explode " + ", ".join(to_sql(call) for call in calls))
+    flow.scope = replace(flow.scope, columns=(*flow.scope.columns, *columns))
+    return with_columns(items, calls)
+
+
+def table_function_calls(items: Sequence[Item], env: Environment) -> dict[ast.FunctionCall, str]:
+    """Every call of a table function among the items, each once, and a name for it.
+
+    raises  PlanError PLAN-TABLE-FUNCTION for one inside another, or inside CASE
+    """
     calls: dict[ast.FunctionCall, str] = {}
     for item in items:
         _check(item, env)
@@ -30,18 +50,11 @@ def explode(items: Sequence[Item], flow: Flow, env: Environment) -> list[Item]:
             if _is_table_function(node, env):
                 assert isinstance(node, ast.FunctionCall)
                 calls.setdefault(node, f"KSQL_SYNTH_{len(calls)}")
-    if not calls:
-        return list(items)
-    if flow.kind == TABLE:
-        raise at(items[0].span, "table functions work on streams only", "PLAN-TABLE-FUNCTION")
-    lists, columns = [], []
-    for call, name in calls.items():
-        value, element = _compile(call, flow, env)
-        lists.append((name, value, element.arrow))
-        columns.append(ScopeColumn(name, column_sql(name), element))
-    flow.builder.explode(lists)
-    flow.titles.append("explode " + ", ".join(to_sql(call) for call in calls))
-    flow.scope = replace(flow.scope, columns=(*flow.scope.columns, *columns))
+    return calls
+
+
+def with_columns(items: Sequence[Item], calls: Mapping[ast.FunctionCall, str]) -> list[Item]:
+    """The items with columns in the place of the calls."""
 
     def change(node: ast.Expression) -> ast.Expression | None:
         return (
@@ -53,8 +66,11 @@ def explode(items: Sequence[Item], flow: Flow, env: Environment) -> list[Item]:
     return [replace(item, expression=rewrite(item.expression, change)) for item in items]
 
 
-def _compile(call: ast.FunctionCall, flow: Flow, env: Environment) -> tuple[Compiled, SqlType]:
-    scope = flow.scope.in_clause("SELECT")
+def compile_table_function(call: ast.FunctionCall, scope: Scope, env: Environment) -> Compiled:
+    """The list that a call gives per row; its type is that of an element.
+
+    raises  PlanError
+    """
     arguments = [compile_expression(a, scope, env) for a in call.arguments]
     try:
         match = resolve(call.name, env.library.tables.overloads(call.name), [a.type for a in arguments])
@@ -64,7 +80,7 @@ def _compile(call: ast.FunctionCall, flow: Flow, env: Environment) -> tuple[Comp
         if error.span is None:
             error.span = call.span
         raise
-    value = Compiled(
+    return Compiled(
         plain,
         f"TRY({safe})" if can_fail else safe,
         match.result,
@@ -72,7 +88,6 @@ def _compile(call: ast.FunctionCall, flow: Flow, env: Environment) -> tuple[Comp
         can_fail or any(a.can_fail for a in arguments),
         tuple(dict.fromkeys((*functions, *(f for a in arguments for f in a.functions)))),
     )
-    return value, match.result
 
 
 def _check(item: Item, env: Environment) -> None:

@@ -19,6 +19,8 @@ CREATE STREAM s (id BIGINT, name VARCHAR, v INT) WITH (PARTITIONS = 3);
 CREATE TABLE by_id AS SELECT id, COUNT(*) AS n, SUM(v) AS total FROM s GROUP BY id;
 CREATE TABLE renamed AS SELECT id AS `key`, COUNT(*) * 2 AS n FROM s GROUP BY id HAVING COUNT(*) > 2;
 CREATE TABLE by_name AS SELECT name, COUNT(*) AS n FROM s GROUP BY name;
+CREATE TABLE by_list AS SELECT ARRAY[id, v] AS l, COUNT(*) AS n FROM s GROUP BY ARRAY[id, v];
+CREATE TABLE by_struct AS SELECT STRUCT(i := id) AS st, COUNT(*) AS n FROM s GROUP BY STRUCT(i := id);
 CREATE TABLE by_both AS SELECT name, id, COUNT(*) AS n FROM s GROUP BY name, id;
 CREATE TABLE hourly AS SELECT id, COUNT(*) AS n FROM s WINDOW TUMBLING (SIZE 1 HOUR) GROUP BY id;
 CREATE TABLE two_hourly AS SELECT id, COUNT(*) AS n FROM s
@@ -74,6 +76,8 @@ LOOKUPS = [
     ("SELECT * FROM by_name WHERE {}", "name = 'n3'", "UCASE(name) = 'N3'"),
     ("SELECT * FROM by_name WHERE {}", "name = 'none'", "FALSE"),
     ("SELECT * FROM by_both WHERE {}", "id IN (2, 9) AND name = 'n2'", "id + 0 IN (2, 9) AND UCASE(name) = 'N2'"),
+    ("SELECT * FROM by_list WHERE {}", "l IN (ARRAY[7, 2], ARRAY[8, 9])", "l[1] = 7"),
+    ("SELECT * FROM by_struct WHERE {}", "st = STRUCT(i := CAST(7 AS BIGINT))", "st->i = 7"),
     ("SELECT * FROM hourly WHERE {}", "id = 7", "id + 0 = 7"),
     ("SELECT * FROM hourly WHERE {}", f"id IN (7, 8) AND WINDOWSTART >= {8 * HOUR}", f"id + 0 IN (7, 8) AND WINDOWSTART > {7 * HOUR}"),
     ("SELECT * FROM hourly WHERE {}", "id = 7 AND WINDOWEND = '1970-01-01T05:00:00'", f"id + 0 = 7 AND WINDOWEND = {5 * HOUR}"),

@@ -96,6 +96,12 @@ ANSWERS = [
         "ORDER BY r",
         [("/a", 1, 5), ("/b", 2, 5)],
     ),
+    # table functions
+    (
+        "SELECT id, EXPLODE(ARRAY[v, 0]) AS e, EXPLODE(ARRAY[id]) AS f FROM p WHERE id < 3 ORDER BY id, e DESC",
+        [(1, 10, 1), (1, 0, None), (2, 20, 2), (2, 0, None)],
+    ),
+    ("SELECT SUM(e) AS t FROM (SELECT EXPLODE(ARRAY[v, v]) AS e FROM s)", [(20,)]),
     # grouping, ordering
     ("SELECT COUNT(*) AS c FROM s HAVING MAX(v) > 3", [(5,)]),
     ("SELECT page FROM s GROUP BY page ORDER BY page", [("/a",), ("/b",)]),
@@ -140,6 +146,9 @@ REFUSED = [
     ("SELECT id FROM p WHERE name IN (SELECT id FROM p)", "PLAN-COMPARE", "name IN (SELECT id FROM p)"),
     ("SELECT id FROM p WHERE EXISTS (SELECT * FROM s WHERE s.w = 1)", "PLAN-UNKNOWN-COLUMN", "s.w"),
     ("SELECT page, v FROM s GROUP BY page", "PLAN-NOT-GROUPED", "v"),
+    ("SELECT EXPLODE(ARRAY[COUNT(*)]) AS e FROM s", "PLAN-TABLE-FUNCTION", "EXPLODE(ARRAY[COUNT(*)])"),
+    ("SELECT id FROM p WHERE EXPLODE(ARRAY[v]) = 1", "PLAN-TABLE-FUNCTION", "EXPLODE(ARRAY[v])"),
+    ("WITH x AS (SELECT id FROM p), x AS (SELECT v FROM p) SELECT * FROM x", "PLAN-DUPLICATE-NAME", "x AS"),
     ("SELECT id FROM p UNION SELECT name FROM p", "PLAN-SET-OPERATION", "SELECT name FROM p"),
     ("SELECT id FROM p UNION SELECT id, v FROM p", "PLAN-SET-OPERATION", "SELECT id, v FROM p"),
     ("SELECT id FROM p ORDER BY 2", "PLAN-ORDER-BY", "2"),
