@@ -16,6 +16,7 @@ BENCHMARKS = {
     "idle": "idle",
     "latency": "latency",
     "lookup": "lookup",
+    "malformed": "malformed",
     "profile": "profile",
     "report": "report",
     "restore": "restore",

@@ -46,8 +46,18 @@ def valid_mask(array: Vector) -> Mask:
 
 
 def null_where(array: Vector, rows: Mask) -> Vector:
-    """The array with nulls in the masked rows as well."""
-    return pc.if_else(pa.array(~rows), array, pa.scalar(None, array.type)) if rows.any() else array
+    """The array with nulls in the masked rows as well; what lay there may stay behind in the buffers."""
+    if not rows.any():
+        return array
+    if array.type.num_fields or pa.types.is_dictionary(array.type) or pa.types.is_null(array.type):
+        return pc.if_else(pa.array(~rows), array, pa.scalar(None, array.type))
+    # Only the validity is new: no value is copied.
+    valid = np.ones(array.offset + len(array), dtype=np.bool_)
+    valid[array.offset :] = valid_mask(array) & ~rows
+    validity = pa.py_buffer(np.packbits(valid, bitorder="little"))
+    return pa.Array.from_buffers(
+        array.type, len(array), [validity, *array.buffers()[1:]], offset=array.offset
+    )
 
 
 def replace_at(array: Vector, rows: Ints, values: Sequence[Any]) -> Vector:
@@ -55,15 +65,19 @@ def replace_at(array: Vector, rows: Ints, values: Sequence[Any]) -> Vector:
     return put_at(array, rows, pa.array(values, array.type)) if len(rows) else array
 
 
-def put_at(array: Vector, rows: Ints, values: Vector) -> Vector:
-    """The array with `values` put in at the rising `rows`."""
-    if not len(rows):
+def put_at(array: Vector, rows: Ints, values: Vector, gone: Sequence[int] = ()) -> Vector:
+    """The array with `values` put in at the rising `rows`, and nulls at the rows that are `gone`."""
+    if not len(rows) and not len(gone):
         return array
     if len(rows) == len(array):
         return values
     positions = np.arange(len(array), dtype=np.int64)
     positions[rows] = len(array) + np.arange(len(rows), dtype=np.int64)
-    return pa.concat_arrays([array, values]).take(pa.array(positions))
+    mask = None
+    if len(gone):
+        mask = np.zeros(len(array), dtype=np.bool_)
+        mask[list(gone)] = True
+    return pa.concat_arrays([array, values]).take(pa.array(positions, mask=mask))
 
 
 def first_bytes(texts: Vector) -> Bytes:
@@ -81,9 +95,18 @@ def as_text(payloads: Vector) -> tuple[Vector, Mask]:
     try:
         return payloads.cast(pa.string()), np.zeros(len(payloads), dtype=np.bool_)
     except pa.ArrowInvalid:
-        # Somewhere is a byte that is no UTF-8: rare enough to find it row by row.
-        broken = np.array([not _is_utf8(p) for p in payloads.to_pylist()], dtype=np.bool_)
+        # Somewhere is a byte that is no UTF-8: looked for in the rows that are not plain ASCII.
+        rows = _beyond_ascii(payloads)
+        broken = np.zeros(len(payloads), dtype=np.bool_)
+        broken[rows] = [not _is_utf8(p) for p in payloads.take(pa.array(rows)).to_pylist()]
         return null_where(payloads, broken).cast(pa.string()), broken
+
+
+def _beyond_ascii(payloads: Vector) -> Ints:
+    """The rows that have a byte above 127, rising."""
+    offsets, data = parts(payloads)
+    places = np.flatnonzero(data[offsets[0] : offsets[-1]] > 127) + offsets[0]
+    return np.unique(np.searchsorted(offsets, places, side="right") - 1)
 
 
 def _is_utf8(payload: bytes | None) -> bool:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -187,10 +188,7 @@ def first_record(text: str, delimiter: str) -> list[str]:
     at = start.end() if start else 0
     if at == len(text):
         raise ValueError("the payload is empty")
-    plain_field = re.compile(f"[^{re.escape(delimiter)}\r\n]*")
-    after_quote = re.compile(r"[^\S\r\n" + (delimiter if delimiter.isspace() else "") + "]*")
-    if delimiter.isspace():
-        after_quote = re.compile("")
+    plain_field, after_quote = _field_patterns(delimiter)
     fields: list[str] = []
     while True:
         if text.startswith('"', at):
@@ -209,6 +207,14 @@ def first_record(text: str, delimiter: str) -> list[str]:
         if at == len(text) or text[at] != delimiter:
             return fields
         at += 1
+
+
+@cache
+def _field_patterns(delimiter: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """A field without quotes, and the blanks that may follow a closing one."""
+    return re.compile(f"[^{re.escape(delimiter)}\r\n]*"), re.compile(
+        "" if delimiter.isspace() else r"[^\S\r\n]*"
+    )
 
 
 def text_sql(value: str, kind: SqlType) -> str:

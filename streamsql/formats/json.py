@@ -106,7 +106,7 @@ class JsonDecoder:
                 reasons.append(str(error))
         places = np.array(good, dtype=np.int64)
         values = zip(*read, strict=True) if read else [()] * len(columns)
-        filled = [put_at(c, places, pa.array(v, c.type)) for c, v in zip(columns, values, strict=True)]
+        filled = [put_at(c, places, pa.array(v, c.type), bad) for c, v in zip(columns, values, strict=True)]
         return Decoded(tuple(filled), bad, reasons)
 
 

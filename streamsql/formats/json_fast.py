@@ -89,8 +89,9 @@ class FastReader:
                 self._look_at(value[spelt[-1]], t)
 
     def read(self, payloads: Vector) -> tuple[list[Vector], Mask, Mask]:
-        """string[n] as the columns, the rows in doubt (null there), and those of them that look like no JSON.
+        """string[n] as the columns, the rows in doubt, and those of them that look like no JSON.
 
+        What stands in a column at a row in doubt means nothing.
         Null payloads are not in doubt.
         """
         names = tuple(sorted(self._spellings.items()))

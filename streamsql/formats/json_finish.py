@@ -22,7 +22,7 @@ from streamsql.formats.arrays import (
 )
 from streamsql.formats.json_names import any_spelling
 from streamsql.formats.json_plan import Plan
-from streamsql.formats.texts import from_counts, read_texts
+from streamsql.formats.texts import foreign, from_counts, read_texts
 from streamsql.types import (
     BIGINT,
     BOOLEAN,
@@ -69,7 +69,7 @@ class Finish:
             columns = [self._value(found, plan.columns[0].type, None, None)]
         self._search_other_names()
         self._doubt &= valid_mask(self._payloads)
-        return [null_where(c, self._doubt) for c in columns], self._doubt
+        return columns, self._doubt
 
     def _search_other_names(self) -> None:
         """Rows with a null may have spelt its name in another way."""
@@ -308,6 +308,11 @@ def _whole(texts: Vector, t: SqlType) -> tuple[Vector, Mask]:
 
 
 def _some_whole(texts: Vector) -> tuple[Vector, Mask]:
+    odd = foreign(texts, "-0123456789")
+    try:
+        return null_where(texts, odd).cast(pa.int64()), odd
+    except pa.ArrowInvalid:
+        pass  # a dash in the middle, or a number beyond 64 bits
     for pattern in (r"^-?[0-9]+$", r"^-?[0-9]{1,18}$"):
         odd = valid_mask(texts) & ~mask_of(pc.match_substring_regex(texts, pattern).fill_null(False))
         try:

@@ -80,12 +80,12 @@ def _read(
     alphabet  of texts that Arrow reads as the exact rules do, or refuses
     plain     a pattern of such texts
     """
-    if _only(texts, alphabet):
-        try:
-            return texts.cast(arrow), {}
-        except pa.ArrowInvalid:
-            return _read_parted(texts, arrow, plain, exact)
-    return _read_parted(texts, arrow, plain, exact)
+    odd = foreign(texts, alphabet)
+    try:
+        found = null_where(texts, odd).cast(arrow)
+    except pa.ArrowInvalid:
+        return _read_parted(texts, arrow, plain, exact)
+    return _read_odd(texts, found, odd, exact)
 
 
 def _read_parted(
@@ -98,6 +98,13 @@ def _read_parted(
         # A plain text out of range hides among the others.
         odd = valid_mask(texts)
         found = nulls(len(texts), arrow)
+    return _read_odd(texts, found, odd, exact)
+
+
+def _read_odd(
+    texts: Vector, found: Vector, odd: Mask, exact: Callable[[str], Any]
+) -> tuple[Vector, dict[int, str]]:
+    """The column with the odd texts read one by one, and what is wrong with them."""
     rows = np.flatnonzero(odd)
     values: list[Any] = []
     wrong: dict[int, str] = {}
@@ -111,13 +118,15 @@ def _read_parted(
     return replace_at(found, rows, values), wrong
 
 
-def _only(texts: Vector, alphabet: str) -> bool:
-    """Whether every text is made of the letters of an ASCII alphabet, and none is empty."""
+def foreign(texts: Vector, alphabet: str) -> Mask:
+    """Where a text is empty or has a letter that is not of an ASCII alphabet; nulls are not foreign."""
     offsets, data = parts(texts)
-    used = data[offsets[0] : offsets[-1]]
-    if not _table(alphabet)[used].all():
-        return False
-    return bool((np.diff(offsets)[valid_mask(texts)] > 0).all())
+    strange = ~_table(alphabet)[data[offsets[0] : offsets[-1]]]
+    found: Mask = np.diff(offsets) == 0
+    if strange.any():
+        places = np.flatnonzero(strange) + offsets[0]
+        found[np.searchsorted(offsets, places, side="right") - 1] = True
+    return found & valid_mask(texts) if found.any() else found
 
 
 _tables: dict[str, Mask] = {}

@@ -52,7 +52,7 @@ def run(task: Task, batches: Sequence[pa.RecordBatch]) -> Found:
 
 def records(data: pa.RecordBatch, chosen: Sequence[int]) -> pa.RecordBatch:
     """The chosen rows as the topic's records; a record's time tells which row it was."""
-    taken = data.take(pa.array(chosen))
+    taken = data.take(pa.array(chosen, pa.int64()))
     value = pa.StructArray.from_arrays(taken.columns, fields=list(data.schema))
     n = len(chosen)
     return pa.record_batch(
