@@ -49,15 +49,16 @@ def null_where(array: Vector, rows: Mask) -> Vector:
     """The array with nulls in the masked rows as well; what lay there may stay behind in the buffers."""
     if not rows.any():
         return array
-    if array.type.num_fields or pa.types.is_dictionary(array.type) or pa.types.is_null(array.type):
+    children = [array.values] if pa.types.is_list(array.type) else []
+    has_others = array.type.num_fields > len(children)
+    if has_others or pa.types.is_dictionary(array.type) or pa.types.is_null(array.type):
         return pc.if_else(pa.array(~rows), array, pa.scalar(None, array.type))
     # Only the validity is new: no value is copied.
     valid = np.ones(array.offset + len(array), dtype=np.bool_)
     valid[array.offset :] = valid_mask(array) & ~rows
     validity = pa.py_buffer(np.packbits(valid, bitorder="little"))
-    return pa.Array.from_buffers(
-        array.type, len(array), [validity, *array.buffers()[1:]], offset=array.offset
-    )
+    buffers = [validity, *array.buffers()[1 : 2 if children else None]]
+    return pa.Array.from_buffers(array.type, len(array), buffers, offset=array.offset, children=children)
 
 
 def replace_at(array: Vector, rows: Ints, values: Sequence[Any]) -> Vector:
@@ -67,16 +68,14 @@ def replace_at(array: Vector, rows: Ints, values: Sequence[Any]) -> Vector:
 
 def put_at(array: Vector, rows: Ints, values: Vector, gone: Sequence[int] = ()) -> Vector:
     """The array with `values` put in at the rising `rows`, and nulls at the rows that are `gone`."""
-    if not len(rows) and not len(gone):
-        return array
+    mask = np.zeros(len(array), dtype=np.bool_)
+    mask[np.asarray(gone, dtype=np.int64)] = True
+    if not len(rows):
+        return null_where(array, mask)
     if len(rows) == len(array):
         return values
     positions = np.arange(len(array), dtype=np.int64)
     positions[rows] = len(array) + np.arange(len(rows), dtype=np.int64)
-    mask = None
-    if len(gone):
-        mask = np.zeros(len(array), dtype=np.bool_)
-        mask[list(gone)] = True
     return pa.concat_arrays([array, values]).take(pa.array(positions, mask=mask))
 
 

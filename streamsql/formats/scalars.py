@@ -11,6 +11,7 @@ import base64
 import binascii
 import decimal
 import re
+from functools import cache
 
 from streamsql.types import BIGINT, DATE, INTEGER, TIME, TIMESTAMP, Decimal, SqlType
 
@@ -85,24 +86,25 @@ def exact_decimal(text: str, kind: Decimal) -> decimal.Decimal:
 
 def fit(number: decimal.Decimal, kind: Decimal) -> decimal.Decimal:
     """A finite number with the type's scale, see `exact_decimal`."""
-    refused = f"{shown(str(number))} does not fit {kind} without rounding"
     # The size is checked first: quantize of 1E+999999 would write all its zeros.
-    if (
-        number
-        and not -(kind.scale + number_digits(number)) <= number.adjusted() < kind.precision - kind.scale
-    ):
-        raise Mismatch(refused)
+    if number and number.adjusted() >= kind.precision - kind.scale:
+        raise _inexact(number, kind)
     try:
-        fitted = number.quantize(decimal.Decimal(1).scaleb(-kind.scale), context=EXACT)
+        fitted = number.quantize(_unit(kind.scale), context=EXACT)
     except decimal.InvalidOperation:
-        raise Mismatch(refused) from None
+        raise _inexact(number, kind) from None
     if fitted != number:
-        raise Mismatch(refused)
+        raise _inexact(number, kind)
     return fitted
 
 
-def number_digits(number: decimal.Decimal) -> int:
-    return len(number.as_tuple().digits)
+def _inexact(number: decimal.Decimal, kind: Decimal) -> Mismatch:
+    return Mismatch(f"{shown(str(number))} does not fit {kind} without rounding")
+
+
+@cache
+def _unit(scale: int) -> decimal.Decimal:
+    return decimal.Decimal(1).scaleb(-scale)
 
 
 def base64_bytes(text: str) -> bytes:
