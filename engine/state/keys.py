@@ -91,7 +91,12 @@ class KeyIndex:
         return direct, is_new
 
     def _find_or_add(self, hashes: UInt64s, keys: Sequence[pa.Array]) -> tuple[Int64s, Bools]:
-        slots, ends = self._probe(hashes)
+        if len(self):
+            slots, ends = self._probe(hashes)
+        else:
+            # As when state is restored: nothing to find.
+            slots = np.full(len(hashes), -1, dtype=np.int64)
+            ends = hashes.astype(np.int64) & np.int64(len(self._table) - 1)
         is_new = np.zeros(len(hashes), dtype=np.bool_)
         mistaken = self._mistaken(slots, keys)
         missing = np.flatnonzero(slots < 0)
