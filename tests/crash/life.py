@@ -125,6 +125,8 @@ def _set_up_topics(log: Log, life: Life) -> None:
             config = replace(config, cleanup="delete", retention_ms=None)
         elif topic not in (*workload.COMPACTED, "CHAINED"):
             config = replace(config, delete_retention_ms=0)
+        if life.is_tidy and topic == workload.KEPT_SHORT:
+            config = replace(config, retention_bytes=4 * SEGMENT_BYTES)
         log.alter_topic(topic, config)
 
 

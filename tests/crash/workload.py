@@ -43,6 +43,8 @@ DECLARED = (
 )
 
 
+KEPT_SHORT = "JOINED"
+"""The output whose old segments go."""
 COMPACTED = ("users", "plans")
 """Inputs of which only the last record of each key is sure to stay."""
 
