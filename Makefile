@@ -44,6 +44,7 @@ check-long: setup
 crash: setup
 	$(BIN)/python -m tests.crash --times 200
 
+# Every benchmark in short, compared with the baseline: some minutes on a machine that does nothing else.
 bench: setup
 	$(BIN)/python -m benchmarks suite
 

@@ -50,11 +50,12 @@ _CLICKSTREAM = {
     "query": ("query", ""),
     "rate": ("events/s", ",.0f"),
     "cpu": ("CPU-s per million", ".3f"),
-    "duckdb_rate": ("DuckDB's batch run, events/s", ",.0f"),
+    "duckdb_rate": ("DuckDB, events/s", ",.0f"),
     "ratio": ("ratio", ".2f"),
+    "cpu_ratio": ("ratio by CPU time", ".2f"),
     "is_equal": ("same result", ""),
 }
-_RATIO = (Judged("ratio", MORE, RATIO, 1.3),)
+_RATIO = (Judged("cpu_ratio", MORE, RATIO, 1.3),)
 
 PARTS: Mapping[str, Part] = {
     "clickstream-arrow": Part(
@@ -111,6 +112,44 @@ PARTS: Mapping[str, Part] = {
             "rows": ("records", ",.0f"),
             "rate": ("records/s", ",.0f"),
             "cpu_rate": ("records per CPU-second", ",.0f"),
+        },
+    ),
+    "commit": Part(
+        "commit",
+        "commit --events 1000000 --rounds 1 --query q1 --query q4",
+        ("query",),
+        (),
+        {
+            "query": ("query", ""),
+            "events": ("events", ",.0f"),
+            "commits": ("commits", ",.0f"),
+            "by_cpu": ("cost, of CPU time", ".1%"),
+            "by_wall": ("cost, of wall time", ".1%"),
+        },
+    ),
+    "lookup": Part(
+        "lookup",
+        "lookup --keys 10000,100000 --lookups 500",
+        ("keys", "what"),
+        (Judged("cpu_rate", MORE, PER_CPU, 1.5),),
+        {
+            "keys": ("keys in the table", ",.0f"),
+            "what": ("way of asking", ""),
+            "cpu_rate": ("look-ups per CPU-second", ",.0f"),
+            "rate": ("look-ups/s", ",.0f"),
+        },
+    ),
+    "scale": Part(
+        "scale",
+        "scale --batches 20",
+        ("case", "state_rows"),
+        (),
+        {
+            "case": ("operator", ""),
+            "state_rows": ("rows of state", ",.0f"),
+            "bytes": ("bytes per row", ",.0f"),
+            "ms": ("CPU ms per batch of 10,000", ".2f"),
+            "output_rows": ("rows out", ",.0f"),
         },
     ),
     "growth": Part(

@@ -90,16 +90,20 @@ def tables(stats: pstats.Stats) -> str:
     """Operators and other parts by all of their time, then functions by their own."""
     calls = stats.stats  # type: ignore[attr-defined]
     total = sum(own for _, _, own, _, _ in calls.values())
-    parts = {
-        call: (count, whole)
-        for call, (_, count, _, whole, _) in calls.items()
-        if "/operators/" in call[0] and call[2] == "process" or call[2] in ("poll", "_commit", "run_over")
-    }
+    parts = {call: (count, whole) for call, (_, count, _, whole, _) in calls.items() if _is_part(call)}
     own = {call: (count, time) for call, (_, count, time, _, _) in calls.items()}
     return (
         f"{total:.2f} s of CPU\n\nparts, with all they call\n{_ranked(parts, total)}\n\n"
         f"functions, their own time\n{_ranked(own, total)}\n"
     )
+
+
+def _is_part(call: Call) -> bool:
+    """Whether a function is the whole of an operator, of reading, of a kernel, or of committing."""
+    file, _, name = call
+    if name == "process":
+        return "/operators/" in file
+    return name in ("poll", "run_over") or (file.endswith("engine/runner.py") and name.startswith("_commit"))
 
 
 def _ranked(found: dict[Call, tuple[int, float]], total: float) -> str:

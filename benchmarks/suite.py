@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
     for name in options.part or PARTS:
         part = PARTS[name]
         command = part.full if options.full else part.quick
-        yardstick, begin = yardstick_seconds(), time.monotonic()
+        machine, yardstick, begin = described(), yardstick_seconds(), time.monotonic()
         rows, code = run(command)
         yardstick = (yardstick + yardstick_seconds()) / 2
         print(f"{name}: {len(rows)} numbers in {time.monotonic() - begin:.0f} s", flush=True)
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
             failed.append(name)
         relative |= relative_numbers(name, part, rows, yardstick)
         if options.save and rows:
-            _save(name, command, rows)
+            _save(name, {"command": command, "machine": machine, "rows": rows})
     if options.save_baseline:
         kept = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
         BASELINE.write_text(json.dumps(kept | relative, indent=1, sort_keys=True) + "\n")
@@ -107,9 +107,9 @@ def compared(baseline: Mapping[str, float], relative: Mapping[str, float]) -> li
     return lines
 
 
-def _save(name: str, command: str, rows: list[Row]) -> None:
-    """Put a part's numbers in the place of its earlier ones, with what they were measured on."""
+def _save(name: str, found: Mapping[str, Any]) -> None:
+    """Put a part's numbers, and what they were measured on, in the place of its earlier ones."""
     kept: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    kept[name] = {"command": command, "machine": described(), "rows": rows}
+    kept[name] = found
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     RESULTS.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")

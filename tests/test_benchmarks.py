@@ -23,7 +23,7 @@ def test_a_part_runs_a_benchmark_that_is_there_and_has_a_place_in_the_document(n
 
 
 ROWS = {
-    "clickstream-arrow": [{"query": "q1", "ratio": 0.5}],
+    "clickstream-arrow": [{"query": "q1", "cpu_ratio": 0.5}],
     "growth": [{"axis": "keys", "kind": "", "size": 10, "rate": 1000.0, "bytes": 0.0}],
     "start": [{"what": "prompt", "best": 0.4}],
 }
@@ -47,9 +47,9 @@ def test_a_faster_machine_is_no_change() -> None:
 @pytest.mark.parametrize(
     ("name", "factor", "verdict"),
     [
-        ("clickstream-arrow/q1/ratio", 1.1, None),
-        ("clickstream-arrow/q1/ratio", 2.0, "better"),
-        ("clickstream-arrow/q1/ratio", 0.5, "worse"),
+        ("clickstream-arrow/q1/cpu_ratio", 1.1, None),
+        ("clickstream-arrow/q1/cpu_ratio", 2.0, "better"),
+        ("clickstream-arrow/q1/cpu_ratio", 0.5, "worse"),
         ("latency/direct 1000/p99", 5.0, "worse"),
         ("latency/direct 1000/p99", 0.2, "better"),
     ],
