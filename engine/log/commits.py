@@ -26,6 +26,7 @@ At every open, and when it has grown, the file is replaced by one snapshot.
 
 from __future__ import annotations
 
+import logging
 import os
 import struct
 import zlib
@@ -41,6 +42,8 @@ from streamsql.engine.log.files import Handles, explained, external, sync, write
 from streamsql.engine.log.log import CommitRecord, TopicPartition
 from streamsql.engine.log.refusals import merged_commit
 from streamsql.errors import DataError, ExternalError
+
+_logger = logging.getLogger(__name__)
 
 MAGIC = b"sQLc"
 _HEAD = struct.Struct("<4sIIIq")
@@ -277,6 +280,11 @@ class CommitFile:
             self._handles.drop(self._path)
         self._end = self._durable = self._least = len(data)
 
+    def go_on(self) -> None:
+        """Write on at the end of the file, all of which is good. ExternalError."""
+        with explained("read", self._path):
+            self._end = self._durable = self._least = self._path.stat().st_size
+
     def append(self, said: Mapping[str, Any]) -> None:
         """Add a record, durable on return if the flush policy is "always".
 
@@ -321,7 +329,11 @@ class CommitFile:
         if self._doubt is None:
             with explained("close", self._path):
                 self.flush()
-            self.append({"kind": "close", "ends": [[*place, offset] for place, offset in ends.items()]})
+            try:
+                self.append({"kind": "close", "ends": [[*place, offset] for place, offset in ends.items()]})
+            except ExternalError as problem:
+                # It says no more than what is there; a disk that is full must not keep a log open.
+                _logger.warning("%s", problem.message)
             with explained("close", self._path):
                 self.flush()
         self._handles.drop(self._path)

@@ -68,6 +68,7 @@ def open_topics(
         for number, recovery in enumerate(parts)
     }
     state = commits.state_of(commits.without_lost(found, reached, notes))
+    is_whole = not notes
     for name, parts in recoveries.items():
         for number, recovery in enumerate(parts):
             recovery.drop_uncommitted(state.ends.get((topics[name].files.id, number), 0))
@@ -88,5 +89,12 @@ def open_topics(
     # Topics that are gone are forgotten; one that is closed may be mended, and its id may not be known.
     state.ends = {**state.ends, **now} if closed else now
     fail_point("open.before_commits")
-    commit_file.replace(state)
+    try:
+        commit_file.replace(state)
+    except ExternalError as problem:
+        # What is there can be read all the same, and space be made: the old file says the same.
+        if problem.code != "LOG-DISK-FULL" or not is_whole:
+            raise
+        commit_file.go_on()
+        notes.append(problem.message)
     return topics, state

@@ -366,8 +366,7 @@ class Partition:
         with explained("close", self._directory):
             self._sync.wait()
             if self._saved != self._sync.written:
-                self._producers.save(self._safe_mark().offset)
-                self._segments[-1].save_index()
+                self._save_index()
 
     def _write_alone(self, batch: Encoded, stamp: Stamp | None) -> int:
         """Write a batch that is no part of a transaction. ExternalError; it is then taken back."""

@@ -11,6 +11,7 @@ at the end: a partition is locked from a transaction's first frame to its commit
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from streamsql.engine.log.files import Handles, explained
 from streamsql.engine.log.index import Index
 from streamsql.engine.log.segment import Segment
 from streamsql.errors import DataError
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -87,7 +90,7 @@ class Recovery:
                 elif self.is_unsaved:
                     last.sync()
                 if self.is_unsaved:
-                    last.save_index()
+                    self._save_index(last)
         if self.proven > (self.index.end_offset if self.index else 0):
             if self.segments:
                 self.segments[-1].close()
@@ -95,6 +98,13 @@ class Recovery:
                 begun = Segment.create(directory, self.proven, self.where, seed, handles)
             self.segments.append(begun)
             self.index = begun.index
+
+    def _save_index(self, last: Segment) -> None:
+        """A failure is logged: the file can be lost, and a full disk must not keep the log closed."""
+        try:
+            last.save_index()
+        except OSError as problem:
+            _logger.warning("%s: cannot save the index: %s", self.where, problem)
 
 
 def recover(directory: Path, where: str, seed: int, handles: Handles, proven: int) -> Recovery:
