@@ -2,7 +2,7 @@
 
     python -m benchmarks scale [--case NAME] [--batches N] [--json]
 
-    stream-stream join  windows of an hour, which hold that many rows of each side
+    stream-stream join, left join streams  windows of an hour, which hold that many rows of each side
     session             sessions of that many keys
     materialise, stream-table join, table-table join   tables of that many keys
 
@@ -15,7 +15,6 @@ the larger one no longer fits in.
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -24,13 +23,21 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pyarrow as pa
 
+from benchmarks.machine import resident_bytes
 from streamsql.engine.kernel import Workspace
+from streamsql.engine.operators.aggregate import Aggregate
+from streamsql.engine.operators.aggregate_call import AggregateCall
 from streamsql.engine.operators.base import Context, Operator
 from streamsql.engine.operators.materialise import Materialise
 from streamsql.engine.operators.stream_stream_join import StreamStreamJoin
 from streamsql.engine.operators.stream_table_join import StreamTableJoin
 from streamsql.engine.operators.table_table_join import TableTableJoin
 from streamsql.engine.problems import Problems
+from streamsql.engine.stage import Stage
+from streamsql.engine.windows import Session
+from streamsql.functions.aggregates import AGGREGATES, bind
+from streamsql.functions.registry import Registry
+from streamsql.functions.resolve import resolve
 
 BATCH_ROWS = 10_000
 _FILL_ROWS = 200_000
@@ -90,7 +97,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """ms: CPU milliseconds per batch; bytes: of the state per row of it."""
+    """ms: CPU milliseconds per batch; bytes: what the process holds per row of the state, with its indexes."""
 
     case: str
     state_rows: int
@@ -131,9 +138,11 @@ def measure(case: Case, size: int, batches: int) -> Point:
     """Fill a state of that size, then take the mean over so many batches."""
     workspace = Workspace(1)
     operator = case.open(Context(workspace, Problems()))
+    before = resident_bytes()
     for inputs in case.fill(size):
         _step(operator, inputs)
-    gc.collect()
+    kept = sum(store.rows for store in operator.stores)
+    memory = resident_bytes() - before
     spent, output = 0.0, 0
     source = case.batches(size)
     for _ in range(batches):
@@ -141,11 +150,8 @@ def measure(case: Case, size: int, batches: int) -> Point:
         began = time.process_time()
         output += _step(operator, inputs)
         spent += time.process_time() - began
-    held = [store for store in operator.stores if store.rows > 2]
-    kept = sum(store.rows for store in held)
-    size_of = sum(store.bytes for store in held) / max(1, kept)
     workspace.close()
-    return Point(case.name, kept, 1000 * spent / batches, size_of, output / batches)
+    return Point(case.name, kept, 1000 * spent / batches, memory / kept, output / batches)
 
 
 def _step(operator: Operator, inputs: Inputs) -> int:
@@ -179,7 +185,7 @@ def _updates(size: int, schema: pa.Schema, in_order: bool = False) -> Iterator[p
     random = np.random.default_rng(size)
     step = min(size, _FILL_ROWS) if in_order else BATCH_ROWS
     keys = random.permutation(size) if in_order else None
-    first = 0
+    first = 0 if in_order else size
     while keys is None or first < size:
         seq = np.arange(step)
         chosen = random.integers(0, size, step) if keys is None else keys[first : first + step]
@@ -201,6 +207,11 @@ def _looked_up(size: int) -> Iterator[Inputs]:
         yield stream.slice(0, half), table.slice(half)
 
 
+def _count() -> AggregateCall:
+    found = resolve("COUNT", Registry(AGGREGATES).overloads("COUNT"), [])
+    return bind(found, [], [], "n", "s_", on_table=False)
+
+
 CASES = (
     Case(
         "stream-stream join",
@@ -215,6 +226,18 @@ CASES = (
         StreamStreamJoin(LEFT, RIGHT, ("K",), "LEFT", _HOUR_MS // 2, _HOUR_MS // 2, 0, False).open,
         lambda size: _streams(size, 0, size, BATCH_ROWS),
         lambda size: _streams(size, size, 1 << 40, BATCH_ROWS),
+    ),
+    Case(
+        "session",
+        (50_000, 1_000_000),
+        Aggregate(
+            Stage("SELECT * FROM {input}", None, STREAM, STREAM, moves=tuple(STREAM.names)),
+            ("K",),
+            (_count(),),
+            Session(_HOUR_MS, _HOUR_MS, 10 * _HOUR_MS),
+        ).open,
+        lambda size: ((batch,) for batch in _updates(size, STREAM, in_order=True)),
+        lambda size: ((batch,) for batch in _updates(size, STREAM)),
     ),
     Case(
         "materialise",

@@ -34,6 +34,9 @@ from tests.operators.aggregation import (
     stage,
 )
 
+ORACLE = duckdb.connect()
+"""One for all examples: opening a database costs more than what is asked of it."""
+
 keys = st.sampled_from(["a", "b", "c", None])
 values = st.none() | st.integers(-3, 9)
 rows = st.lists(st.builds(Row, keys, values, st.integers(0, 60)), max_size=25)
@@ -52,9 +55,8 @@ def test_the_table_is_what_one_query_over_the_history_gives(rows, cuts, emit_old
     seen = {}
     for piece in pieces(rows, cuts):
         apply(run.feed(piece), seen, check_old=emit_old)
-    connection = duckdb.connect()
-    connection.register("history", pa.Table.from_batches([batch(rows)]))
-    expected = connection.execute(WHOLE).to_arrow_table().to_pylist()
+    ORACLE.register("history", pa.Table.from_batches([batch(rows)]))
+    expected = ORACLE.execute(WHOLE).to_arrow_table().to_pylist()
     assert run.table() == expected
     assert sorted(seen.values(), key=lambda r: r["k"]) == expected
 
@@ -76,9 +78,8 @@ def test_rows_merged_without_being_grouped_give_the_same_table_and_the_same_chan
         changes = run.feed(piece)
         assert changes == grouping.feed(piece)
         apply(changes, seen, check_old=emit_old)
-    connection = duckdb.connect()
-    connection.register("history", pa.Table.from_batches([batch(rows)]))
-    assert run.table() == connection.execute(PLAIN).to_arrow_table().to_pylist()
+    ORACLE.register("history", pa.Table.from_batches([batch(rows)]))
+    assert run.table() == ORACLE.execute(PLAIN).to_arrow_table().to_pylist()
 
 
 @given(rows=rows, cuts=cuts)
