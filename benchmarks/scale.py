@@ -97,7 +97,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """ms: CPU milliseconds per batch; bytes: what the process holds per row of the state, with its indexes."""
+    """ms: CPU milliseconds per batch; bytes: the process holds per row of the state, with its indexes."""
 
     case: str
     state_rows: int
