@@ -29,7 +29,9 @@ from streamsql.engine.operators.as_of import is_complete
 from streamsql.engine.operators.base import Context, Operator
 from streamsql.engine.operators.join_buffer import JoinBuffer, JoinKeys
 from streamsql.engine.operators.join_time import TimesInBatch
+from streamsql.engine.operators.pair_filter import PairFilter
 from streamsql.engine.operators.stream_time import NEVER, StreamTime
+from streamsql.engine.stage import Stage
 from streamsql.engine.state.columns import Bools, Int64s, concatenated
 from streamsql.engine.state.ordering import order_of
 from streamsql.engine.state.spine import Run, sorted_run
@@ -50,6 +52,7 @@ class StreamStreamJoin:
     before_ms, after_ms  how much earlier or later than the left row the right row may be
     grace_ms     how long after its window has closed a row may still match, by stream time
     is_eager     an unmatched row of a preserved side comes out at once, not when its window closes
+    matching     what else must hold for a pair, as a stage over `pair_schema` that keeps the pairs that match
     """
 
     left: pa.Schema
@@ -60,6 +63,7 @@ class StreamStreamJoin:
     after_ms: int
     grace_ms: int
     is_eager: bool
+    matching: Stage | None = None
 
     def columns(self, side: int) -> tuple[str, ...]:
         """Columns of a side (0 left, 1 right) other than keys and meta columns."""
@@ -109,7 +113,8 @@ class StreamStreamJoin:
 
     def describe(self) -> str:
         window = f"{self.before_ms} ms before, {self.after_ms} ms after, grace {self.grace_ms} ms"
-        return f"{self.kind.lower()} join streams on ({', '.join(self.keys)}) within {window}"
+        further = " where more holds" if self.matching else ""
+        return f"{self.kind.lower()} join streams on ({', '.join(self.keys)}) within {window}{further}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +218,7 @@ class StreamStreamJoinOperator(Operator):
         self._schemas = (spec.schema(0), spec.schema(1))
         self._output, self._headers = spec.output, spec.headers
         self._names = [n for n in self._output.names if n not in (TIME, SEQ, PARTITION, HEADERS)]
+        self._filter = None if spec.matching is None else PairFilter(spec.matching, context)
 
     def process(self, *inputs: pa.RecordBatch | None) -> pa.RecordBatch | None:
         self._rebuild_if_restored()
@@ -324,10 +330,13 @@ class StreamStreamJoinOperator(Operator):
     def _pairs(self, arrivals: Sequence[_Arrivals], own: Sequence[TimesInBatch]) -> list[_Pairs]:
         """By side the pairs that its rows make with the other's that came before them."""
         among = self._among(arrivals)
-        return [
+        pairs = [
             self._valid(side, arrivals[side], [self._found(side, arrivals[side]), among[side]], own[1 - side])
             for side in (0, 1)
         ]
+        if self._filter is None:
+            return pairs
+        return [self._matching(side, arrivals[side], pairs[side]) for side in (0, 1)]
 
     def _found(self, side: int, arrived: _Arrivals) -> _Pairs:
         """Pairs with rows that were there before the batch."""
@@ -377,17 +386,32 @@ class StreamStreamJoinOperator(Operator):
             pairs.probe[valid], pairs.number[valid], pairs.partner[valid], pairs.partner_time[valid]
         )
 
+    def _matching(self, side: int, arrived: _Arrivals, pairs: _Pairs) -> _Pairs:
+        """The pairs for which the rest of the condition holds; the others never were any."""
+        if arrived.batch is None or not len(pairs.probe) or self._filter is None:
+            return pairs
+        columns = self._columns_of(side, arrived.batch, pairs, self._filter.columns)
+        times = np.maximum(arrived.time[pairs.probe], pairs.partner_time)
+        kept = self._filter.matching(columns, times)
+        return _Pairs(pairs.probe[kept], pairs.number[kept], pairs.partner[kept], pairs.partner_time[kept])
+
+    def _columns_of(
+        self, side: int, batch: pa.RecordBatch, pairs: _Pairs, names: Sequence[str]
+    ) -> dict[str, pa.Array[Any]]:
+        """Columns of pairs, from the rows that came or from the other side's buffer."""
+        probe = pa.array(pairs.probe)
+        theirs = [n for n in names if n in self._columns[1 - side]]
+        found = {n: batch.column(n).take(probe) for n in names if n not in theirs}
+        found.update(zip(theirs, self.buffers[1 - side].store.take(theirs, pairs.partner), strict=True))
+        return found
+
     def _joined(self, side: int, arrived: _Arrivals, pairs: _Pairs) -> _Results:
         """The pairs as rows."""
         if arrived.batch is None or not len(pairs.probe):
             return self._nothing()
-        spec = self.spec
-        probe = pa.array(pairs.probe)
-        own = {n: arrived.batch.column(n).take(probe) for n in (*spec.keys, *self._columns[side])}
-        names = self._columns[1 - side]
-        own.update(zip(names, self.buffers[1 - side].store.take(names, pairs.partner), strict=True))
+        columns = self._columns_of(side, arrived.batch, pairs, self._names)
         return _Results(
-            [own[n] for n in self._names],
+            [columns[n] for n in self._names],
             pairs.number,
             _PAIR,
             pairs.partner,

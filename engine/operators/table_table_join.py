@@ -195,7 +195,8 @@ class TableTableJoinOperator(Operator):
             return None
         cause = np.concatenate([olds, news])
         weight = np.concatenate([np.full(len(olds), -1), np.full(len(news), 1)]).astype(np.int8)
-        order = np.lexsort((weight, events.seq[cause]))
+        # One record may change both sides, of a table joined with itself: each change as a whole.
+        order = np.lexsort((weight, cause, events.seq[cause]))
         cause, weight = cause[order], weight[order]
         columns: dict[str, pa.Array[Any]] = {WEIGHT: pa.array(weight), SEQ: pa.array(events.seq[cause])}
         times = events.time[cause]

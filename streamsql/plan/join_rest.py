@@ -6,12 +6,15 @@ from collections.abc import Collection, Sequence
 from functools import reduce
 from typing import TYPE_CHECKING
 
+from streamsql.engine.operators.pair_filter import pair_schema
+from streamsql.engine.stage import Stage
 from streamsql.grammar import ast
 from streamsql.grammar.printer import to_sql
 from streamsql.plan.expressions import Compiled, compile_filter
 from streamsql.plan.flow import Flow
-from streamsql.plan.scope import physical
-from streamsql.plan.stages import Output
+from streamsql.plan.rewrite import columns_used
+from streamsql.plan.scope import Scope, physical
+from streamsql.plan.stages import Output, StageBuilder
 from streamsql.types import duckdb_name
 
 if TYPE_CHECKING:
@@ -46,6 +49,21 @@ def null_where_rest_fails(
     missing = {physical(name) for name in columns}
     flow.builder.project([_passed(flow, name, name in missing) for name in names])
     flow.titles.append(f"matches where {to_sql(whole)}")
+
+
+def matching_stage(
+    planner: SelectPlanner, left: Flow, right: Flow, rest: Sequence[ast.Expression]
+) -> Stage | None:
+    """For an outer join that pairs a row with any number of others: what decides which pairs there are."""
+    if not rest:
+        return None
+    whole = conjunction(rest)
+    scope = Scope((*left.scope.columns, *right.scope.columns), "JOIN ON")
+    used = {physical(ref.name) for ref in columns_used(whole)}
+    fields = [f for flow in (left, right) for f in flow.builder.schema if f.name in used]
+    builder = StageBuilder(pair_schema(fields))
+    builder.filter(compile_filter(whole, scope, planner.env))
+    return builder.build()
 
 
 def conjunction(rest: Sequence[ast.Expression]) -> ast.Expression:

@@ -14,7 +14,6 @@ from streamsql.catalog import STREAM, TABLE
 from streamsql.engine.operators.stream_stream_join import StreamStreamJoin
 from streamsql.engine.operators.stream_table_join import StreamTableJoin
 from streamsql.engine.windows import default_grace_ms
-from streamsql.errors import NotSupportedError
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
 from streamsql.plan.expressions import Compiled
@@ -22,7 +21,7 @@ from streamsql.plan.flow import Flow
 from streamsql.plan.items import KeyColumn
 from streamsql.plan.join_conditions import Condition, cover_key, take_apart
 from streamsql.plan.join_keys import BOUNDS, joined, key_names, with_keys
-from streamsql.plan.join_rest import filter_by_rest, null_where_rest_fails
+from streamsql.plan.join_rest import filter_by_rest, matching_stage, null_where_rest_fails
 from streamsql.plan.join_tables import join_tables
 from streamsql.plan.properties import duration_ms
 from streamsql.plan.scope import Scope, ScopeColumn, at, column_sql, physical
@@ -170,12 +169,6 @@ def _stream_stream(
                 "a windowed source is joined on its key: it cannot be re-keyed",
                 "PLAN-JOIN",
             )
-    if condition.rest and join.kind != "INNER":
-        raise NotSupportedError(
-            f"a {join.kind} join of streams on more than equalities",
-            span=join.condition.span,
-            hint="put the rest into WHERE: it then drops rows, also those without a match",
-        )
     names = key_names(len(pairs))
     left_node = with_keys(left, [p.left for p in pairs], names)
     right_node = with_keys(right, [p.right for p in pairs], names, left.window)
@@ -191,7 +184,9 @@ def _stream_stream(
         after,
         default_grace_ms(before + after) if grace is None else grace,
         is_eager=grace is None,
+        matching=None if join.kind == "INNER" else matching_stage(planner, left, right, condition.rest),
     )
     flow = joined(join, left, right, left.graph.add(spec, left_node, right_node), STREAM, pairs[:1])
-    filter_by_rest(planner, flow, condition.rest)
+    if join.kind == "INNER":
+        filter_by_rest(planner, flow, condition.rest)
     return flow

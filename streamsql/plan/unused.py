@@ -47,7 +47,9 @@ def _read(spec: Spec, input_schema: pa.Schema, wanted: set[str]) -> Iterable[str
             return _named(_chosen(stage, wanted), input_schema)
         case Aggregate(stage=stage):
             return _named(stage, input_schema)
-        case StreamStreamJoin(keys=keys) | TableTableJoin(keys=keys):
+        case StreamStreamJoin(keys=keys, matching=matching):
+            return wanted.union(keys, matching.input.names if matching else ())
+        case TableTableJoin(keys=keys):
             return wanted.union(keys)
         case StreamTableJoin(left_keys=left, right_keys=right):
             return wanted.union(left, right)
