@@ -159,11 +159,20 @@ class Kernel:
 
     def run_over(self, batches: Mapping[str, Iterable[pa.RecordBatch]]) -> pa.RecordBatch:
         """The same over any number of batches per feed, taken as DuckDB asks for them."""
+        return one_batch(*self.pieces_over(batches))
+
+    def pieces_over(
+        self, batches: Mapping[str, Iterable[pa.RecordBatch]], max_rows: int = _MAX_RESULT_ROWS
+    ) -> tuple[pa.Schema, list[pa.RecordBatch]]:
+        """The same, the result's schema and batches of at most `max_rows` rows, as many as there are.
+
+        For results without a bound: what is too large for one batch need not be too large for several.
+        """
         for name, feed in self._feeds.items():
             feed.batches = batches[name]
         try:
-            reader = _rows(self._connection, self._execute)
-            return one_batch(reader.schema, list(reader))
+            reader = _rows(self._connection, self._execute, max_rows)
+            return reader.schema, list(reader)
         finally:
             for feed in self._feeds.values():
                 feed.batches = ()
@@ -181,11 +190,11 @@ class Kernel:
             self._connection.unregister(registered)
 
 
-def _rows(connection: duckdb.DuckDBPyConnection, statement: str) -> pa.RecordBatchReader:
+def _rows(connection: duckdb.DuckDBPyConnection, statement: str, max_rows: int) -> pa.RecordBatchReader:
     """Execute a statement; its rows as they come."""
     if _submit is not None:
-        return _submit(connection, statement, None, "stream", _MAX_RESULT_ROWS).arrow_reader()
-    reader: pa.RecordBatchReader = connection.execute(statement).to_arrow_reader(_MAX_RESULT_ROWS)
+        return _submit(connection, statement, None, "stream", max_rows).arrow_reader()
+    reader: pa.RecordBatchReader = connection.execute(statement).to_arrow_reader(max_rows)
     return reader
 
 

@@ -26,6 +26,7 @@ from streamsql.plan.scope import physical
 from streamsql.plan.sources import Needs, build_source
 
 _BATCH_ROWS = 1 << 17
+_FIRST_ROWS = 1 << 14
 _FOREVER = 1 << 62
 
 
@@ -94,8 +95,10 @@ class History:
         if not stretch.start:
             return
         inputs = stretch.inputs(self._log, graph)
-        count = 0
-        while (raw := inputs.poll(_BATCH_ROWS)) is not None:
+        count, rows_at_once = 0, min(_FIRST_ROWS, _BATCH_ROWS)
+        while (raw := inputs.poll(rows_at_once)) is not None:
+            # A LIMIT may be content with the first few.
+            rows_at_once = min(2 * rows_at_once, _BATCH_ROWS)
             if is_stamped:
                 raw = {node: _within(batch, "timestamp", stretch) for node, batch in raw.items()}
             for rows in self._decoder.decode(raw):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,7 @@ from streamsql.snapshots import Places, Rows, Snapshots
 from streamsql.types import BIGINT, BOOLEAN, DOUBLE, INTEGER, VARCHAR, SqlType
 
 _KEPT_PLANS = 256
+_PIECE_ROWS = 1 << 17
 
 
 @dataclass(slots=True)
@@ -154,17 +155,22 @@ class PullQueries:
             if rows is not None:
                 return self._found(prepared, rows)
         places = [self._places(prepared, number) for number in range(len(plan.sources))]
-        return self._result(
-            plan, self._run(prepared, self.snapshots.take(plan.sources, places, catalog)).columns
-        )
+        return self._result(plan, self._run(prepared, self.snapshots.take(plan.sources, places, catalog)))
 
-    def _result(self, plan: PullPlan, arrays: Sequence[pa.Array]) -> Result:
-        arrays = [
-            array if array.type == c.type.arrow else array.cast(c.type.arrow)
-            for array, c in zip(arrays, plan.columns, strict=True)
+    def _result(self, plan: PullPlan, pieces: Iterable[Sequence[pa.Array]]) -> Result:
+        """The answer, given its columns piece by piece."""
+        names = [c.name for c in plan.columns]
+        batches = [
+            pa.RecordBatch.from_arrays(
+                [
+                    array if array.type == c.type.arrow else array.cast(c.type.arrow)
+                    for array, c in zip(arrays, plan.columns, strict=True)
+                ],
+                names=names,
+            )
+            for arrays in pieces
         ]
-        batch = pa.RecordBatch.from_arrays(arrays, names=[c.name for c in plan.columns])
-        return Result("ROWS", plan.columns, keys=plan.keys, _changes=iter([Changes(batch)]))
+        return Result("ROWS", plan.columns, keys=plan.keys, _changes=map(Changes, batches))
 
     def close(self) -> None:
         for prepared in self._plans.values():
@@ -185,9 +191,9 @@ class PullQueries:
         plan = prepared.plan
         assert plan.lookup is not None
         if plan.lookup.moves is None:
-            return self._result(plan, self._run(prepared, {plan.sources[0].feed: rows}).columns)
+            return self._result(plan, self._run(prepared, {plan.sources[0].feed: rows}))
         (found,) = rows.batches
-        return self._result(plan, [found.column(name) for name in plan.lookup.moves])
+        return self._result(plan, [[found.column(name) for name in plan.lookup.moves]])
 
     def _sought(self, prepared: Prepared, lookup: Lookup) -> Sought:
         """What a query looks up; evaluated once if it calls no function, which might say `now`."""
@@ -272,19 +278,22 @@ class PullQueries:
 
     # --- by statement ---------------------------------------------------------------------------
 
-    def _run(self, prepared: Prepared, feeds: Mapping[str, Rows | History]) -> pa.RecordBatch:
+    def _run(self, prepared: Prepared, feeds: Mapping[str, Rows | History]) -> Iterator[Sequence[pa.Array]]:
+        """Run the statement, and if a row fails, the safe one; gives the columns piece by piece."""
         plan = prepared.plan
-        try:
-            return self._kernel(prepared, self._workspace, plan.sql, feeds).run_over(feeds)
-        except duckdb.Error as error:
-            _raise_own(feeds)
-            if plan.sql == plan.safe_sql:
-                raise _explained(error) from error
-        try:
-            return self._kernel(prepared, self._workspace.safe, plan.safe_sql, feeds).run_over(feeds)
-        except duckdb.Error as error:
-            _raise_own(feeds)
-            raise _explained(error) from error
+        ways = [(self._workspace, plan.sql)]
+        if plan.safe_sql != plan.sql:
+            ways.append((self._workspace.safe, plan.safe_sql))
+        for number, (workspace, sql) in enumerate(ways, 1):
+            try:
+                kernel = self._kernel(prepared, workspace, sql, feeds)
+                _, batches = kernel.pieces_over(feeds, _PIECE_ROWS)
+                return (batch.columns for batch in batches)
+            except duckdb.Error as error:
+                _raise_own(feeds)
+                if number == len(ways):
+                    raise _explained(error) from error
+        raise AssertionError(plan.sql)
 
     def _kernel(
         self, prepared: Prepared, workspace: Workspace, sql: str, feeds: Mapping[str, Rows | History]

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 import streamsql
-from streamsql import history
+from streamsql import history, pull
 from streamsql.database import Database
 
 RECORDS = 100
@@ -87,6 +87,23 @@ def test_a_long_history_is_read_in_pieces_and_in_one_order(
     assert filled.execute(joined).fetchall() == [(RECORDS,)]
     twice = "WITH w AS (SELECT v FROM s) SELECT COUNT(*) AS c FROM w a JOIN w b ON a.v + 1 = b.v;"
     assert filled.execute(twice).fetchall() == [(RECORDS - 1,)]
+
+
+def test_a_limit_ends_the_reading(
+    filled: Database, decoded: list[tuple[int, list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "_BATCH_ROWS", 7)
+    assert len(filled.execute("SELECT v FROM s LIMIT 3;").fetchall()) == 3
+    assert sum(rows for rows, _ in decoded) < RECORDS
+
+
+def test_a_long_answer_comes_in_pieces(filled: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pull, "_PIECE_ROWS", 2048)
+    query = "SELECT a.v * 100 + b.v AS n FROM s a JOIN s b ON a.v >= 0;"
+    assert [batch.num_rows for batch in filled.execute(query)] == [2048, 2048, 2048, 2048, 1808]
+    assert sorted(n for (n,) in filled.execute(query).fetchall()) == list(range(RECORDS**2))
+    assert list(filled.execute("SELECT v FROM s WHERE v < 0;")) == []
+    assert filled.execute("SELECT v FROM s WHERE v < 0;").arrow().num_rows == 0
 
 
 def test_a_time_column_is_not_taken_for_the_time_of_the_log(db: Database) -> None:
