@@ -17,7 +17,7 @@ Stream times are per partition of the source. A pair has the larger of the times
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,21 +25,27 @@ import numpy as np
 import pyarrow as pa
 
 from streamsql.engine.batch import HEADERS, PARTITION, SEQ, TIME
-from streamsql.engine.operators.as_of import is_complete
 from streamsql.engine.operators.base import Context, Operator
+from streamsql.engine.operators.join_arrivals import Arrivals, looked_up, numbered, reaches_back, times_of
 from streamsql.engine.operators.join_buffer import JoinBuffer, JoinKeys
+from streamsql.engine.operators.join_pairs import Pairs, among, joined_pairs, with_earlier
+from streamsql.engine.operators.join_results import (
+    ALONE,
+    CLOSED,
+    NOTHING,
+    PAIR,
+    Results,
+    in_order,
+    result_columns,
+)
 from streamsql.engine.operators.join_time import TimesInBatch
 from streamsql.engine.operators.pair_filter import PairFilter
 from streamsql.engine.operators.stream_time import NEVER, StreamTime
 from streamsql.engine.stage import Stage
-from streamsql.engine.state.columns import Bools, Int64s, concatenated
-from streamsql.engine.state.ordering import order_of
-from streamsql.engine.state.spine import Run, sorted_run
+from streamsql.engine.state.columns import Bools, Int64s
+from streamsql.engine.state.spine import sorted_run
 
 _SIDES = ("left", "right")
-_NONE: Int64s = np.zeros(0, dtype=np.int64)
-_CLOSED, _ALONE, _PAIR = 0, 2, 3
-"""The order among what one row causes: windows that close, left then right; itself alone; its pairs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,80 +123,6 @@ class StreamStreamJoin:
         return f"{self.kind.lower()} join streams on ({', '.join(self.keys)}) within {window}{further}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Arrivals:
-    """The rows of one side in a batch; arrays [n] unless said otherwise.
-
-    slots   of the keys; -1 where a key has a null in it
-    number  rank in processing, over both sides
-    order   the places of the rows with a key, by (slot, time), and
-    ordered_slots, ordered_time  what they have there
-    waits   the row's window is open, and the row will come out with nulls if no partner does
-    first   rows from this on in the buffer came with this batch
-    kept    int64[kept]: the places of the rows that are in the buffer, rising
-    run     those rows, to be found by key and time
-    """
-
-    batch: pa.RecordBatch | None
-    slots: Int64s
-    number: Int64s
-    time: Int64s
-    partition: Int64s
-    order: Int64s
-    ordered_slots: Int64s
-    ordered_time: Int64s
-    waits: Bools
-    first: int
-    kept: Int64s
-    run: Run | None
-
-    def everyone(self) -> Run | None:
-        """All rows with a key, kept or not, to be found as the row `first` + place."""
-        if len(self.kept) == len(self.slots):
-            return self.run
-        return sorted_run(self.ordered_slots, self.ordered_time, self.order + self.first)
-
-    def rows_of(self, places: Int64s) -> Int64s:
-        """Rows of the buffer by place in the batch, -1 for those that are not kept."""
-        if len(self.kept) == len(self.slots):
-            return places + self.first
-        rows = np.full(len(self.slots), -1)
-        rows[self.kept] = self.first + np.arange(len(self.kept))
-        return rows[places]
-
-
-@dataclass(frozen=True, slots=True)
-class _Pairs:
-    """Pairs that rows of one side made by arriving; all int64[m].
-
-    probe    places of the arrived rows
-    number   of the arrived rows
-    partner  rows in the other side's buffer
-    """
-
-    probe: Int64s
-    number: Int64s
-    partner: Int64s
-    partner_time: Int64s
-
-
-@dataclass(frozen=True, slots=True)
-class _Results:
-    """A part of what comes out; int64[n] each.
-
-    columns  in the order of the output, without meta columns
-    number   of the row that caused it
-    phase, tie  the order among what one row causes
-    """
-
-    columns: list[pa.Array[Any]]
-    number: Int64s
-    phase: int
-    tie: Int64s
-    time: Int64s
-    partition: Int64s
-
-
 class StreamStreamJoinOperator(Operator):
     def __init__(self, spec: StreamStreamJoin, context: Context) -> None:
         self.spec = spec
@@ -216,8 +148,10 @@ class StreamStreamJoinOperator(Operator):
         # The spec works these out anew each time.
         self._columns = (spec.columns(0), spec.columns(1))
         self._schemas = (spec.schema(0), spec.schema(1))
-        self._output, self._headers = spec.output, spec.headers
-        self._names = [n for n in self._output.names if n not in (TIME, SEQ, PARTITION, HEADERS)]
+        self._output = spec.output
+        self._names = result_columns(self._output)
+        self.met = 0
+        """Pairs that were found so far: the work done, for who wants to count it."""
         self._filter = None if spec.matching is None else PairFilter(spec.matching, context)
 
     def process(self, *inputs: pa.RecordBatch | None) -> pa.RecordBatch | None:
@@ -225,10 +159,13 @@ class StreamStreamJoinOperator(Operator):
         batches = [batch if batch is not None and batch.num_rows else None for batch in inputs]
         if all(batch is None for batch in batches):
             return None
-        seq, numbers = _numbered(batches)
-        arrivals = [self._looked_up(*side) for side in zip((0, 1), batches, numbers, strict=True)]
-        own = [_times_of([a], t.of) for a, t in zip(arrivals, self._times, strict=True)]
-        shared = _times_of(arrivals if self._is_waited_for else [], self._shared_time)
+        seq, numbers = numbered(batches)
+        arrivals = [
+            looked_up(batch, number, self.spec.keys, self._keys, buffer.store.end)
+            for batch, number, buffer in zip(batches, numbers, self.buffers, strict=True)
+        ]
+        own = [times_of([a], t.of) for a, t in zip(arrivals, self._times, strict=True)]
+        shared = times_of(arrivals if self._is_waited_for else [], self._shared_time)
         arrivals = [self._kept(side, arrivals[side], own[side], shared) for side in (0, 1)]
         pairs = self._pairs(arrivals, own)
         results = [self._joined(side, arrivals[side], pairs[side]) for side in (0, 1)]
@@ -240,9 +177,9 @@ class StreamStreamJoinOperator(Operator):
             buffer.by_key.add(arrived.run)
         self._drop(arrivals, own)
         for arrived, time in zip(arrivals, self._times, strict=True):
-            keyed = _keyed(arrived)
+            keyed = arrived.with_key()
             time.advance(arrived.partition[keyed], arrived.time[keyed])
-        return self._in_order([r for r in results if len(r.number)], seq, arrivals)
+        return in_order(results, self._output, seq, arrivals)
 
     # --- what arrives ---------------------------------------------------------------------------
 
@@ -254,42 +191,7 @@ class StreamStreamJoinOperator(Operator):
             for side, buffer in enumerate(self.buffers):
                 buffer.rebuild(self.spec.closing_ms(side))
 
-    def _looked_up(self, side: int, batch: pa.RecordBatch | None, number: Int64s) -> _Arrivals:
-        first = self.buffers[side].store.end
-        nothing = np.zeros(len(number), dtype=np.bool_)
-        if batch is None:
-            return _Arrivals(
-                None, _NONE, _NONE, _NONE, _NONE, _NONE, _NONE, _NONE, nothing, first, _NONE, None
-            )
-        keys = [batch.column(n) for n in self.spec.keys]
-        time = batch.column(TIME).to_numpy()
-        complete = is_complete(keys)
-        if complete.all():
-            slots = self._keys.slots(keys)
-            order = order_of(slots, time)
-        else:
-            whole = np.flatnonzero(complete)
-            slots = np.full(len(complete), -1, dtype=np.int64)
-            if len(whole):
-                slots[whole] = self._keys.slots([key.take(pa.array(whole)) for key in keys])
-            order = whole[order_of(slots[whole], time[whole])]
-        partition = batch.column(PARTITION).to_numpy().astype(np.int64)
-        return _Arrivals(
-            batch,
-            slots,
-            number,
-            time,
-            partition,
-            order,
-            slots[order],
-            time[order],
-            nothing,
-            first,
-            _NONE,
-            None,
-        )
-
-    def _kept(self, side: int, arrived: _Arrivals, own: TimesInBatch, shared: TimesInBatch) -> _Arrivals:
+    def _kept(self, side: int, arrived: Arrivals, own: TimesInBatch, shared: TimesInBatch) -> Arrivals:
         """Put the rows that may find a partner, or have to wait for one, into the buffer."""
         if arrived.batch is None:
             return arrived
@@ -299,11 +201,11 @@ class StreamStreamJoinOperator(Operator):
         closing_ms = spec.closing_ms(side)
         if spec.is_preserved(side) and not spec.is_eager:
             waits = has_key
-            if _reaches_back(arrived.time + closing_ms, shared, -1):
+            if reaches_back(arrived.time + closing_ms, shared, -1):
                 now = shared.as_of(arrived.number, arrived.partition)
                 waits = has_key & (arrived.time + closing_ms >= now)
         keeps = has_key
-        if _reaches_back(arrived.time, own, spec.retention_ms):
+        if reaches_back(arrived.time, own, spec.retention_ms):
             now = own.as_of(arrived.number, arrived.partition)
             keeps = has_key & ((arrived.time > now - spec.retention_ms) | waits)
         columns = [arrived.batch.column(n) for n in (*self._schemas[side].names, TIME, PARTITION)]
@@ -327,76 +229,46 @@ class StreamStreamJoinOperator(Operator):
 
     # --- what comes out -------------------------------------------------------------------------
 
-    def _pairs(self, arrivals: Sequence[_Arrivals], own: Sequence[TimesInBatch]) -> list[_Pairs]:
+    def _pairs(self, arrivals: Sequence[Arrivals], own: Sequence[TimesInBatch]) -> list[Pairs]:
         """By side the pairs that its rows make with the other's that came before them."""
-        among = self._among(arrivals)
-        pairs = [
-            self._valid(side, arrivals[side], [self._found(side, arrivals[side]), among[side]], own[1 - side])
-            for side in (0, 1)
+        reach = self.spec.reach_ms
+        made = [
+            [with_earlier(arrivals[side], self.buffers[1 - side].by_key, *reach(side))] for side in (0, 1)
         ]
+        # Those of the batch find each other from the shorter side.
+        short = 0 if len(arrivals[0].order) <= len(arrivals[1].order) else 1
+        by_short, by_long = among(arrivals[short], arrivals[1 - short], *reach(short))
+        made[short].append(by_short)
+        made[1 - short].append(by_long)
+        self.met += sum(len(part) for parts in made for part in parts)
+        pairs = [self._valid(side, joined_pairs(made[side]), own[1 - side]) for side in (0, 1)]
         if self._filter is None:
             return pairs
         return [self._matching(side, arrivals[side], pairs[side]) for side in (0, 1)]
 
-    def _found(self, side: int, arrived: _Arrivals) -> _Pairs:
-        """Pairs with rows that were there before the batch."""
-        earlier, later = self.spec.reach_ms(side)
-        time = arrived.ordered_time
-        found = self.buffers[1 - side].by_key.find(arrived.ordered_slots, time - earlier, time + later)
-        probe = arrived.order[found.probe]
-        return _Pairs(probe, arrived.number[probe], found.rows, found.times)
-
-    def _among(self, arrivals: Sequence[_Arrivals]) -> list[_Pairs]:
-        """Pairs among the rows of the batch: found from the shorter side, made by the one that came later."""
-        side = 0 if len(arrivals[0].order) <= len(arrivals[1].order) else 1
-        mine, other = arrivals[side], arrivals[1 - side]
-        pairs = [_Pairs(_NONE, _NONE, _NONE, _NONE)] * 2
-        run = other.everyone()
-        if run is None or not len(mine.order):
-            return pairs
-        earlier, later = self.spec.reach_ms(side)
-        time = mine.ordered_time
-        found = run.find(mine.ordered_slots, time - earlier, time + (later + 1))
-        if found is None:
-            return pairs
-        self.buffers[1 - side].by_key.reached += len(found.rows)
-        probe, partner = mine.order[found.probe], found.rows - other.first
-        comes_later = mine.number[probe] > other.number[partner]
-        pairs[side] = _made(mine, probe[comes_later], other, partner[comes_later])
-        pairs[1 - side] = _made(other, partner[~comes_later], mine, probe[~comes_later])
-        return pairs
-
-    def _valid(
-        self, side: int, arrived: _Arrivals, parts: Sequence[_Pairs], other_times: TimesInBatch
-    ) -> _Pairs:
+    def _valid(self, side: int, pairs: Pairs, other_times: TimesInBatch) -> Pairs:
         """Those pairs whose partner has not been left behind by its side's stream time."""
-        parts = [part for part in parts if len(part.probe)] or parts[:1]
-        pairs = parts[0] if len(parts) == 1 else _joined_pairs(parts)
         oldest_ms = self.spec.retention_ms
         times = self._times[1 - side]
         before = max((times.of(p) for p in times.partitions()), default=NEVER)
-        if not len(pairs.probe) or not (
+        if not len(pairs) or not (
             pairs.partner_time.min() <= before - oldest_ms
-            or _reaches_back(pairs.partner_time, other_times, oldest_ms)
+            or reaches_back(pairs.partner_time, other_times, oldest_ms)
         ):
             return pairs
         now = other_times.as_of(pairs.number, self.buffers[1 - side].store.partitions(pairs.partner))
-        valid = pairs.partner_time > now - oldest_ms
-        return _Pairs(
-            pairs.probe[valid], pairs.number[valid], pairs.partner[valid], pairs.partner_time[valid]
-        )
+        return pairs.some(pairs.partner_time > now - oldest_ms)
 
-    def _matching(self, side: int, arrived: _Arrivals, pairs: _Pairs) -> _Pairs:
+    def _matching(self, side: int, arrived: Arrivals, pairs: Pairs) -> Pairs:
         """The pairs for which the rest of the condition holds; the others never were any."""
-        if arrived.batch is None or not len(pairs.probe) or self._filter is None:
+        if arrived.batch is None or not len(pairs) or self._filter is None:
             return pairs
         columns = self._columns_of(side, arrived.batch, pairs, self._filter.columns)
         times = np.maximum(arrived.time[pairs.probe], pairs.partner_time)
-        kept = self._filter.matching(columns, times)
-        return _Pairs(pairs.probe[kept], pairs.number[kept], pairs.partner[kept], pairs.partner_time[kept])
+        return pairs.some(self._filter.matching(columns, times))
 
     def _columns_of(
-        self, side: int, batch: pa.RecordBatch, pairs: _Pairs, names: Sequence[str]
+        self, side: int, batch: pa.RecordBatch, pairs: Pairs, names: Sequence[str]
     ) -> dict[str, pa.Array[Any]]:
         """Columns of pairs, from the rows that came or from the other side's buffer."""
         probe = pa.array(pairs.probe)
@@ -405,42 +277,42 @@ class StreamStreamJoinOperator(Operator):
         found.update(zip(theirs, self.buffers[1 - side].store.take(theirs, pairs.partner), strict=True))
         return found
 
-    def _joined(self, side: int, arrived: _Arrivals, pairs: _Pairs) -> _Results:
+    def _joined(self, side: int, arrived: Arrivals, pairs: Pairs) -> Results:
         """The pairs as rows."""
-        if arrived.batch is None or not len(pairs.probe):
-            return self._nothing()
+        if arrived.batch is None or not len(pairs):
+            return NOTHING
         columns = self._columns_of(side, arrived.batch, pairs, self._names)
-        return _Results(
+        return Results(
             [columns[n] for n in self._names],
             pairs.number,
-            _PAIR,
+            PAIR,
             pairs.partner,
             np.maximum(arrived.time[pairs.probe], pairs.partner_time),
             arrived.partition[pairs.probe],
         )
 
-    def _alone(self, side: int, arrived: _Arrivals, pairs: _Pairs) -> _Results:
+    def _alone(self, side: int, arrived: Arrivals, pairs: Pairs) -> Results:
         """Rows that come out with nulls as they arrive: no partner is there, and none is waited for."""
         alone = ~arrived.waits
         alone[pairs.probe] = False
         chosen = np.flatnonzero(alone)
         if arrived.batch is None or not len(chosen):
-            return self._nothing()
+            return NOTHING
         rows = pa.array(chosen)
         own = {n: arrived.batch.column(n).take(rows) for n in self._schemas[side].names}
-        return _Results(
+        return Results(
             self._padded(own, len(chosen)),
             arrived.number[chosen],
-            _ALONE,
+            ALONE,
             arrived.number[chosen],
             arrived.time[chosen],
             arrived.partition[chosen],
         )
 
-    def _closed(self, side: int, arrived: _Arrivals, pairs: list[_Pairs], shared: TimesInBatch) -> _Results:
+    def _closed(self, side: int, arrived: Arrivals, pairs: list[Pairs], shared: TimesInBatch) -> Results:
         """Waiting rows whose windows close before a partner came; settles those that found one too."""
         if self.spec.is_eager or not shared.partitions():
-            return self._nothing()
+            return NOTHING
         store = self.buffers[side].store
         found = arrived.rows_of(pairs[side].probe)
         store.unmark(found[found >= 0])
@@ -451,14 +323,14 @@ class StreamStreamJoinOperator(Operator):
         store.unmark(np.concatenate([rows, as_partner.partner]))
         rows, times, causes = rows[unmatched], times[unmatched], causes[unmatched]
         if not len(rows):
-            return self._nothing()
+            return NOTHING
         names = self._schemas[side].names
         ranks = np.empty(len(rows), dtype=np.int64)
         ranks[np.lexsort((rows, times))] = np.arange(len(rows))
-        return _Results(
+        return Results(
             self._padded(dict(zip(names, store.take(names, rows), strict=True)), len(rows)),
             causes,
-            _CLOSED + side,
+            CLOSED + side,
             ranks,
             times,
             partitions[unmatched],
@@ -473,7 +345,7 @@ class StreamStreamJoinOperator(Operator):
         times = due - self.spec.closing_ms(side) - 1
         return rows, times, np.full(len(rows), partition), shared.passed(partition, due - 1)
 
-    def _drop(self, arrivals: Sequence[_Arrivals], own: Sequence[TimesInBatch]) -> None:
+    def _drop(self, arrivals: Sequence[Arrivals], own: Sequence[TimesInBatch]) -> None:
         """Forget rows that nobody will find any more, and keys that no row has."""
         unused = [
             arrived.slots[_without(len(arrived.slots), arrived.kept)]
@@ -500,100 +372,12 @@ class StreamStreamJoinOperator(Operator):
         types = self._output
         return [own[n] if n in own else pa.nulls(count, types.field(n).type) for n in self._names]
 
-    def _nothing(self) -> _Results:
-        return _Results([], _NONE, _PAIR, _NONE, _NONE, _NONE)
-
-    def _in_order(
-        self, results: list[_Results], seq: Int64s, arrivals: Sequence[_Arrivals]
-    ) -> pa.RecordBatch | None:
-        """All parts in the order of the rows that caused them."""
-        if not results:
-            return None
-        number, tie, time, partition = (
-            np.concatenate([getattr(r, name) for r in results])
-            for name in ("number", "tie", "time", "partition")
-        )
-        phase = np.repeat([r.phase for r in results], [len(r.number) for r in results])
-        order = np.lexsort((tie, phase, number))
-        chosen = pa.array(order)
-        columns: dict[str, pa.Array[Any]] = {
-            name: concatenated([r.columns[i] for r in results], self._output.field(name).type).take(chosen)
-            for i, name in enumerate(self._names)
-        }
-        columns[TIME] = pa.array(time[order])
-        columns[SEQ] = pa.array(seq[number[order]])
-        columns[PARTITION] = pa.array(partition[order].astype(np.int32))
-        for field in self._headers:
-            columns[HEADERS] = _headers(field, arrivals).take(pa.array(number[order]))
-        return pa.RecordBatch.from_arrays([columns[f.name] for f in self._output], schema=self._output)
-
-
-def _made(arrived: _Arrivals, probe: Int64s, other: _Arrivals, partner: Int64s) -> _Pairs:
-    """Pairs of rows of a batch, by their places in it; partners that are not kept are not found."""
-    rows = other.rows_of(partner)
-    if len(other.kept) < len(other.slots):
-        kept = rows >= 0
-        probe, partner, rows = probe[kept], partner[kept], rows[kept]
-    return _Pairs(probe, arrived.number[probe], rows, other.time[partner])
-
-
-def _joined_pairs(parts: Sequence[_Pairs]) -> _Pairs:
-    return _Pairs(*(np.concatenate([getattr(part, name) for part in parts]) for name in _Pairs.__slots__))
-
-
-def _numbered(batches: Sequence[pa.RecordBatch | None]) -> tuple[Int64s, list[Int64s]]:
-    """Ranks in processing over both sides: `$seq` by rank, and each side's ranks."""
-    seqs = [_NONE if batch is None else batch.column(SEQ).to_numpy() for batch in batches]
-    if not len(seqs[0]) or not len(seqs[1]):
-        return np.concatenate(seqs), [np.arange(len(seq)) for seq in seqs]
-    both = np.concatenate(seqs)
-    order = np.argsort(both, kind="stable")
-    number = np.empty(len(both), dtype=np.int64)
-    number[order] = np.arange(len(both))
-    return both[order], [number[: len(seqs[0])], number[len(seqs[0]) :]]
-
-
-def _keyed(arrived: _Arrivals) -> Bools | slice:
-    """The rows that have a key."""
-    keyed = arrived.slots >= 0
-    return slice(None) if keyed.all() else keyed
-
 
 def _without(count: int, places: Int64s) -> Bools:
     """All places up to a count but some; bool[count]."""
     rest = np.ones(count, dtype=np.bool_)
     rest[places] = False
     return rest
-
-
-def _reaches_back(time: Int64s, times: TimesInBatch, by_ms: int) -> bool:
-    """Whether a time is so early that stream time may have left it behind by so much in this batch."""
-    latest = max((times.at_end(p) for p in times.partitions()), default=NEVER)
-    return len(time) > 0 and bool(time.min() <= latest - by_ms)
-
-
-def _headers(field: pa.Field[Any], arrivals: Sequence[_Arrivals]) -> pa.Array[Any]:
-    """The headers of a batch's rows by number, empty lists on a side that has none."""
-    parts = [
-        a.batch.column(HEADERS)
-        if HEADERS in a.batch.schema.names
-        else pa.array([[]] * a.batch.num_rows, field.type)
-        for a in arrivals
-        if a.batch is not None
-    ]
-    order = np.argsort(np.concatenate([a.number for a in arrivals]))
-    return concatenated(parts, field.type).take(pa.array(order))
-
-
-def _times_of(arrivals: Sequence[_Arrivals], before: Callable[[int], int]) -> TimesInBatch:
-    """Stream time in a batch; rows without a key do not move it."""
-    keyed = [_keyed(arrived) for arrived in arrivals]
-    return TimesInBatch(
-        before,
-        [a.number[k] for a, k in zip(arrivals, keyed, strict=True)],
-        [a.partition[k] for a, k in zip(arrivals, keyed, strict=True)],
-        [a.time[k] for a, k in zip(arrivals, keyed, strict=True)],
-    )
 
 
 def _first_number(rows: Int64s, partner: Int64s, number: Int64s) -> Int64s:

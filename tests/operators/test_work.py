@@ -77,7 +77,7 @@ def touched(operator: Operator) -> int:
         elif isinstance(store, RowLog):
             count += store.end
     if isinstance(operator, StreamStreamJoinOperator):
-        count += sum(buffer.by_key.reached for buffer in operator.buffers)
+        count += operator.met + sum(buffer.by_key.reached for buffer in operator.buffers)
     if isinstance(operator, ForeignKeyJoinOperator):
         count += operator.by_target.reached
     if isinstance(operator, SessionAggregateOperator):

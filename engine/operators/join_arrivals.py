@@ -1,0 +1,127 @@
+"""The rows of one side that come to a stream-stream join in one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from streamsql.engine.batch import PARTITION, SEQ, TIME
+from streamsql.engine.operators.as_of import is_complete
+from streamsql.engine.operators.join_buffer import JoinKeys
+from streamsql.engine.operators.join_time import TimesInBatch
+from streamsql.engine.operators.stream_time import NEVER
+from streamsql.engine.state.columns import Bools, Int64s
+from streamsql.engine.state.ordering import order_of
+from streamsql.engine.state.spine import Run, sorted_run
+
+NONE: Int64s = np.zeros(0, dtype=np.int64)
+
+
+def _nothing() -> Int64s:
+    return NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """The rows of one side in a batch; arrays [n] unless said otherwise.
+
+    slots   of the keys; -1 where a key has a null in it
+    number  rank in processing, over both sides
+    order   the places of the rows with a key, by (slot, time), and
+    ordered_slots, ordered_time  what they have there
+    waits   the row's window is open, and the row will come out with nulls if no partner does
+    first   rows from this on in the buffer came with this batch
+    kept    int64[kept]: the places of the rows that are in the buffer, rising
+    run     those rows, to be found by key and time
+    """
+
+    batch: pa.RecordBatch | None
+    first: int
+    waits: Bools
+    slots: Int64s = field(default_factory=_nothing)
+    number: Int64s = field(default_factory=_nothing)
+    time: Int64s = field(default_factory=_nothing)
+    partition: Int64s = field(default_factory=_nothing)
+    order: Int64s = field(default_factory=_nothing)
+    ordered_slots: Int64s = field(default_factory=_nothing)
+    ordered_time: Int64s = field(default_factory=_nothing)
+    kept: Int64s = field(default_factory=_nothing)
+    run: Run | None = None
+
+    def with_key(self) -> Bools | slice:
+        """The rows that have a key; all of them as a slice."""
+        keyed = self.slots >= 0
+        return slice(None) if keyed.all() else keyed
+
+    def everyone(self) -> Run | None:
+        """All rows with a key, kept or not, to be found as the row `first` + place."""
+        if len(self.kept) == len(self.slots):
+            return self.run
+        return sorted_run(self.ordered_slots, self.ordered_time, self.order + self.first)
+
+    def rows_of(self, places: Int64s) -> Int64s:
+        """Rows of the buffer by place in the batch, -1 for those that are not kept."""
+        if len(self.kept) == len(self.slots):
+            return places + self.first
+        rows = np.full(len(self.slots), -1)
+        rows[self.kept] = self.first + np.arange(len(self.kept))
+        return rows[places]
+
+
+def looked_up(
+    batch: pa.RecordBatch | None, number: Int64s, keys: Sequence[str], index: JoinKeys, first: int
+) -> Arrivals:
+    """The rows of a batch with the slots of their keys; none of them kept yet, none waiting.
+
+    keys   names of the key columns
+    first  the number that the next row in the side's buffer gets
+    """
+    nothing = np.zeros(len(number), dtype=np.bool_)
+    if batch is None:
+        return Arrivals(None, first, nothing)
+    columns = [batch.column(n) for n in keys]
+    time = batch.column(TIME).to_numpy()
+    complete = is_complete(columns)
+    if complete.all():
+        slots = index.slots(columns)
+        order = order_of(slots, time)
+    else:
+        whole = np.flatnonzero(complete)
+        slots = np.full(len(complete), -1, dtype=np.int64)
+        if len(whole):
+            slots[whole] = index.slots([column.take(pa.array(whole)) for column in columns])
+        order = whole[order_of(slots[whole], time[whole])]
+    partition = batch.column(PARTITION).to_numpy().astype(np.int64)
+    return Arrivals(batch, first, nothing, slots, number, time, partition, order, slots[order], time[order])
+
+
+def numbered(batches: Sequence[pa.RecordBatch | None]) -> tuple[Int64s, list[Int64s]]:
+    """Ranks in processing over both sides: `$seq` by rank, and each side's ranks."""
+    seqs = [NONE if batch is None else batch.column(SEQ).to_numpy() for batch in batches]
+    if not len(seqs[0]) or not len(seqs[1]):
+        return np.concatenate(seqs), [np.arange(len(seq)) for seq in seqs]
+    both = np.concatenate(seqs)
+    order = np.argsort(both, kind="stable")
+    number = np.empty(len(both), dtype=np.int64)
+    number[order] = np.arange(len(both))
+    return both[order], [number[: len(seqs[0])], number[len(seqs[0]) :]]
+
+
+def times_of(arrivals: Sequence[Arrivals], before: Callable[[int], int]) -> TimesInBatch:
+    """Stream time in a batch; rows without a key do not move it."""
+    keyed = [arrived.with_key() for arrived in arrivals]
+    return TimesInBatch(
+        before,
+        [a.number[k] for a, k in zip(arrivals, keyed, strict=True)],
+        [a.partition[k] for a, k in zip(arrivals, keyed, strict=True)],
+        [a.time[k] for a, k in zip(arrivals, keyed, strict=True)],
+    )
+
+
+def reaches_back(time: Int64s, times: TimesInBatch, by_ms: int) -> bool:
+    """Whether a time is so early that stream time may have left it behind by so much in this batch."""
+    latest = max((times.at_end(p) for p in times.partitions()), default=NEVER)
+    return len(time) > 0 and bool(time.min() <= latest - by_ms)

@@ -1,0 +1,85 @@
+"""Pairs that the rows of a batch make in a stream-stream join, by arriving after their partners."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from streamsql.engine.operators.join_arrivals import NONE, Arrivals
+from streamsql.engine.state.columns import Bools, Int64s
+from streamsql.engine.state.spine import Spine
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Pairs that rows of one side made by arriving; all int64[m].
+
+    probe    places of the arrived rows
+    number   of the arrived rows
+    partner  rows in the other side's buffer
+    """
+
+    probe: Int64s
+    number: Int64s
+    partner: Int64s
+    partner_time: Int64s
+
+    def __len__(self) -> int:
+        return len(self.probe)
+
+    def some(self, chosen: Bools | Int64s) -> Pairs:
+        """Those that are chosen, by a mask or by their places."""
+        return Pairs(self.probe[chosen], self.number[chosen], self.partner[chosen], self.partner_time[chosen])
+
+
+NO_PAIRS = Pairs(NONE, NONE, NONE, NONE)
+
+
+def with_earlier(arrived: Arrivals, buffered: Spine, earlier_ms: int, later_ms: int) -> Pairs:
+    """Pairs with rows of the other side that were there before the batch.
+
+    earlier_ms, later_ms  how much earlier or later than a row its partner may be
+    """
+    time = arrived.ordered_time
+    found = buffered.find(arrived.ordered_slots, time - earlier_ms, time + later_ms)
+    probe = arrived.order[found.probe]
+    return Pairs(probe, arrived.number[probe], found.rows, found.times)
+
+
+def among(mine: Arrivals, other: Arrivals, earlier_ms: int, later_ms: int) -> tuple[Pairs, Pairs]:
+    """Pairs among the rows of a batch, made by the one that came later: those of this side, of the other.
+
+    cost  by the rows of this side and the pairs
+    """
+    run = other.everyone()
+    if run is None or not len(mine.order):
+        return NO_PAIRS, NO_PAIRS
+    time = mine.ordered_time
+    found = run.find(mine.ordered_slots, time - earlier_ms, time + (later_ms + 1))
+    if found is None:
+        return NO_PAIRS, NO_PAIRS
+    probe, partner = mine.order[found.probe], found.rows - other.first
+    is_later = mine.number[probe] > other.number[partner]
+    return (
+        _made(mine, probe[is_later], other, partner[is_later]),
+        _made(other, partner[~is_later], mine, probe[~is_later]),
+    )
+
+
+def _made(arrived: Arrivals, probe: Int64s, other: Arrivals, partner: Int64s) -> Pairs:
+    """Pairs of rows of a batch, by their places in it; partners that are not kept are not found."""
+    rows = other.rows_of(partner)
+    if len(other.kept) < len(other.slots):
+        kept = rows >= 0
+        probe, partner, rows = probe[kept], partner[kept], rows[kept]
+    return Pairs(probe, arrived.number[probe], rows, other.time[partner])
+
+
+def joined_pairs(parts: Sequence[Pairs]) -> Pairs:
+    """Pairs one after another."""
+    parts = [part for part in parts if len(part)] or parts[:1]
+    if len(parts) == 1:
+        return parts[0]
+    return Pairs(*(np.concatenate([getattr(part, name) for part in parts]) for name in Pairs.__slots__))
