@@ -59,7 +59,8 @@ if TYPE_CHECKING:
 
 
 class Database(Clients):
-    """One open database. Statements may come from any thread; they are executed one at a time.
+    """One open database. Statements may come from any thread; they are executed one at a time, but for
+    INSERTs and appends, which wait for the disk together.
 
     autostart  False keeps persistent queries from running by themselves: tests step them by hand
     """
@@ -130,8 +131,9 @@ class Database(Clients):
                 return
             statements = parse(source)
             for statement in statements:
-                # An ASSERT may wait for what another thread is about to create.
-                waits = isinstance(statement, ast.AssertTopic | ast.AssertSchema)
+                # An ASSERT may wait for what another thread is about to create; an INSERT waits for the
+                # disk, together with those of other threads.
+                waits = isinstance(statement, ast.AssertTopic | ast.AssertSchema | ast.InsertValues)
                 with nullcontext() if waits else self._lock:
                     result = self._statement(statement, source, is_alone=len(statements) == 1)
                 yield result
@@ -426,12 +428,14 @@ class Database(Clients):
         return None
 
     def _insert(self, statement: ast.InsertValues) -> Result:
-        env = self.environment
-        if not self._config.flag("ksql.insert.into.values.enabled"):
-            raise at(statement.span, "INSERT INTO .. VALUES is switched off", "PLAN-INSERT")
-        insert = insert_values(statement, env)
-        row_time = insert.timestamp_ms if insert.timestamp_ms is not None else self.clock.now_ms()
-        self._writer(insert.info).write(insert.row, pa.array([row_time], pa.int64()))
+        with self._lock:
+            if not self._config.flag("ksql.insert.into.values.enabled"):
+                raise at(statement.span, "INSERT INTO .. VALUES is switched off", "PLAN-INSERT")
+            insert = insert_values(statement, self.environment)
+            row_time = insert.timestamp_ms if insert.timestamp_ms is not None else self.clock.now_ms()
+            writer = self._writer(insert.info)
+            parts = writer.split(*writer.encode(writer.fitted(insert.row), pa.array([row_time], pa.int64())))
+        writer.append(parts)
         return message(f"1 row inserted into {insert.info.title}")
 
     def _drop(self, statement: ast.DropSource) -> Result:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -346,7 +346,17 @@ def test_of_many_threads_one_at_a_time_gets_its_withdrawal(db: Database) -> None
         assert sum(pool.map(withdraw, range(3))) == 42
 
 
-def test_appends_of_many_threads_share_their_waits_for_the_disk(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda db, n: db.append("s", {"n": n}),
+        lambda db, n: db.execute(f"INSERT INTO s VALUES ({n});"),
+    ],
+    ids=["append", "INSERT"],
+)
+def test_many_threads_share_their_waits_for_the_disk(
+    tmp_path: Path, write: Callable[[Database, int], object]
+) -> None:
     writes, syncs, all_are_writing = [], [], threading.Event()
 
     def written() -> None:
@@ -361,6 +371,6 @@ def test_appends_of_many_threads_share_their_waits_for_the_disk(tmp_path: Path) 
     with streamsql.connect(tmp_path / "d") as db:
         db.execute("CREATE STREAM s (n BIGINT);")
         with armed("file.write", written), armed("file.sync", first_is_slow), ThreadPoolExecutor(8) as pool:
-            for job in [pool.submit(db.append, "s", {"n": n}) for n in range(8)]:
+            for job in [pool.submit(write, db, n) for n in range(8)]:
                 job.result(20)
         assert len(syncs) <= 3
