@@ -136,14 +136,10 @@ def _load(db: Database, life: Life) -> None:
     for turn in range(life.rounds):
         for sender in chance.sample(send, len(send)):
             sender()
-        match chance.randrange(8):
-            case 0:
-                db.execute("SELECT COUNT(*) FROM counted;")
-            case 1:
-                db.execute(workload.MADE_IN_BETWEEN)
-                _set_up_topics(db.log, life)
-            case 2:
-                db.execute(workload.DROPPED_IN_BETWEEN)
+        statement = chance.choice([None, None, *workload.IN_BETWEEN])
+        if statement is not None:
+            db.execute(statement)
+            _set_up_topics(db.log, life)
         if turn == life.rounds // 2:
             db.wait_idle()
 
@@ -156,7 +152,8 @@ def _complete(db: Database, life: Life, upto: dict[TopicPartition, int]) -> None
             break
         for sender in short:
             sender()
-    db.execute(workload.DROPPED_IN_BETWEEN)
+    for statement in workload.IN_THE_END:
+        db.execute(statement)
     db.wait_idle()
 
 

@@ -103,8 +103,20 @@ QUERIES = (
     Query("MANY", True, "CREATE TABLE IF NOT EXISTS many AS SELECT k, c FROM chained WHERE c % 4 > 1;"),
 )
 
-MADE_IN_BETWEEN = "CREATE TABLE IF NOT EXISTS brief AS SELECT k, COUNT(*) AS c FROM events GROUP BY k;"
-DROPPED_IN_BETWEEN = "DROP TABLE IF EXISTS brief DELETE TOPIC;"
+# A query that takes the place of one that says the same goes on from its offsets and its state.
+_REPLACED = tuple(
+    query.sql.replace("CREATE", "CREATE OR REPLACE").replace("IF NOT EXISTS ", "") for query in QUERIES[:2]
+)
+IN_BETWEEN = (
+    "SELECT COUNT(*) FROM counted;",
+    "CREATE TABLE IF NOT EXISTS brief AS SELECT k, COUNT(*) AS c FROM events GROUP BY k;",
+    "DROP TABLE IF EXISTS brief DELETE TOPIC;",
+    "PAUSE ALL;",
+    "RESUME ALL;",
+    *_REPLACED,
+)
+"""What a life does now and then while it loads."""
+IN_THE_END = ("DROP TABLE IF EXISTS brief DELETE TOPIC;", "RESUME ALL;")
 
 
 def _keys_by_partition(keys_each: int) -> list[list[bytes]]:
