@@ -147,10 +147,8 @@ class RecordConsumer:
             group, member = self._membership()
             chosen = self._positions if offsets is None else offsets
             changed = {place: to for place, to in chosen.items() if self._committed.get(place) != to}
-            # Even with nothing to say a member that is out must learn of it.
-            if changed or group.owned(member) != self._positions.keys():
-                group.commit(member, changed or dict(chosen))
-                self._committed.update(changed)
+            group.commit(member, changed)
+            self._committed.update(changed)
 
     def committed(self) -> dict[TopicPartition, int]:
         """What the group has committed of the partitions of these topics. PlanError CONSUMER-NO-GROUP."""

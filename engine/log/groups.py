@@ -168,7 +168,8 @@ class Group:
                         f"of group {self.name} (generation {self.generation})"
                     )
             found.seen_ms = self._now_ms()
-            self._log.commit(_WRITER + self.name, [], dict(offsets), {"generation": self.generation})
+            if offsets:
+                self._log.commit(_WRITER + self.name, [], dict(offsets), {"generation": self.generation})
 
     def committed(self) -> dict[TopicPartition, int]:
         """Next offset to process of every partition that was ever committed."""
