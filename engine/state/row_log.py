@@ -21,14 +21,13 @@ import pyarrow as pa
 
 from streamsql.engine.batch import PARTITION, TIME
 from streamsql.engine.state.columns import Bools, Int64s, concatenated, distinct
+from streamsql.engine.state.gather import gathered
+from streamsql.engine.state.row_records import KEY, ROW, by_row, last_per_row, records_of
 from streamsql.engine.state.tiers import FANOUT, tier
 from streamsql.errors import InternalError
 
-ROW = "$row"
-_KEY = pa.schema([pa.field(ROW, pa.int64())])
 _CHUNK_ROWS = 1 << 18
 _RESTORED_ROWS = 1 << 20
-_RESTORED = (ROW, "value")
 _NONE: Int64s = np.zeros(0, dtype=np.int64)
 
 
@@ -143,7 +142,7 @@ class RowLog:
             if chunk.numbers is not None:
                 asked = homes == home
                 places[asked] = chunk.places(rows[asked])
-        return _gathered(pieces, homes, places, [self._stored.field(i).type for i in fields])
+        return gathered(pieces, homes, places, [self._stored.field(i).type for i in fields])
 
     def partitions(self, rows: Int64s) -> Int64s:
         """The partition of each of some kept rows."""
@@ -232,7 +231,7 @@ class RowLog:
         """
         self.restorations += 1
         keys, values = records.column("key"), records.column("value")
-        for side, schema in ((keys, _KEY), (values, self.schema)):
+        for side, schema in ((keys, KEY), (values, self.schema)):
             if not pa.types.is_null(side.type) and side.type != pa.struct(list(schema)):
                 raise InternalError(
                     f"the changelog of store {self.name} holds {side.type}, "
@@ -243,10 +242,11 @@ class RowLog:
             return
         if pa.types.is_null(values.type):
             values = pa.nulls(len(values), pa.struct(list(self.schema)))
-        self._restored.append(pa.RecordBatch.from_arrays([keys.field(0), values], names=_RESTORED))
+        self._restored.append(by_row(keys, values))
         self._restored_rows += records.num_rows
-        if self._restored_rows > self._restored_limit:
-            self._restored = _last_per_row(self._restored)
+        # What is dropped from these records must not be in a chunk.
+        if self._restored_rows > self._restored_limit and not self._chunks:
+            self._restored = last_per_row(self._restored, _CHUNK_ROWS)
             self._restored_rows = sum(part.num_rows for part in self._restored)
             self._restored_limit = max(_RESTORED_ROWS, 2 * self._restored_rows)
 
@@ -334,7 +334,7 @@ class RowLog:
             return None
         rows = np.concatenate([part for part, _ in dropped])
         times = pa.array(np.concatenate([part for _, part in dropped]))
-        return _records(rows, pa.nulls(len(rows), pa.struct(list(self.schema))), times)
+        return records_of(rows, pa.nulls(len(rows), pa.struct(list(self.schema))), times)
 
     def _drain_unmarked(self) -> pa.RecordBatch | None:
         """Rows that lost their mark after they were drained, once more, without it."""
@@ -359,17 +359,15 @@ class RowLog:
         if self._mark is not None:
             arrays.insert(self.schema.get_field_index(self._mark), pa.array(self.is_marked(rows)))
         value = pa.StructArray.from_arrays(arrays, fields=list(self.schema))
-        return _records(rows, value, columns[self._stored.get_field_index(TIME)])
+        return records_of(rows, value, columns[self._stored.get_field_index(TIME)])
 
     def _take_in_restored(self) -> None:
         """Make chunks of what the changelog has said."""
         if not self._restored:
             return
         kept = [self._values(chunk.rows(), chunk.columns) for chunk in self._chunks]
-        before = [
-            pa.RecordBatch.from_arrays([p.column(0).field(0), p.column(1)], names=_RESTORED) for p in kept
-        ]
-        parts = _last_per_row([*before, *self._restored])
+        before = [by_row(part.column("key"), part.column("value")) for part in kept]
+        parts = last_per_row([*before, *self._restored], _CHUNK_ROWS)
         self._restored, self._restored_rows = [], 0
         self._chunks, self._end, self._marks_first = [], 0, 0
         for part in parts:
@@ -394,62 +392,3 @@ def _has_no_gaps(chunks: Sequence[_Chunk]) -> bool:
     return all(chunk.numbers is None for chunk in chunks) and all(
         older.end == newer.first for older, newer in pairwise(chunks)
     )
-
-
-def _records(rows: Int64s, values: pa.Array[Any], times: pa.Array[Any]) -> pa.RecordBatch:
-    key = pa.StructArray.from_arrays([pa.array(rows)], fields=list(_KEY))
-    return pa.RecordBatch.from_arrays([key, values, times], names=["key", "value", "timestamp"])
-
-
-def _last_per_row(records: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
-    """The last record of each row that is not dropped by it, by number, in parts of the size of a chunk."""
-    numbers = np.concatenate([part.column(ROW).to_numpy() for part in records])
-    present = np.concatenate(
-        [part.column("value").is_valid().to_numpy(zero_copy_only=False) for part in records]
-    )
-    order = np.argsort(numbers, kind="stable")
-    ordered = numbers[order]
-    last = order[np.append(ordered[1:] != ordered[:-1], True)[: len(order)]]
-    last = last[present[last]]
-    starts = np.cumsum([0, *(part.num_rows for part in records)])[:-1]
-    pieces = [part.columns for part in records]
-    types = records[0].schema.types
-    parts = []
-    for begin in range(0, len(last), _CHUNK_ROWS):
-        chosen = last[begin : begin + _CHUNK_ROWS]
-        homes = np.searchsorted(starts, chosen, side="right") - 1
-        places = chosen - starts[homes]
-        columns = _gathered(pieces, homes, places, types)
-        parts.append(pa.RecordBatch.from_arrays(columns, names=_RESTORED))
-    return parts
-
-
-def _gathered(
-    pieces: Sequence[Sequence[pa.Array[Any]]],
-    homes: Int64s,
-    places: Int64s,
-    types: Sequence[pa.DataType],
-) -> list[pa.Array[Any]]:
-    """Columns put together from pieces that have the same ones.
-
-    homes, places  which piece each row is in, and where in it
-    """
-    if not len(homes):
-        return [pa.array([], t) for t in types]
-    order = None
-    if (homes[1:] < homes[:-1]).any():
-        order = np.argsort(homes, kind="stable")
-        homes, places = homes[order], places[order]
-    bounds = [0, *(np.flatnonzero(homes[1:] != homes[:-1]) + 1).tolist(), len(homes)]
-    parts = []
-    for begin, end in pairwise(bounds):
-        chosen = pa.array(places[begin:end])
-        parts.append([column.take(chosen) for column in pieces[int(homes[begin])]])
-    taken = [
-        concatenated(list(columns), t) for columns, t in zip(zip(*parts, strict=True), types, strict=True)
-    ]
-    if order is None:
-        return taken
-    back = np.empty(len(order), dtype=np.int64)
-    back[order] = np.arange(len(order))
-    return [column.take(pa.array(back)) for column in taken]

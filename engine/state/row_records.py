@@ -1,0 +1,50 @@
+"""The changelog records of a row log: key struct<$row: int64>, value struct<columns> or null."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from streamsql.engine.state.columns import Int64s
+from streamsql.engine.state.gather import gathered
+
+ROW = "$row"
+KEY = pa.schema([pa.field(ROW, pa.int64())])
+_RESTORED = (ROW, "value")
+
+
+def records_of(rows: Int64s, values: pa.Array[Any], times: pa.Array[Any]) -> pa.RecordBatch:
+    """Records of rows: numbers, values and times, n each."""
+    key = pa.StructArray.from_arrays([pa.array(rows)], fields=list(KEY))
+    return pa.RecordBatch.from_arrays([key, values, times], names=["key", "value", "timestamp"])
+
+
+def by_row(keys: pa.Array[Any], values: pa.Array[Any]) -> pa.RecordBatch:
+    """Keys and values of records as the columns `$row` and value."""
+    return pa.RecordBatch.from_arrays([keys.field(0), values], names=_RESTORED)
+
+
+def last_per_row(records: Sequence[pa.RecordBatch], part_rows: int) -> list[pa.RecordBatch]:
+    """The last record of each row that is not dropped by it, by number, in parts of at most so many rows."""
+    numbers = np.concatenate([part.column(ROW).to_numpy() for part in records])
+    present = np.concatenate(
+        [part.column("value").is_valid().to_numpy(zero_copy_only=False) for part in records]
+    )
+    order = np.argsort(numbers, kind="stable")
+    ordered = numbers[order]
+    last = order[np.append(ordered[1:] != ordered[:-1], True)[: len(order)]]
+    last = last[present[last]]
+    starts = np.cumsum([0, *(part.num_rows for part in records)])[:-1]
+    pieces = [part.columns for part in records]
+    types = records[0].schema.types
+    parts = []
+    for begin in range(0, len(last), part_rows):
+        chosen = last[begin : begin + part_rows]
+        homes = np.searchsorted(starts, chosen, side="right") - 1
+        places = chosen - starts[homes]
+        columns = gathered(pieces, homes, places, types)
+        parts.append(pa.RecordBatch.from_arrays(columns, names=_RESTORED))
+    return parts
