@@ -59,7 +59,7 @@ class CompactedFile:
     def finish(self, end: int) -> Index:
         """Cover the rest, up to offset `end`, and bring all of it to the disk. OSError."""
         if self._waiting:
-            self._write(end)
+            self._write(min(end, self._index.end_offset + MOST_OFFSETS))
         self._leave_out(end)
         fail_point("compact.before_sync")
         sync(self._handle)

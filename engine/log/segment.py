@@ -12,8 +12,6 @@ import errno
 import os
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +20,7 @@ import pyarrow as pa
 
 from streamsql.engine.log import frame, index, records
 from streamsql.engine.log.checked import Checked
+from streamsql.engine.log.decoding import StoredSchema, decoded, with_offsets
 from streamsql.engine.log.files import Handles, explained, sync, sync_directory, write_at, write_whole
 from streamsql.engine.log.frame import HEADER_BYTES, Found, Header
 from streamsql.engine.log.index import Index
@@ -31,8 +30,6 @@ from streamsql.errors import DataError, InternalError
 
 # What was added since the file was mapped is copied up to this size; beyond, the file is mapped anew.
 _COPIED_BYTES = 256 * 1024
-# Frames below this size are decoded together.
-_SMALL_BYTES = 16 * 1024
 _HINTS = 64
 
 
@@ -68,17 +65,6 @@ class Origin(NamedTuple):
     epoch: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Schema:
-    stored: pa.Schema
-    given: pa.Schema  # with the column `offset` in front
-
-    @property
-    def has_offsets(self) -> bool:
-        """Whether the records carry their offsets, which have gaps: those that compaction has kept."""
-        return self.stored.names[0] == "offset"
-
-
 class Segment:
     """Frames of the offsets from `base_offset` on.
 
@@ -99,7 +85,7 @@ class Segment:
         self._index: Index | None = None
         self._lock = threading.Lock()
         self._mapped: pa.Buffer | None = None
-        self._schemas: dict[int, _Schema] = {}
+        self._schemas: dict[int, StoredSchema] = {}
         # Offset -> where reading went on, of readers that come back: they need not look for it.
         self._hints: dict[int, tuple[int, int]] = {}
         self._numbers: dict[bytes, int] = {}
@@ -240,7 +226,7 @@ class Segment:
         start, last = chosen[-1]
         if shift == 0:
             bring_in(data, chosen[0][0], start + last.frame_bytes)
-        batches, reached = self._decoded(data, chosen, offset, max_rows)
+        batches, reached = decoded(data, chosen, offset, max_rows, self._schema)
         if len(self._hints) >= _HINTS:
             self._hints.clear()
         if last.base_offset <= reached < last.next_offset:
@@ -284,7 +270,7 @@ class Segment:
         schema = self._schema(header.schema, header.base_offset)
         payload = data.slice(start + HEADER_BYTES, header.payload_bytes)
         stored = pa.ipc.read_record_batch(payload, schema.stored)
-        return stored if schema.has_offsets else _with_offsets(stored, header.base_offset, schema.given)
+        return stored if schema.has_offsets else with_offsets(stored, header.base_offset, schema.given)
 
     def _is_good(self, view: memoryview, start: int, shift: int, header: Header) -> bool:
         """Whether the payload of a frame is as it was written; what was checked once is not checked again."""
@@ -354,45 +340,7 @@ class Segment:
         self._mapped = mapped
         return mapped, 0
 
-    def _decoded(
-        self, data: pa.Buffer, frames: list[tuple[int, Header]], offset: int, max_rows: int
-    ) -> tuple[list[pa.RecordBatch], int]:
-        """At most `max_rows` records at or after `offset`, of some frames without holes in between.
-
-        Small frames that stand together become one batch: by themselves they cost more than they hold.
-
-        gives  the batches, and the offset up to which they reach
-        """
-        batches: list[pa.RecordBatch] = []
-        reached = offset
-        for (number, is_small), group in groupby(frames, lambda one: (one[1].schema, _is_small(one[1]))):
-            together = list(group)
-            try:
-                schema = self._schema(number, together[0][1].base_offset)
-            except DataError:
-                if batches:
-                    break  # the next call reports it
-                raise
-            payloads = [data.slice(start + HEADER_BYTES, header.payload_bytes) for start, header in together]
-            if is_small and len(together) > 1:
-                stored = [_joined(schema, payloads)]
-                reach = [together[-1][1].next_offset]
-            else:
-                stored = [pa.ipc.read_record_batch(payload, schema.stored) for payload in payloads]
-                reach = [header.next_offset for _, header in together]
-            base = together[0][1].base_offset
-            for batch, end in zip(stored, reach, strict=True):
-                batch = _numbered(batch, base, offset, max_rows, schema)
-                base = end
-                max_rows -= batch.num_rows
-                if batch.num_rows:
-                    batches.append(batch)
-                    reached = int(batch.column("offset")[-1].as_py()) + 1
-                if max_rows > 0:
-                    reached = end
-        return batches, reached
-
-    def _schema(self, number: int, offset: int) -> _Schema:
+    def _schema(self, number: int, offset: int) -> StoredSchema:
         """The schema of that number; `offset` is where it is needed, for the message."""
         schema = self._schemas.get(number)
         if schema is None:
@@ -409,7 +357,7 @@ class Segment:
             stored = pa.ipc.read_schema(payload)
             has_offsets = stored.names[0] == "offset"
             given = stored if has_offsets else stored.insert(0, pa.field("offset", pa.int64()))
-            schema = _Schema(stored, given)
+            schema = StoredSchema(stored, given)
             self._schemas[number] = schema
         return schema
 
@@ -437,29 +385,3 @@ class Segment:
             code="LOG-CORRUPT",
             hint="restore the file from a copy; what lies before, and what lies after it, can be read",
         )
-
-
-def _is_small(header: Header) -> bool:
-    return header.payload_bytes < _SMALL_BYTES
-
-
-def _joined(schema: _Schema, payloads: list[pa.Buffer]) -> pa.RecordBatch:
-    """Several frames of one schema as one batch."""
-    stream = pa.py_buffer(b"".join([*frame.schema_payload(schema.stored), *payloads]))
-    with pa.ipc.open_stream(stream) as reader:
-        table = reader.read_all()
-    return table.combine_chunks().to_batches()[0]
-
-
-def _numbered(batch: pa.RecordBatch, base: int, offset: int, rows: int, schema: _Schema) -> pa.RecordBatch:
-    """At most `rows` records from `offset` on, with their offsets; without gaps they begin at `base`."""
-    if schema.has_offsets:
-        offsets = batch.column("offset").to_numpy()
-        return batch.slice(int(np.searchsorted(offsets, offset)), rows)
-    skipped = max(0, offset - base)
-    return _with_offsets(batch.slice(skipped, rows), base + skipped, schema.given)
-
-
-def _with_offsets(batch: pa.RecordBatch, first: int, schema: pa.Schema) -> pa.RecordBatch:
-    offsets = pa.array(np.arange(first, first + batch.num_rows, dtype=np.int64))
-    return pa.RecordBatch.from_arrays([offsets, *batch.columns], schema=schema)

@@ -20,8 +20,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from log_samples import rows
 
 from streamsql.engine.failpoints import armed
+from streamsql.engine.log import records
+from streamsql.engine.log.compacted import MOST_OFFSETS, CompactedFile
 from streamsql.engine.log.disk import DiskLog
 from streamsql.engine.log.log import Log, TopicConfig
+from streamsql.engine.log.topic_files import read_topic
 from streamsql.errors import DataError
 
 DAY = 24 * 3_600_000
@@ -229,6 +232,28 @@ def test_readers_and_writers_go_on_while_a_topic_is_compacted(data: Path) -> Non
     assert failures == []
     assert views == [{f"k{n}".encode(): 99 for n in range(5)}] * 2
     log.close()
+
+
+def test_stretches_of_which_nothing_is_left_are_stepped_over(data: Path) -> None:
+    with DiskLog(data) as log:
+        log.create_topic("t", TINY)
+        log.append("t", 0, upserts(("a", "1")))
+        log.append("t", 0, upserts(("b", "1"), at=5))
+    directory = data / "topics" / "t" / "0"
+    seed = read_topic(data / "topics" / "t").seed(0)
+    writer = CompactedFile(directory / f"{0:020d}-{2:020d}-000001.log", 0, seed)
+    # More offsets than a frame can cover, so that there are several empty ones in a row.
+    end = 5 * MOST_OFFSETS
+    writer.add(records.with_offsets(upserts(("z", "9")), 1), 0)
+    writer.finish(end)
+    writer.close()
+    (directory / f"{0:020d}-{2:020d}-000001.log").rename(directory / f"{0:020d}-{end:020d}-000001.log")
+    with DiskLog(data) as log:
+        assert log.end_offset("t", 0) == end
+        assert said(log) == ["1 z9"]
+        assert log.read("t", 0, 2, 10) == []
+        assert log.append("t", 0, upserts(("new", "1"))) == end
+        assert said(log, 2) == [f"{end} new1"]
 
 
 # -- crashes
