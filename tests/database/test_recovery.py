@@ -133,6 +133,32 @@ def test_a_commit_that_fails_ends_the_query_and_loses_nothing(tmp_path: Path) ->
         assert db.execute("SELECT * FROM t;").fetchall() == [("a", 2)]
 
 
+def test_a_commit_that_fails_beside_the_next_batch_loses_nothing_either(tmp_path: Path) -> None:
+    passes = 0
+
+    def refuse_the_third() -> None:
+        nonlocal passes
+        passes += 1
+        if passes == 3:
+            raise ExternalError("cannot write", code="LOG-DISK-FULL")
+
+    # A commit after each record, and always more to read.
+    settings = {"commit.interval.ms": "0", "max.batch.rows": "1"}
+    with connect(tmp_path / "d", settings=settings) as db:
+        db.execute(MADE + "PAUSE ALL;")
+        for number in range(20):
+            db.execute(f"INSERT INTO s VALUES ('a', {number});")
+        with armed("commit.before_record_sync", refuse_the_third):
+            db.execute("RESUME ALL;")
+            with pytest.raises(StreamSQLError, match="cannot write"):
+                db.wait_idle()
+        (status,) = [runner.status() for runner in db.queries.runners.values()]
+        assert status.state == "ERROR"
+        assert list(status.positions.values()) == [2]
+    with connect(tmp_path / "d") as db:
+        assert db.execute("SELECT * FROM t;").fetchall() == [("a", 20)]
+
+
 def test_restoring_tells_how_far_it_is(tmp_path: Path) -> None:
     with connect(tmp_path / "d") as db:
         db.execute(MADE)
