@@ -40,7 +40,7 @@ check: setup
 check-long: setup
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -q --timeout=3600 tests/operators tests/state tests/log tests/properties
 
-# Two hundred kills with -9 under load: nothing lost, nothing twice. Some ten minutes.
+# Two hundred kills with -9 under load: nothing lost, nothing twice. A quarter of an hour, more on a busy machine.
 crash: setup
 	$(BIN)/python -m tests.crash --times 200
 

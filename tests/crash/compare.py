@@ -63,9 +63,9 @@ def contents(data: Path) -> Contents:
         named = [(re.sub(r"_\d+$", "", entry[0]), *entry[1:]) for entry in entries]
         late: Counter[str] = Counter()
         for query, kind, reason, *_ in named:
-            if kind == "LATE" and "BRIEF" not in query:
+            if kind == "LATE" and "FLEETING" not in query:
                 late[query] += int(reason.split(" ", 1)[0])
-        bad = Counter(entry for entry in named if entry[1] != "LATE" and "BRIEF" not in entry[0])
+        bad = Counter(entry for entry in named if entry[1] != "LATE" and "FLEETING" not in entry[0])
         records = {place: _records(db.log, place) for place in places}
         starts = {place: db.log.start_offset(*place) for place in places}
         return Contents(records, starts, db.log.end_offsets(places), tables, bad, late, topics)

@@ -109,14 +109,14 @@ _REPLACED = tuple(
 )
 IN_BETWEEN = (
     "SELECT COUNT(*) FROM counted;",
-    "CREATE TABLE IF NOT EXISTS brief AS SELECT k, COUNT(*) AS c FROM events GROUP BY k;",
-    "DROP TABLE IF EXISTS brief DELETE TOPIC;",
+    "CREATE TABLE IF NOT EXISTS fleeting AS SELECT k, COUNT(*) AS c FROM events GROUP BY k;",
+    "DROP TABLE IF EXISTS fleeting DELETE TOPIC;",
     "PAUSE ALL;",
     "RESUME ALL;",
     *_REPLACED,
 )
 """What a life does now and then while it loads."""
-IN_THE_END = ("DROP TABLE IF EXISTS brief DELETE TOPIC;", "RESUME ALL;")
+IN_THE_END = ("DROP TABLE IF EXISTS fleeting DELETE TOPIC;", "RESUME ALL;")
 
 
 def _keys_by_partition(keys_each: int) -> list[list[bytes]]:
