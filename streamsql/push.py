@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from streamsql.config import Config
-from streamsql.engine.batch import WEIGHT
+from streamsql.engine.batch import WEIGHT, WINDOW_START
 from streamsql.engine.log.log import Log
 from streamsql.engine.operators.sink import without_paired_retractions
 from streamsql.engine.push import PushQuery
@@ -41,7 +41,7 @@ def _changes(plan: PushPlan, query: PushQuery, status: Status) -> Iterator[Chang
     if left == 0:
         query.close()
     for batch in query.batches():
-        piece = _shown(plan, batch)
+        piece = shown(plan, batch)
         if left is not None:
             piece = _first(piece, left)
             left -= piece.rows.num_rows
@@ -53,11 +53,13 @@ def _changes(plan: PushPlan, query: PushQuery, status: Status) -> Iterator[Chang
     _count(status, query, 0)
 
 
-def _shown(plan: PushPlan, batch: pa.RecordBatch) -> Changes:
+def shown(plan: PushPlan, batch: pa.RecordBatch) -> Changes:
     """The columns of the result; of a tombstone only the key and the window's bounds."""
     tombstones = None
     if plan.is_table and WEIGHT in batch.schema.names:
-        batch = without_paired_retractions(batch, [c.physical for c in plan.columns if c.is_key], False)
+        batch = without_paired_retractions(
+            batch, [c.physical for c in plan.columns if c.is_key], WINDOW_START in batch.schema.names
+        )
         gone = pc.less(batch.column(WEIGHT), 0)
         if gone.true_count:
             tombstones = gone
