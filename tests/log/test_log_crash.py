@@ -25,7 +25,7 @@ from log_samples import batch, numbered, rows, values
 
 from streamsql.engine.failpoints import arm_from, armed
 from streamsql.engine.log.disk import DiskLog
-from streamsql.engine.log.log import TopicConfig, TopicPartition
+from streamsql.engine.log.log import Stamp, TopicConfig, TopicPartition
 from streamsql.errors import DataError, ExternalError
 
 IN = TopicPartition("in", 0)
@@ -477,18 +477,19 @@ def test_a_machine_that_loses_power_keeps_what_was_acknowledged(data: Path, disk
         images += 1
         image = data.with_name(f"image{images}")
         disk.image(image, chance)
-        check_image(image, acknowledged["a"], acknowledged["c"])
+        check_image(image, acknowledged["a"], acknowledged["c"], is_named=me is not None)
         shutil.rmtree(image)
         is_looking = False
 
     log = DiskLog(data)
     log.create_topic("t", TopicConfig(partitions=2, segment_bytes=1500, segment_ms=None))
+    me = log.open_producer("me") if seed % 2 else None
     points = ["before_write", "before_sync", "before_record", "before_record_sync", "after_record"]
     with ExitStack() as hooks:
         for point in [*(f"commit.{name}" for name in points), "file.sync", "file.write"]:
             hooks.enter_context(armed(point, crash))
         for turn in range(1, 16):
-            log.append("t", 0, batch(f"a{turn}"))
+            log.append("t", 0, batch(f"a{turn}"), stamp=Stamp(me, turn) if me else None)
             acknowledged["a"] = turn
             crash()
             log.commit("q", [("t", part, batch(f"c{turn}")) for part in (0, 1)], {IN: turn})
@@ -498,7 +499,7 @@ def test_a_machine_that_loses_power_keeps_what_was_acknowledged(data: Path, disk
     assert images > 10
 
 
-def check_image(image: Path, appended: int, committed: int) -> None:
+def check_image(image: Path, appended: int, committed: int, *, is_named: bool) -> None:
     with DiskLog(image) as log:
         state = log.committed("q")
         turn = state.offsets[IN] if state else 0
@@ -509,6 +510,14 @@ def check_image(image: Path, appended: int, committed: int) -> None:
         appends = [value for value in both if value and value[0] == "a"]
         assert commits == values(log, "t", 1)
         assert appends in ([f"a{n}" for n in range(1, count + 1)] for count in (appended, appended + 1))
+        if is_named:
+            # A producer that sends all of it again, and one more, finds it stored once.
+            me = log.open_producer("me")
+            assert log.last_sequence("t", 0, me) == len(appends)
+            for n in range(1, appended + 3):
+                log.append("t", 0, batch(f"a{n}"), stamp=Stamp(me, n))
+            appends = [value for value in values(log, "t", 0) if value and value[0] == "a"]
+            assert appends == [f"a{n}" for n in range(1, appended + 3)]
 
 
 @pytest.mark.parametrize("seed", range(8))
