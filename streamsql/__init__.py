@@ -15,7 +15,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from streamsql.consumer import Consumer, Polled
     from streamsql.database import Database, connect
+    from streamsql.engine.log.sender import Sent
     from streamsql.errors import (
         ConflictError,
         DataError,
@@ -29,12 +31,14 @@ if TYPE_CHECKING:
     )
     from streamsql.functions.user import udf, udtf
     from streamsql.functions.user_aggregates import udaf
+    from streamsql.producer import Producer
     from streamsql.result import Changes, Result, Status
 
 __version__ = "0.1.0"
 __all__ = [
     "Changes",
     "ConflictError",
+    "Consumer",
     "DataError",
     "Database",
     "ExternalError",
@@ -42,7 +46,10 @@ __all__ = [
     "NotSupportedError",
     "ParseError",
     "PlanError",
+    "Polled",
+    "Producer",
     "Result",
+    "Sent",
     "StatementError",
     "Status",
     "StreamSQLError",
@@ -53,6 +60,10 @@ __all__ = [
 ]
 
 _HOME = {
+    "Consumer": "streamsql.consumer",
+    "Polled": "streamsql.consumer",
+    "Producer": "streamsql.producer",
+    "Sent": "streamsql.engine.log.sender",
     "Database": "streamsql.database",
     "connect": "streamsql.database",
     "udaf": "streamsql.functions.user_aggregates",
