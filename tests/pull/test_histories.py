@@ -10,6 +10,7 @@ import pytest
 import streamsql
 from streamsql import history, pull
 from streamsql.database import Database
+from streamsql.errors import DataError
 
 RECORDS = 100
 
@@ -112,3 +113,24 @@ def test_a_time_column_is_not_taken_for_the_time_of_the_log(db: Database) -> Non
     db.append("timed", [{"V": n, "HAPPENED": 30 - 10 * n} for n in range(3)], timestamps=[0, 1, 2])
     assert db.execute("SELECT v FROM timed WHERE ROWTIME >= 20 ORDER BY v;").fetchall() == [(0,), (1,)]
     assert db.execute("SELECT v FROM timed AS OF TIMESTAMP 20 ORDER BY v;").fetchall() == [(1,), (2,)]
+
+
+def test_what_breaks_a_reading_off_is_said_as_it_is(
+    filled: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: history.Decoder, raw: Mapping[int, pa.RecordBatch]) -> list[pa.RecordBatch]:
+        raise DataError("this record is damaged", code="LOG-CORRUPT")
+
+    monkeypatch.setattr(history.Decoder, "decode", broken)
+    with pytest.raises(DataError) as caught:
+        filled.execute("SELECT MAX(v) AS m FROM s WHERE v / 2 > 1;")
+    assert (caught.value.code, caught.value.message) == ("LOG-CORRUPT", "this record is damaged")
+
+
+def test_what_duckdb_finds_wrong_is_said_without_its_words(filled: Database) -> None:
+    with pytest.raises(DataError) as caught:
+        filled.execute("SELECT v FROM s WHERE v = (SELECT x.v FROM s x);")
+    assert caught.value.code == "DATA-SUBQUERY"
+    with pytest.raises(DataError) as caught:
+        filled.execute("SELECT NTILE(v) OVER (ORDER BY v) AS n FROM s;")
+    assert caught.value.code == "DATA-QUERY"

@@ -211,3 +211,33 @@ def test_a_plan_serves_for_other_keys(
             else:
                 assert sorted(db.execute(text).fetchall()) == rows, text
     assert parsed == list(others)
+
+
+# (type, value as SQL, another way to write it, a value that is not there)
+KEY_TYPES = [
+    ("INT", "7", "3 + 4", "8"),
+    ("INT", "-7", "-3 - 4", "7"),
+    ("BIGINT", "5000000000", "CAST('5000000000' AS BIGINT)", "5000000001"),
+    ("VARCHAR", "'it''s'", "CONCAT('it', '''', 's')", "'its'"),
+    ("VARCHAR", "''", "TRIM(' ')", "' '"),
+    ("BOOLEAN", "TRUE", "CAST('true' AS BOOLEAN)", "FALSE"),
+    ("DOUBLE", "1.5E0", "CAST('1.5' AS DOUBLE)", "1"),
+    ("DECIMAL(5, 2)", "1.50", "CAST(1.5E0 AS DECIMAL(5, 2))", "1.51"),
+    ("DATE", "'2026-01-02'", "CAST('2026-01-02' AS DATE)", "'2026-01-03'"),
+    ("TIME", "'10:11:12'", "CAST('10:11:12' AS TIME)", "'10:11:13'"),
+    ("TIMESTAMP", "'2026-01-02T10:11:12'", "CAST('2026-01-02T10:11:12' AS TIMESTAMP)", "'2026-01-02T10:11:13'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("t", "value", "other", "missing"), KEY_TYPES, ids=[f"{t} {v}" for t, v, *_ in KEY_TYPES])  # fmt: skip
+def test_keys_of_every_type_are_found(t: str, value: str, other: str, missing: str) -> None:
+    with streamsql.connect() as db:
+        db.execute(f"CREATE TABLE t (k {t} PRIMARY KEY, v INT); INSERT INTO t VALUES ({value}, 1);")
+        db.execute("CREATE TABLE c AS SELECT k, v FROM t;")
+        for table in ("t", "c"):
+            for written, rows in ((value, [(1,)]), (other, [(1,)]), (missing, [])):
+                for condition in (f"k = {written}", f"{written} = k", f"k IN ({written})"):
+                    query = f"SELECT v FROM {table} WHERE {condition};"
+                    assert db.execute(query).fetchall() == rows, query
+            read = rows_read(db, f"SELECT v FROM {table} WHERE k = {missing};")
+            assert read == 0, "the whole table was read"
