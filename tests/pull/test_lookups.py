@@ -241,3 +241,19 @@ def test_keys_of_every_type_are_found(t: str, value: str, other: str, missing: s
                     assert db.execute(query).fetchall() == rows, query
             read = rows_read(db, f"SELECT v FROM {table} WHERE k = {missing};")
             assert read == 0, "the whole table was read"
+
+
+def test_a_table_whose_query_was_terminated_is_read_from_its_topic() -> None:
+    with streamsql.connect() as other:
+        other.execute(SETUP)
+        fill(other, 4)
+        queries = [
+            "SELECT * FROM by_id WHERE id = 3;",
+            "SELECT id, n + 1 AS m FROM by_id WHERE id IN (1, 3);",
+            "SELECT * FROM hourly WHERE id = 3;",
+            "SELECT COUNT(*) AS c, SUM(n) AS n FROM sessions;",
+        ]
+        before = [other.execute(query).fetchall() for query in queries]
+        other.execute("TERMINATE ALL;")
+        for query, rows in zip(queries, before, strict=True):
+            assert sorted(other.execute(query).fetchall()) == sorted(rows), query
