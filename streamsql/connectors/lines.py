@@ -38,12 +38,14 @@ class Block:
 
     def after(self, count: int) -> int:
         """Where the contents stand after the first `count` lines, bytes."""
+        if count == len(self.lines):
+            return self.start + len(self.body)  # mostly so, and the ends need not be looked for
         return self.start + (int(self._ends[count - 1]) if count else 0)
 
     @cached_property
     def _ends(self) -> Places:
         ends: Places = np.flatnonzero(np.frombuffer(self.body, np.uint8) == _LF) + 1
-        return ends if self.is_ended else np.append(ends, len(self.body))
+        return ends
 
 
 def read_lines(file: IO[bytes], name: str, block_bytes: int = BLOCK_BYTES, start: int = 0) -> Iterator[Block]:
