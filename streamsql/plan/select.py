@@ -131,13 +131,6 @@ class SelectPlanner:
         except PlanError as error:
             error.span = relation.span
             raise
-        if self.is_persistent and info.is_table and info.window:
-            raise at(
-                relation.span,
-                f"{info.title} is windowed: a persistent query cannot read a windowed table",
-                "PLAN-WINDOWED-TABLE",
-                f"declare a stream with WINDOW_TYPE on its topic {info.topic}",
-            )
         return info
 
     def _needs(self, query: ast.Select, info: SourceInfo) -> Needs:
