@@ -12,8 +12,9 @@ reads from the start learns of it. Records without a key stay. So does the very 
 of a partition is always one after a record.
 
 It is done when at least half of the closed bytes have not been through it, as in Kafka (min.cleanable.
-dirty.ratio), so that over time a byte is copied about twice. Memory: the keys of the closed segments, once
-each, and eight bytes per record.
+dirty.ratio), so that over time a byte is copied about twice. One pass takes no more new bytes than there are
+compacted ones, or than `_PASS_BYTES`: a long backlog is worked off from its start. Memory: the keys of a
+pass, once each, and some tens of bytes per record of it.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from streamsql.engine.log.segment_files import SegmentName, next_generation
 
 _DIRTY_SHARE = 0.5
 _READ_ROWS = 1 << 17
+_PASS_BYTES = 64 * 1024 * 1024
 
 Int64s = npt.NDArray[np.int64]
 
@@ -51,18 +53,20 @@ def compact(partition: Partition, now_ms: int, is_stopped: Callable[[], bool] = 
     is_stopped  asked now and then: true ends the work, leaving what is done
     raises      DataError LOG-CORRUPT if a closed segment is damaged, ExternalError
     """
-    closed = partition.segments[:-1]
-    if "compact" not in partition.config.cleanup or not _is_worth_it(closed):
+    if "compact" not in partition.config.cleanup:
         return False
     horizon = now_ms - partition.config.delete_retention_ms
+    is_done = False
     try:
-        kept, rows = _kept(closed, is_stopped)
-        for group in _groups(closed, kept, rows, partition.config.segment_bytes):
-            survivors = _survivors(group, kept, horizon, now_ms)
-            _replace(partition, group, survivors, is_stopped)
+        while closed := _due(partition.segments[:-1]):
+            kept, rows = _kept(closed, is_stopped)
+            for group in _groups(closed, kept, rows, partition.config.segment_bytes):
+                survivors = _survivors(group, kept, horizon, now_ms)
+                _replace(partition, group, survivors, is_stopped)
+            is_done = True
     except _Stopped:
         return False
-    return True
+    return is_done
 
 
 def _replace(
@@ -93,9 +97,19 @@ def _replace(
             draft.unlink(missing_ok=True)
 
 
-def _is_worth_it(closed: Sequence[Segment]) -> bool:
-    dirty = sum(segment.file_bytes() for segment in closed if segment.name.end is None)
-    return dirty > 0 and dirty >= _DIRTY_SHARE * sum(segment.file_bytes() for segment in closed)
+def _due(closed: Sequence[Segment]) -> Sequence[Segment]:
+    """The segments, from the first, that the next pass is about; none if it is not worth it."""
+    sizes = [segment.file_bytes() for segment in closed]
+    is_new = [segment.name.end is None for segment in closed]
+    dirty = sum(size for size, new in zip(sizes, is_new, strict=True) if new)
+    if not dirty or dirty < _DIRTY_SHARE * sum(sizes):
+        return ()
+    left = max(_PASS_BYTES, sum(sizes) - dirty)
+    for place, (size, new) in enumerate(zip(sizes, is_new, strict=True)):
+        if new and left <= 0:
+            return closed[:place]
+        left -= size if new else 0
+    return closed
 
 
 def _kept(closed: Sequence[Segment], is_stopped: Callable[[], bool]) -> tuple[Int64s, list[int]]:

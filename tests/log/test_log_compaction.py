@@ -14,13 +14,13 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from log_samples import rows
 
 from streamsql.engine.failpoints import armed
-from streamsql.engine.log import records
+from streamsql.engine.log import compaction, records
 from streamsql.engine.log.compacted import MOST_OFFSETS, CompactedFile
 from streamsql.engine.log.disk import DiskLog
 from streamsql.engine.log.log import Log, TopicConfig
@@ -423,3 +423,34 @@ class CompactedAgainstModel(RuleBasedStateMachine):
 
 TestCompactedAgainstModel = CompactedAgainstModel.TestCase
 TestCompactedAgainstModel.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+
+
+@given(
+    batches=st.lists(
+        st.lists(
+            st.tuples(st.sampled_from("abc"), st.sampled_from(["1", "2", None])), min_size=1, max_size=4
+        ),
+        min_size=1,
+        max_size=12,
+    )
+)
+@settings(max_examples=30, deadline=None)
+def test_pass_by_pass_every_key_keeps_its_last_record(batches: list[list[tuple[str, str | None]]]) -> None:
+    """A pass that takes a part of a backlog says nothing of the records after it."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        pytest.MonkeyPatch.context() as patched,
+        DiskLog(Path(folder) / "data", flush="never") as log,
+    ):
+        patched.setattr(compaction, "_PASS_BYTES", 1)
+        log.create_topic("t", TINY)
+        written: list[str] = []
+        for number, batch in enumerate(batches):
+            written += [f"{len(written) + i} {key}{value or '-'}" for i, (key, value) in enumerate(batch)]
+            log.append("t", 0, upserts(*batch, at=10 * number))
+            if number % 3 == 2:
+                assert not log.maintain(DAY)
+        assert not log.maintain(DAY)
+        found = said(log)
+        assert set(found) <= set(written)
+        assert {line.split()[1][0]: line for line in found} == {line.split()[1][0]: line for line in written}
