@@ -7,7 +7,6 @@ statement over snapshots, a push query a task that its reader drives.
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, nullcontext
@@ -50,8 +49,7 @@ from streamsql.push import push_result
 from streamsql.queries import Progress, Queries
 from streamsql.replay import Replay
 from streamsql.result import Result, message
-
-_DOOMED_BY = "deleted.by.command"
+from streamsql.topic_marks import left_over, made_by, mark_deleted
 
 if TYPE_CHECKING:
     from streamsql.asserts import Assertion, Asserts
@@ -316,10 +314,13 @@ class Database(Clients):
                 )
         else:
             cleanup = "compact" if info.is_table else "delete"
-            self.log.create_topic(
-                info.topic,
-                TopicConfig(partitions=new.partitions or 1, cleanup=cleanup, retention_ms=new.retention_ms),
+            config = TopicConfig(
+                partitions=new.partitions or 1,
+                cleanup=cleanup,
+                retention_ms=new.retention_ms,
+                properties=made_by(self._commands.next_number()),
             )
+            self.log.create_topic(info.topic, config)
         register_schemas(info, self.environment, only_missing=True)
         self._record(to_sql(statement), None)
         self.catalog.sources[info.name] = info
@@ -337,7 +338,7 @@ class Database(Clients):
         replaced = self._replaced_query(statement, plan)
         query_id = replaced or self._query_id(statement)
         register_schemas(plan.sink, self.environment, only_missing=isinstance(statement, ast.InsertSelect))
-        self.queries.create_topic_for(plan)
+        self.queries.create_topic_for(plan, made_by(self._commands.next_number()))
         self._record(to_sql(statement), query_id)
         self._register(statement, plan, query_id, self._config)
         return message(f"query {query_id} " + ("started" if replaced is None else "replaced"))
@@ -465,7 +466,7 @@ class Database(Clients):
             if others:
                 raise PlanError(f"topic {info.topic} is also used by {', '.join(others)}", code="PLAN-IN-USE")
         if statement.delete_topic:
-            self._doom(info.topic)
+            mark_deleted(self.log, info.topic, self._commands.next_number())
         self._record(to_sql(statement), None)
         self._apply_drop(info)
         if statement.delete_topic:
@@ -571,13 +572,6 @@ class Database(Clients):
             if self.log.topic_problem(topic) is None
         }
 
-    def _doom(self, topic: str) -> None:
-        """Note on a topic that the next command deletes it: after a crash in between, opening does."""
-        if self.log.has_topic(topic) and self.log.topic_problem(topic) is None:
-            config = self.log.topic_config(topic)
-            properties = {**config.properties, _DOOMED_BY: str(self._commands.next_number())}
-            self.log.alter_topic(topic, dataclasses.replace(config, properties=properties))
-
     def _delete_topic(self, topic: str) -> None:
         for side in ("key", "value"):
             self.schemas.delete(f"{topic}-{side}")
@@ -587,7 +581,6 @@ class Database(Clients):
 
     def _replay(self, progress: Progress | None) -> None:
         """Bring the catalog back to what the command topic says, then let the queries run."""
-        topics = self.log.topics()
         replay = Replay(
             self.catalog,
             lambda config: Environment(self.catalog, self.library, config, self.schemas),
@@ -599,11 +592,8 @@ class Database(Clients):
         self.queries.reopen({name: (one.plan, one.config) for name, one in replay.queries.items()}, progress)
         for query_id in replay.ended:
             self.queries.forget(query_id)
-        for topic, number in replay.doomed:
-            if topic not in topics or self.log.topic_problem(topic) is not None:
-                continue
-            if self.log.topic_config(topic).properties.get(_DOOMED_BY) == str(number):
-                self._delete_topic(topic)
+        for topic in list(left_over(self.log, replay.deletions, self._commands.next_number())):
+            self._delete_topic(topic)
         self.queries.start_all(replay.paused)
 
 

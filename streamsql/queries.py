@@ -52,8 +52,8 @@ class Queries:
         self.plans: dict[str, PersistentPlan] = {}
         self._shared = SharedDecoding()
 
-    def create_topic_for(self, plan: PersistentPlan) -> None:
-        """Make the sink's topic if it is not there."""
+    def create_topic_for(self, plan: PersistentPlan, properties: Mapping[str, str] | None = None) -> None:
+        """Make the sink's topic if it is not there, with these properties."""
         topic = plan.sink.topic
         if self._log.has_topic(topic):
             return
@@ -66,7 +66,12 @@ class Queries:
             if self._log.topic_problem(source) is None:
                 kept = self._log.topic_config(source)
                 retention_ms = kept.retention_ms if kept.cleanup == "delete" else None
-        config = TopicConfig(partitions=plan.partitions, cleanup=cleanup, retention_ms=retention_ms)
+        config = TopicConfig(
+            partitions=plan.partitions,
+            cleanup=cleanup,
+            retention_ms=retention_ms,
+            properties=properties or {},
+        )
         self._log.create_topic(topic, config)
 
     def open(self, query: QueryInfo, plan: PersistentPlan, config: Config) -> None:

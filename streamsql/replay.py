@@ -43,7 +43,7 @@ class Replay:
     queries      by id, what is to be opened
     paused       ids of those that are not to run
     ended        ids of those that are gone; a crash may have left something of them
-    doomed       topics that a command, by its number, was to delete
+    deletions    topics that a command, by its number, deletes
     """
 
     catalog: Catalog
@@ -53,7 +53,7 @@ class Replay:
     queries: dict[str, Planned] = field(default_factory=dict)
     paused: set[str] = field(default_factory=set)
     ended: set[str] = field(default_factory=set)
-    doomed: list[tuple[str, int]] = field(default_factory=list)
+    deletions: list[tuple[str, int]] = field(default_factory=list)
 
     def redo(self, number: int, command: Command) -> None:
         """Do to the catalog what the statement did when it was executed."""
@@ -70,7 +70,7 @@ class Replay:
                 info = self.catalog.source(statement.name)
                 self._drop(info)
                 if statement.delete_topic:
-                    self.doomed.append((info.topic, number))
+                    self.deletions.append((info.topic, number))
             case ast.AlterSource():
                 self.catalog.sources[statement.name] = plan_alter(statement, env)
             case ast.CreateType():

@@ -43,10 +43,11 @@ DECLARED = (
 )
 
 
+INPUTS = ("events", "visits", "lefts", "rights", "users", "plans")
 KEPT_SHORT = "JOINED"
 """The output whose old segments go."""
-COMPACTED = ("users", "plans")
-"""Inputs of which only the last record of each key is sure to stay."""
+COMPACTED_LATE = "CHAINED"
+"""An output that a query reads: it has to learn of every deletion."""
 
 
 @dataclass(frozen=True, slots=True)

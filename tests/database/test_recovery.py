@@ -12,6 +12,7 @@ import pytest
 from streamsql import connect
 from streamsql.database import Database
 from streamsql.engine.failpoints import armed
+from streamsql.engine.log.disk import DiskLog
 from streamsql.errors import ExternalError, PlanError, StreamSQLError
 
 MADE = (
@@ -66,6 +67,29 @@ def test_a_statement_that_a_crash_cut_short_is_finished_at_the_next_open(
     with connect(copy) as db:
         assert topics(db) == done
         assert db.catalog.queries == {}
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_topic_of_a_statement_that_never_was_goes_unless_something_is_in_it(
+    tmp_path: Path, number: int
+) -> None:
+    statement = MADE.split(";")[number] + ";"
+    with connect(tmp_path / "d") as db:
+        db.execute("CREATE STREAM s (k VARCHAR, x INTEGER) WITH (KAFKA_TOPIC = 'other');" if number else "")
+        copy = crashed_at("command.before_record", tmp_path / "d", lambda: db.execute(statement))
+    kept = tmp_path / "kept"
+    shutil.copytree(copy, kept)
+    with connect(copy) as db:
+        assert topics(db) == ["other"] * number
+        db.execute(statement)
+        assert len(topics(db)) == (3 if number else 1)
+    topic = ("s", "T")[number]
+    with DiskLog(kept) as log:
+        nothing = pa.nulls(1, pa.binary())
+        times = pa.array([0], pa.int64())
+        log.append(topic, 0, pa.record_batch({"key": nothing, "value": nothing, "timestamp": times}))
+    with connect(kept) as db:
+        assert topic in topics(db)
 
 
 def test_a_drop_that_never_happened_leaves_everything(tmp_path: Path) -> None:
