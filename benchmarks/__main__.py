@@ -17,6 +17,7 @@ BENCHMARKS = {
     "latency": "latency",
     "lookup": "lookup",
     "malformed": "malformed",
+    "nexmark": "nexmark",
     "profile": "profile",
     "report": "report",
     "restore": "restore",

@@ -97,7 +97,7 @@ def measure(query: Query, sizes: tuple[int, int], value_format: str, rounds: int
     small, large = sources(query, sizes[0]), sources(query, sizes[1])
     ours = [_best(lambda t=t: _streaming(query, t, value_format), rounds) for t in (small, large)]
     theirs = [_best(lambda t=t: _batch(query, t), rounds) for t in (small, large)]
-    is_equal = all(_same(mine.rows, other.rows) for mine, other in zip(ours, theirs, strict=True))
+    is_equal = all(same(mine.rows, other.rows) for mine, other in zip(ours, theirs, strict=True))
     if value_format == "JSON":
         theirs = [_best(lambda t=t: _from_json(query, t), rounds) for t in (small, large)]
     grown = sizes[1] - sizes[0]
@@ -181,7 +181,7 @@ def _from_json(query: Query, tables: Mapping[str, pa.Table]) -> Run:
 _JSON_TYPES = {"int64": "BIGINT", "int32": "INTEGER", "double": "DOUBLE", "string": "VARCHAR"}
 
 
-def _same(ours: pa.Table, theirs: pa.Table) -> bool:
+def same(ours: pa.Table, theirs: pa.Table) -> bool:
     """Whether two tables hold the same rows in any order; doubles to nine digits."""
     if ours.num_rows != theirs.num_rows or ours.num_columns != theirs.num_columns:
         return False

@@ -54,7 +54,8 @@ class Inputs:
                 *(log, topic, positions, self.reached, wanted[topic]),
                 reset="earliest" if topic in tables else reset,
             )
-            for topic in self._nodes
+            # In the order in which records of one time are taken: a stream's finds what a table then has.
+            for topic in sorted(self._nodes, key=lambda topic: topic not in tables)
         }
         self._buffers: dict[str, pa.RecordBatch | None] = dict.fromkeys(self._nodes)
 
