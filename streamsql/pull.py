@@ -12,17 +12,16 @@ import pyarrow as pa
 
 from streamsql.catalog import Catalog
 from streamsql.config import Config
+from streamsql.constants import evaluate, explained
 from streamsql.engine.kernel import Kernel, Workspace
 from streamsql.engine.log.log import Log
 from streamsql.engine.operators.base import WindowBounds
 from streamsql.engine.state.hashing import KeyHasher
 from streamsql.engine.state.keys import UInt64s
-from streamsql.errors import DataError, NotSupportedError, StreamSQLError
 from streamsql.formats.format import SchemaStore
 from streamsql.grammar import ast
 from streamsql.history import History
 from streamsql.plan.environment import Environment
-from streamsql.plan.expressions import Compiled
 from streamsql.plan.pull import PullPlan, plan_pull
 from streamsql.plan.pull_lookup import Lookup
 from streamsql.plan.pull_shapes import Outline, Shape, keys_of, outline, shape_of
@@ -30,7 +29,7 @@ from streamsql.plan.rewrite import walk
 from streamsql.queries import Queries
 from streamsql.result import Changes, Result
 from streamsql.snapshots import Places, Rows, Snapshots
-from streamsql.types import BIGINT, BOOLEAN, DOUBLE, INTEGER, VARCHAR, SqlType
+from streamsql.types import BIGINT, SqlType
 
 _KEPT_PLANS = 256
 _PIECE_ROWS = 1 << 17
@@ -199,7 +198,7 @@ class PullQueries:
         """What a query looks up; evaluated once if it calls no function, which might say `now`."""
         if prepared.sought is not None:
             return prepared.sought
-        values = self._values(lookup.keys, prepared.key_types, prepared)
+        values = evaluate(self._workspace, lookup.keys, prepared.key_types)
         sought = self._keys(prepared, values, self._window_bounds(prepared, lookup))
         constants = [*(v for key in lookup.keys for v in key), *(b.value for b in lookup.bounds)]
         if not any(isinstance(node, ast.FunctionCall) for v in constants for node in walk(v.node)):
@@ -233,9 +232,8 @@ class PullQueries:
             return WindowBounds()
         first: dict[str, int] = {"WINDOWSTART": -(1 << 62), "WINDOWEND": -(1 << 62)}
         last: dict[str, int] = {"WINDOWSTART": 1 << 62, "WINDOWEND": 1 << 62}
-        (values,) = self._values(
-            [tuple(b.value for b in lookup.bounds)], [BIGINT] * len(lookup.bounds), prepared
-        )
+        wanted = tuple(bound.value for bound in lookup.bounds)
+        (values,) = evaluate(self._workspace, [wanted], [BIGINT] * len(wanted))
         for bound, value in zip(lookup.bounds, values, strict=True):
             if value is None:
                 return WindowBounds(first_start=1, last_start=0)
@@ -252,29 +250,9 @@ class PullQueries:
         wanted = [b.value for b in source.bounds] + ([source.as_of.value] if source.as_of else [])
         if not wanted:
             return Places()
-        (values,) = self._values([tuple(wanted)], [BIGINT] * len(wanted), prepared)
+        (values,) = evaluate(self._workspace, [tuple(wanted)], [BIGINT] * len(wanted))
         bounds = [(b.column, b.op, v) for b, v in zip(source.bounds, values, strict=False)]
         return Places(bounds, values[-1] if source.as_of else None)
-
-    def _values(
-        self, rows: Sequence[tuple[Compiled, ...]], types: Sequence[SqlType], prepared: Prepared
-    ) -> list[tuple[Any, ...]]:
-        """The values of constants, row by row; of one that fails, None."""
-        if all(_is_bare(value, t) for row in rows for value, t in zip(row, types, strict=True)):
-            return [tuple(_bare(value) for value in row) for row in rows]
-        listed = ", ".join(
-            "(" + ", ".join(f"CAST({v.safe} AS {t.duckdb})" for v, t in zip(row, types, strict=True)) + ")"
-            for row in rows
-        )
-        functions = tuple(f for row in rows for value in row for f in value.functions)
-        kernel = self._workspace.safe.kernel(f"SELECT * FROM (VALUES {listed}) AS v", {}, functions)
-        try:
-            columns = [column.to_pylist() for column in kernel.run_over({}).columns]
-        except duckdb.Error as error:
-            raise _explained(error) from error
-        finally:
-            kernel.close()
-        return list(zip(*columns, strict=True))
 
     # --- by statement ---------------------------------------------------------------------------
 
@@ -292,7 +270,7 @@ class PullQueries:
             except duckdb.Error as error:
                 _raise_own(feeds)
                 if number == len(ways):
-                    raise _explained(error) from error
+                    raise explained(error) from error
         raise AssertionError(plan.sql)
 
     def _kernel(
@@ -314,35 +292,3 @@ def _raise_own(feeds: Mapping[str, Rows | History]) -> None:
     for feed in feeds.values():
         if feed.error is not None:
             raise feed.error
-
-
-def _explained(error: duckdb.Error) -> StreamSQLError:
-    first_line = str(error).splitlines()[0]
-    if "More than one row returned by a subquery" in first_line:
-        return DataError(
-            "a subquery that stands for one value gave several rows",
-            code="DATA-SUBQUERY",
-            hint="give it LIMIT 1, or an aggregate",
-        )
-    if isinstance(error, duckdb.BinderException | duckdb.NotImplementedException | duckdb.ParserException):
-        return NotSupportedError(f"DuckDB cannot answer this query: {first_line}")
-    return DataError(f"the query failed: {first_line}", code="DATA-QUERY")
-
-
-_BARE = {
-    ast.IntegerLiteral: (INTEGER, BIGINT, DOUBLE),
-    ast.StringLiteral: (VARCHAR,),
-    ast.BooleanLiteral: (BOOLEAN,),
-}
-
-
-def _is_bare(value: Compiled, t: SqlType) -> bool:
-    """Whether a constant is a literal that Python reads as DuckDB does."""
-    return t in _BARE.get(type(value.node), ())
-
-
-def _bare(value: Compiled) -> Any:
-    match value.node:
-        case ast.IntegerLiteral(value=v) | ast.StringLiteral(value=v) | ast.BooleanLiteral(value=v):
-            return v
-    raise AssertionError(value)

@@ -49,9 +49,8 @@ def plan_lookup(query: ast.Query, info: SourceInfo, items: Sequence[Item], env: 
     if not isinstance(query, ast.Select) or query.where is None or not info.schema.key:
         return None
     keys: list[tuple[Compiled, ...]] = []
-    parts: Sequence[ast.Expression] = ()
+    left: list[ast.Expression] = []
     every = list(disjuncts(query.where))
-    exact = len(every) == 1
     for parts in every:
         found = _values(parts, info, env)
         if found is None:
@@ -60,20 +59,16 @@ def plan_lookup(query: ast.Query, info: SourceInfo, items: Sequence[Item], env: 
         keys += itertools.islice(itertools.product(*values), _MOST_KEYS + 1)
         if len(keys) > _MOST_KEYS:
             return None
-        parts = [part for part in parts if part not in used]
-    bounds: list[Bound] = []
+        left += [part for part in parts if part not in used]
+    if len(every) > 1:
+        # Which of the rest goes with which key, only the statement can tell.
+        return Lookup(tuple(keys), (), None)
     assert isinstance(query.relation, ast.SourceRef)
     qualifiers = (None, query.relation.alias or query.relation.name)
-    if len(every) == 1:
-        for part in parts:
-            bound = bound_of(part, WINDOWS if info.window else (), qualifiers, env)
-            exact &= bound is not None
-            bounds += [bound] if bound is not None else []
-    is_plain = not (query.is_distinct or query.order_by or query.group_by or query.having) and (
-        query.limit is None and query.offset is None
-    )
-    moves = _moves(items) if exact and is_plain else None
-    return Lookup(tuple(keys), tuple(bounds), moves)
+    found_bounds = [bound_of(part, WINDOWS if info.window else (), qualifiers, env) for part in left]
+    bounds = tuple(bound for bound in found_bounds if bound is not None)
+    is_all_said = len(bounds) == len(left)
+    return Lookup(tuple(keys), bounds, _moves(query, items) if is_all_said else None)
 
 
 def _values(
@@ -119,9 +114,13 @@ def _constants(part: ast.Expression, column: Column, env: Environment) -> Iterat
             yield convert(value, column.type) if is_same else None
 
 
-def _moves(items: Sequence[Item]) -> tuple[str, ...] | None:
-    """The physical columns that the items are, if they are no more than that."""
-    if not all(isinstance(item.expression, ast.ColumnRef) for item in items):
+def _moves(query: ast.Select, items: Sequence[Item]) -> tuple[str, ...] | None:
+    """The physical columns that the answer consists of, if it is no more than columns of the rows."""
+    if query.is_distinct or query.order_by or query.group_by or query.having:
+        return None
+    if query.limit is not None or query.offset is not None:
         return None
     names = [item.expression.name for item in items if isinstance(item.expression, ast.ColumnRef)]
+    if len(names) < len(items):
+        return None
     return tuple(_PSEUDO.get(name) or physical(name) for name in names)
