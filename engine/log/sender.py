@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,6 +28,8 @@ the row's place in it, so that a send that is repeated goes to the same partitio
 
 # Sends wait when this many batches have not been appended yet.
 _MOST_BATCHES = 8
+# A batch goes to so many partitions at once.
+_MOST_THREADS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class Sender:
 
     After an error of a producer with a name all sends that wait, and all later ones, fail with it: rows
     behind it must not be stored before it. Open the name again and go on with the first send that failed.
-    Without a name each batch fails for itself.
+    Without a name each batch fails for itself; its rows in other partitions may be stored.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class Sender:
         self._error: StreamSQLError | None = None
         self._failure: StreamSQLError | None = None
         self._is_closed = False
+        self._pool: ThreadPoolExecutor | None = None
         self._thread = threading.Thread(target=self._run, name=f"producer {topic}", daemon=True)
         self._thread.start()
 
@@ -122,6 +125,7 @@ class Sender:
                 self._check_open()
             self._last_sequence = number
             sent = _Pending(rows, number, time.monotonic() + self._linger_s)
+            sent.done.set_running_or_notify_cancel()  # what is sent cannot be called back
             if not rows.num_rows:
                 sent.done.set_result(Sent(np.zeros(0, np.int32), np.zeros(0, np.int64)))
                 return sent.done
@@ -188,6 +192,8 @@ class Sender:
             with self._turn:
                 self._in_flight = 0
                 self._turn.notify_all()
+        if self._pool is not None:
+            self._pool.shutdown()
 
     def _take(self) -> list[_Pending]:
         """The sends of the next batch, when it is due; [] at the end."""
@@ -227,21 +233,37 @@ class Sender:
             turns = sequences + np.arange(rows.num_rows) - np.repeat(ends - counts, counts)
         batch, partitions = self._place(rows, turns)
         offsets = np.full(len(partitions), -1, np.int64)
-        for partition in np.unique(partitions).tolist():
+
+        def append(partition: int) -> None:
             chosen = np.flatnonzero(partitions == partition)
             stamp = None
             if self._producer is not None:
                 chosen = chosen[sequences[chosen] > self.stored.get(partition, 0)]
                 if not len(chosen):
-                    continue
+                    return
                 stamp = Stamp(self._producer, int(sequences[chosen[-1]]))
             records = batch if len(chosen) == batch.num_rows else batch.take(pa.array(chosen))
             base = self._log.append(self._topic, partition, records, stamp=stamp)
             offsets[chosen] = np.arange(base, base + len(chosen))
             if stamp is not None:
                 self.stored[partition] = stamp.sequence
+
+        self._each(append, np.unique(partitions).tolist())
         for sent, count, end in zip(sends, counts.tolist(), ends.tolist(), strict=True):
             sent.done.set_result(Sent(partitions[end - count : end], offsets[end - count : end]))
+
+    def _each(self, append: Callable[[int], None], partitions: list[int]) -> None:
+        """Append to partitions at once, so that they wait for the disk together; raises the first error."""
+        if len(partitions) == 1:
+            append(partitions[0])
+            return
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(_MOST_THREADS, f"producer {self._topic}")
+        jobs = [self._pool.submit(append, partition) for partition in partitions]
+        errors = [job.exception() for job in jobs]
+        for error in errors:
+            if error is not None:
+                raise error
 
     def _fail(self, sends: list[_Pending], error: StreamSQLError) -> None:
         with self._turn:

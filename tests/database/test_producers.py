@@ -168,6 +168,13 @@ def test_with_no_linger_a_send_goes_at_once(db: Database) -> None:
         assert producer.send({"page": "/", "n": 1}).result(10).offset == 0
 
 
+def test_what_is_sent_cannot_be_called_back(db: Database) -> None:
+    with db.producer("views", linger_ms=HOUR_MS) as producer:
+        sent = producer.send({"page": "/", "n": 1})
+        assert not sent.cancel()
+    assert sent.result(0).offset == 0
+
+
 def test_a_send_with_many_rows_is_one_append_and_an_empty_one_is_none(db: Database) -> None:
     with db.producer("views", batch_rows=10) as producer:
         many = producer.send([{"page": "/", "n": n} for n in range(25)])
