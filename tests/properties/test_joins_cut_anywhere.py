@@ -19,20 +19,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamsql.database import Database
-from streamsql.engine.check import CheckedOperator
 from streamsql.engine.graph import Graph
 from streamsql.engine.log.memory import MemoryLog
-from streamsql.engine.operators.aggregate import Aggregate
-from streamsql.engine.operators.foreign_key_join import ForeignKeyJoin
-from streamsql.engine.operators.materialise import Materialise
-from streamsql.engine.operators.sink import Sink
-from streamsql.engine.operators.source import Source
-from streamsql.engine.operators.stateless import Stateless
-from streamsql.engine.operators.stream_stream_join import StreamStreamJoin
-from streamsql.engine.operators.stream_table_join import StreamTableJoin
-from streamsql.engine.operators.table_table_join import TableTableJoin
 from streamsql.engine.task import Task
 from tests.operators.examples import few
+from tests.properties.checked import check_operators
 
 TOPICS = ("VIEWS", "CLICKS", "USERS", "PLANS")
 DECLARED = """
@@ -144,39 +135,11 @@ def planned(query: str) -> tuple[Graph, int | None]:
         return plan.graph, plan.view
 
 
-def checked(graph: Graph) -> Task:
-    """A task of which every operator with a state runs inside the checker."""
-    task = Task(graph)
-    for number, node in enumerate(graph.nodes):
-        keys: Sequence[str] = ()
-        takes_back_old = deletes_unknown = False
-        match node.spec:
-            case Sink() | Stateless():
-                continue
-            case Source(is_table=True, key=key):
-                keys, deletes_unknown = [f.name for f in key], True
-            case Source() | StreamStreamJoin() | StreamTableJoin():
-                pass
-            case TableTableJoin(keys=keys, emit_old=takes_back_old):
-                pass
-            case ForeignKeyJoin(left_keys=keys, tells_all_deletes=deletes_unknown):
-                takes_back_old = True
-            case Aggregate(keys=keys, emit_old=takes_back_old):
-                pass
-            case Materialise(keys=keys, emit_old=takes_back_old, forward_unknown_deletes=deletes_unknown):
-                deletes_unknown = deletes_unknown or not takes_back_old
-            case other:
-                raise AssertionError(f"nobody has said how to check {other}")
-        task.operators[number] = CheckedOperator(
-            task.operators[number], node.spec.output, keys, takes_back_old, deletes_unknown
-        )
-    return task
-
-
 def run(query: str, rows: Sequence[Event], places: Sequence[int]) -> tuple[list[Any], list[tuple[Any, ...]]]:
     """The records a query writes and, for a table, its rows at the end; places are where `rows` is cut."""
     graph, view = planned(query)
-    task = checked(graph)
+    task = Task(graph)
+    check_operators(task)
     records: list[Any] = []
     table: list[tuple[Any, ...]] = []
     try:

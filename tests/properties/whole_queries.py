@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from streamsql.database import Database
 from streamsql.engine.log.memory import MemoryLog
+from tests.properties.checked import check_operators
 
 DECLARED = """
 CREATE STREAM events (k VARCHAR, x INTEGER, ms BIGINT) WITH (TIMESTAMP = 'MS');
@@ -32,6 +33,7 @@ def run(query: str, rows: list[Event], cuts: list[int]) -> tuple[list[dict[str, 
         db.execute(DECLARED + query)
         (query_id,) = db.catalog.queries
         task, plan = db.queries.runners[query_id].task, db.queries.plans[query_id]
+        check_operators(task)
         records: list[dict[str, Any]] = []
         bounds = sorted({0, len(rows), *(c for c in cuts if c < len(rows))})
         for begin, end in zip(bounds, bounds[1:], strict=False):
