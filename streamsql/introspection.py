@@ -8,9 +8,6 @@ from streamsql import show
 from streamsql.errors import NotSupportedError, PlanError
 from streamsql.grammar import ast
 from streamsql.grammar.printer import to_sql
-from streamsql.plan.explain import explain_persistent, explain_pull, explain_push
-from streamsql.plan.pull import plan_pull
-from streamsql.plan.push import plan_push
 from streamsql.result import Result, rows
 from streamsql.schema import Column
 from streamsql.types import VARCHAR
@@ -79,6 +76,10 @@ def _show(database: Database, statement: ast.Show) -> Result:
 
 
 def _explain(database: Database, statement: ast.Explain) -> Result:
+    from streamsql.plan.explain import explain_persistent, explain_pull, explain_push
+    from streamsql.plan.pull import plan_pull
+    from streamsql.plan.push import plan_push
+
     inner = statement.statement
     if statement.query_id is not None:
         runner = database.queries.get(statement.query_id)
