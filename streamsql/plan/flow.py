@@ -46,6 +46,7 @@ class Flow:
     names   what the columns of its sources are called, used or not
     window  the key is windowed
     has_old_rows  of a table: a change takes back the row that it replaces, whole
+    is_final      of a table: a row that is put in stays as it is
     is_rekeyed    the key was computed, by PARTITION BY: rows of one key may come from several partitions
     """
 
@@ -61,6 +62,7 @@ class Flow:
     titles: list[str] = field(default_factory=list)
     null_key: bool = False
     has_old_rows: bool = False
+    is_final: bool = False
     is_rekeyed: bool = False
     retention_ms: int | None = None
 

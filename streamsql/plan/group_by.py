@@ -72,7 +72,7 @@ def group_by(planner: SelectPlanner, query: ast.Select, items: Sequence[Item], f
     aggregates = [resolve_aggregate(c, flow.scope.in_clause(f"{c.name}(..)"), planner.env) for c in calls]
     group_types = _add_stage(planner, groups, aggregates, flow)
     arguments = _argument_names(aggregates)
-    on_table = flow.kind == TABLE
+    on_table = flow.kind == TABLE and not flow.is_final
     declared: list[AggregateCall] = []
     for number, aggregate in enumerate(aggregates):
         sql = [column_sql(arguments[a.node]) for a in aggregate.arguments]
@@ -212,6 +212,8 @@ def _leave_group(
         assert window is not None
         flow.retention_ms = window.retention_ms
     flow.is_rekeyed = flow.null_key = False
+    # A session may be final and grow once more all the same.
+    flow.is_final = query.window is not None and query.emit == "FINAL" and query.window.kind != "SESSION"
     flow.titles = []
 
 

@@ -84,7 +84,7 @@ def joined(join: ast.Join, left: Flow, right: Flow, node: int, kind: str, pairs:
     left.scope = Scope((*shown, *others, *(c for c in columns if c.is_hidden)))
     left.key = tuple(keys)
     left.sources, left.names = source_names((left, right)), names
-    left.kind, left.has_old_rows = kind, kind == "TABLE"
+    left.kind, left.has_old_rows, left.is_final = kind, kind == "TABLE", False
     left.take(node, left.graph.nodes[node].spec.output)
     return left
 

@@ -103,7 +103,7 @@ def _on_foreign_key(
     left.scope = Scope((*left.scope.columns, *right.scope.columns))
     left.sources, left.names = source_names((left, right)), left.names | right.names
     left.take(node, spec.output)
-    left.has_old_rows = True
+    left.has_old_rows, left.is_final = True, False
     return left
 
 

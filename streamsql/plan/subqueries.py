@@ -102,7 +102,7 @@ def _as_relation(selected: Selected, qualifier: str | None) -> Flow:
     flow.key = keys if is_whole else ()
     flow.window = flow.window if is_whole else None
     flow.names = frozenset(taken)
-    if flow.kind == TABLE and not selected.is_repeatable:
+    if flow.kind == TABLE and not (selected.is_repeatable or flow.is_final):
         # Computed again, what a change takes back would not be what was put in.
         materialise(flow)
     return flow

@@ -34,7 +34,7 @@ def with_old_rows(flow: Flow, query: ast.Select) -> None:
     What is taken back has the time of the change, so that a tombstone that is left of it has. If the query
     reads ROWTIME, that is the row's own: it is kept in a column.
     """
-    if flow.kind != TABLE:
+    if flow.kind != TABLE or flow.is_final:
         return
     if reads_time(flow, (query.items, query.where, query.group_by, query.having)):
         _name_time(flow)

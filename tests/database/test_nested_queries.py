@@ -63,6 +63,19 @@ def test_a_table_follows_a_table_through_a_subquery(db: Database) -> None:
     assert db.execute("SELECT * FROM cities;").fetchall() == [("Rome", 1, 21)]
 
 
+def test_windows_that_are_final_may_be_aggregated_by_anything(db: Database) -> None:
+    # ms        0    5    12   25   40     windows of 10 ms; the last one stays open
+    # views     a    a    b    a    a
+    db.execute(
+        DECLARED
+        + "CREATE TABLE peaks AS SELECT page, MAX(n) AS most, LATEST_BY_OFFSET(n) AS last, COUNT(*) AS windows "
+        "FROM (SELECT page, COUNT(*) AS n FROM views WINDOW TUMBLING (SIZE 10 MILLISECONDS, "
+        "GRACE PERIOD 0 MILLISECONDS) GROUP BY page EMIT FINAL) WHERE n > 0 GROUP BY page;"
+    )
+    feed(db, (1, "a", 0), (1, "a", 5), (1, "b", 12), (1, "a", 25), (1, "a", 40))
+    assert sorted(db.execute("SELECT * FROM peaks;").fetchall()) == [("a", 2, 1, 2), ("b", 1, 1, 1)]
+
+
 def test_insert_into_takes_a_subquery(db: Database) -> None:
     db.execute(
         DECLARED + "CREATE STREAM pages (user_id BIGINT KEY, page VARCHAR);"
