@@ -47,7 +47,8 @@ class Flow:
     window  the key is windowed
     has_old_rows  of a table: a change takes back the row that it replaces, whole
     is_final      of a table: a row that is put in stays as it is
-    is_rekeyed    the key was computed, by PARTITION BY: rows of one key may come from several partitions
+    is_rekeyed    the key was computed, by PARTITION BY: it is there even if all of its parts are null
+    is_spread     rows of one key may come from several partitions
     """
 
     graph: Graph
@@ -64,6 +65,7 @@ class Flow:
     has_old_rows: bool = False
     is_final: bool = False
     is_rekeyed: bool = False
+    is_spread: bool = False
     retention_ms: int | None = None
 
     def type_of(self, name: str) -> SqlType:

@@ -86,7 +86,7 @@ def group_by(planner: SelectPlanner, query: ast.Select, items: Sequence[Item], f
         window=window,
         emit_old=having is not None,
         emit_final=query.emit == "FINAL",
-        by_partition=not flow.is_rekeyed and tuple(groups) == tuple(k.expression for k in flow.key),
+        by_partition=not flow.is_spread and tuple(groups) == tuple(k.expression for k in flow.key),
     )
     node = flow.graph.add(spec, flow.node)
     flow.take(node, spec.output)
@@ -211,7 +211,7 @@ def _leave_group(
         window = _window(query.window)
         assert window is not None
         flow.retention_ms = window.retention_ms
-    flow.is_rekeyed = flow.null_key = False
+    flow.is_rekeyed = flow.null_key = flow.is_spread = False
     # A session may be final and grow once more all the same.
     flow.is_final = query.window is not None and query.emit == "FINAL" and query.window.kind != "SESSION"
     flow.titles = []

@@ -85,6 +85,7 @@ def joined(join: ast.Join, left: Flow, right: Flow, node: int, kind: str, pairs:
     left.key = tuple(keys)
     left.sources, left.names = source_names((left, right)), names
     left.kind, left.has_old_rows, left.is_final = kind, kind == "TABLE", False
+    left.is_spread = True
     left.take(node, left.graph.nodes[node].spec.output)
     return left
 

@@ -28,6 +28,7 @@ from streamsql.plan.stages import Output, StageBuilder
 from streamsql.plan.subqueries import CommonTable, common_table_flow, common_tables, subquery_flow
 from streamsql.plan.table_changes import is_volatile, reads_time, with_old_rows
 from streamsql.plan.table_functions import explode
+from streamsql.plan.unions import union_all
 from streamsql.schema import Column
 from streamsql.types import NULL, duckdb_name
 
@@ -60,19 +61,20 @@ class SelectPlanner:
 
     def select(self, query: ast.Query) -> Selected:
         """A query with its last stage still open."""
-        if not isinstance(query, ast.Select):
-            raise NotSupportedError("set operations in a query that keeps running", span=query.span)
         self._refuse_pull_only(query)
         planner = replace(self, common=common_tables(self, query.ctes))
+        if isinstance(query, ast.SetOperation):
+            return union_all(planner, query)
+        assert isinstance(query, ast.Select)
         return planner._finish(query, planner.relation_flow(query.relation, query))
 
     # --- FROM -----------------------------------------------------------------------------------
 
-    def _refuse_pull_only(self, query: ast.Select) -> None:
+    def _refuse_pull_only(self, query: ast.Query) -> None:
         for clause, found in (
             ("ORDER BY", query.order_by),
             ("OFFSET", query.offset),
-            ("DISTINCT", query.is_distinct),
+            ("DISTINCT", isinstance(query, ast.Select) and query.is_distinct),
         ):
             if found:
                 raise NotSupportedError(
@@ -222,7 +224,7 @@ class SelectPlanner:
         if any(isinstance(e, ast.NullLiteral) for e in expressions):
             if len(expressions) > 1:
                 raise at(query.span, "PARTITION BY NULL stands alone", "PLAN-PARTITION-BY")
-            flow.key, flow.null_key, flow.is_rekeyed = (), True, True
+            flow.key, flow.null_key, flow.is_rekeyed, flow.is_spread = (), True, True, True
             return list(items)
         scope = flow.scope.in_clause("PARTITION BY")
         resolved = [qualify(e, scope) for e in expressions]
@@ -233,7 +235,7 @@ class SelectPlanner:
             if compiled.type == NULL:
                 raise at(expression.span, "the type of this NULL is unknown", "PLAN-PARTITION-BY")
         flow.key = tuple(key_column(e, items, flow.scope) for e in resolved)
-        flow.null_key, flow.is_rekeyed = False, True
+        flow.null_key, flow.is_rekeyed, flow.is_spread = False, True, True
         return expand_items(query, flow.scope, flow.key, self.env, self.is_persistent, False)
 
     def _project(self, query: ast.Select, items: Sequence[Item], flow: Flow) -> Selected:

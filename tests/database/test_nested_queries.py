@@ -76,6 +76,29 @@ def test_windows_that_are_final_may_be_aggregated_by_anything(db: Database) -> N
     assert sorted(db.execute("SELECT * FROM peaks;").fetchall()) == [("a", 2, 1, 2), ("b", 1, 1, 1)]
 
 
+def test_streams_united(db: Database) -> None:
+    db.execute(
+        DECLARED + "CREATE STREAM clicks (user_id BIGINT KEY, ad VARCHAR, ms BIGINT) WITH (TIMESTAMP = 'MS');"
+        "CREATE STREAM seen AS SELECT user_id, page AS what FROM views UNION ALL SELECT user_id, ad FROM clicks;"
+        "CREATE TABLE totals AS SELECT user_id, COUNT(*) AS n FROM "
+        "(SELECT user_id, page FROM views UNION ALL SELECT user_id, ad FROM clicks WHERE ad <> 'x') GROUP BY user_id;"
+        "CREATE TABLE hourly AS WITH u AS (SELECT page FROM views UNION ALL (SELECT ad FROM clicks UNION ALL "
+        "SELECT page FROM views)) SELECT page, COUNT(*) AS n FROM u WINDOW TUMBLING (SIZE 1 HOUR) GROUP BY page;"
+    )
+    assert db.catalog.source("SEEN").schema.key == db.catalog.source("VIEWS").schema.key
+    feed(db, (1, "a", 0), (2, "b", 1))
+    db.append("clicks", [{"user_id": 1, "ad": ad, "ms": 2} for ad in ("x", "y")])
+    rows = db.execute("SELECT user_id, what FROM seen;").fetchall()
+    assert sorted(rows) == [(1, "a"), (1, "x"), (1, "y"), (2, "b")]
+    assert sorted(db.execute("SELECT * FROM totals;").fetchall()) == [(1, 2), (2, 1)]
+    assert sorted(db.execute("SELECT page, n FROM hourly;").fetchall()) == [
+        ("a", 2),
+        ("b", 2),
+        ("x", 1),
+        ("y", 1),
+    ]
+
+
 def test_insert_into_takes_a_subquery(db: Database) -> None:
     db.execute(
         DECLARED + "CREATE STREAM pages (user_id BIGINT KEY, page VARCHAR);"
@@ -105,11 +128,14 @@ REFUSED = {
     "no group": ("SELECT n FROM (SELECT COUNT(*) AS n FROM views)", "SELECT COUNT", "GROUP BY"),
     "a name twice": ("WITH a AS (SELECT * FROM views), a AS (SELECT * FROM users) SELECT * FROM a", "a AS (SELECT * FROM users", "twice"),
     "a table in a stream's place": ("SELECT * FROM users u JOIN (SELECT * FROM views) v ON u.id = v.user_id", "users u", "swap"),
+    "a table united": ("SELECT user_id FROM views UNION ALL SELECT id FROM users", "SELECT id FROM users", "is a table"),
+    "other columns united": ("SELECT page FROM views UNION ALL SELECT user_id FROM views", "SELECT page", "PAGE VARCHAR and USER_ID BIGINT"),
     "a column twice": ("SELECT * FROM (SELECT page AS p, user_id AS p FROM views)", "user_id AS p", "called P"),
     "its own name": ("WITH a AS (SELECT * FROM a) SELECT * FROM a", "a) SELECT", "no stream or table"),
 }  # fmt: skip
 NOT_BUILT = {
     "a limit inside": "SELECT * FROM (SELECT * FROM views LIMIT 1)",
+    "a union of what is different": "SELECT page FROM views UNION SELECT page FROM views",
     "an order inside": "SELECT * FROM (SELECT * FROM views ORDER BY ms)",
     "a join with a window that still changes": "SELECT v.page, c.n FROM (SELECT * FROM clicks) v JOIN "
     "(SELECT page, COUNT(*) AS n FROM views WINDOW TUMBLING (SIZE 1 SECOND) GROUP BY page) c ON v.page = c.page",

@@ -60,6 +60,7 @@ STREAMS = {
     "SELECT d.n, e.x, e.k, d.m FROM events e JOIN d ON CAST(e.x AS BIGINT) = d.n",
     "a stream with itself": "SELECT a.k AS k, a.x AS ax, b.x AS bx FROM (SELECT k, x FROM events WHERE x > 0) a "
     "LEFT JOIN events b WITHIN 10 MILLISECONDS ON a.k = b.k",
+    "united": "SELECT k, x FROM events WHERE x > 0 UNION ALL SELECT k, x * 10 FROM (SELECT k, x FROM events WHERE x > 2)",
     "re-keyed, then windowed": "SELECT k, x FROM (SELECT x, k FROM events PARTITION BY x) PARTITION BY k",
 }  # fmt: skip
 cuts = st.lists(st.integers(1, 40), max_size=6)
