@@ -81,6 +81,7 @@ class Workspace:
             self.connection.execute("SET disabled_optimizers = 'common_subexpressions'")
         self.connection.execute("SET lock_configuration = true")
         self._functions: dict[str, ArrowFunction] = {}
+        self._keeps_try = keeps_try
         self._threads = threads
         self._safe: Workspace | None = None
 
@@ -116,7 +117,8 @@ class Workspace:
             function.returns,
             type=PythonUDFType.ARROW,
             null_handling=FunctionNullHandling.SPECIAL,
-            side_effects=function.volatile,
+            # DuckDB has no TRY around a volatile function; with columns for arguments nothing is folded.
+            side_effects=function.volatile and not (self._keeps_try and function.arguments),
         )
         self._functions[function.name] = function
 

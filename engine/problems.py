@@ -7,10 +7,12 @@ record is bad is still read by the batch.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -152,6 +154,16 @@ def _text(payload: object) -> str:
         # What is cut off need not be decoded; backslashes only make a text longer.
         return payload[: _TEXT_BYTES + 4].decode("utf-8", "backslashreplace")
     return str(payload)
+
+
+_WRAPPING = re.compile(
+    r"Invalid Input Error: Python exception occurred while executing the UDF: (?:DataError: (?:\[DATA\] )?)?"
+)
+
+
+def reason_of(error: duckdb.Error) -> str:
+    """What DuckDB says is wrong, in one line, without what it says of functions of ours."""
+    return _WRAPPING.sub("", str(error).splitlines()[0])
 
 
 def cut(text: str) -> str:

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from streamsql.engine.batch import TIME
 from streamsql.engine.kernel import ArrowFunction, Kernel, Workspace
-from streamsql.engine.problems import Problems
+from streamsql.engine.problems import Problems, reason_of
 
 ERRORS = "$errors"
 DROPPED = "$dropped"
@@ -82,7 +82,7 @@ class StageKernel:
         except duckdb.Error as error:
             if self.stage.safe_sql is None:
                 raise
-            return self._run_safely(batch, str(error))
+            return self._run_safely(batch, reason_of(error))
 
     def _move(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         assert self.stage.moves is not None
@@ -108,5 +108,4 @@ class StageKernel:
     def _report(self, failed: pa.RecordBatch, reason: str) -> None:
         # Failing rows are the exception; each one gets an entry of its own.
         expressions = ["; ".join(failing) for failing in failed.column(ERRORS).to_pylist()]
-        first_line = reason.splitlines()[0]
-        self._problems.expressions_failed(failed.column(TIME), expressions, [first_line] * len(expressions))
+        self._problems.expressions_failed(failed.column(TIME), expressions, [reason] * len(expressions))

@@ -26,6 +26,7 @@ from streamsql.engine.codec import Decoded, Decoder, OpenDecoder
 from streamsql.engine.kernel import ArrowFunction, Kernel
 from streamsql.engine.log.reader import EVERYTHING, Wanted
 from streamsql.engine.operators.base import Context, Operator
+from streamsql.engine.problems import reason_of
 from streamsql.engine.shared import SharedReader
 from streamsql.engine.windowed_keys import WindowedKey, split_windowed_keys
 from streamsql.errors import DataError
@@ -221,7 +222,7 @@ class SourceOperator(Operator):
                 self._safe_time = workspace.safe.kernel(
                     f"SELECT TRY({event_time.sql}) AS t FROM {{input}}", feeds, event_time.functions
                 )
-            return self._safe_time.run(input=batch).column(0), str(error).splitlines()[0]
+            return self._safe_time.run(input=batch).column(0), reason_of(error)
 
 
 def _mask(flags: pa.Array[Any]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

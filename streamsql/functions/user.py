@@ -64,7 +64,7 @@ def udf(
     """Make a Python function a scalar function: `name(parameters) -> type`.
 
     takes_nulls  False: a null argument gives null without a call; vectorised functions always see nulls
-    volatile     gives another value for the same arguments; an error in one then fails its whole batch
+    volatile     gives another value for the same arguments; without arguments, an error in it stops the query
     raises       PlanError (PLAN-UDF) if the declaration does not read or the function cannot take so many
                  arguments; NotSupportedError for lambda parameters
     """

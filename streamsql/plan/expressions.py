@@ -595,7 +595,7 @@ class _Compiler:
         fails = can_fail or any(body.can_fail for a, body in _lambda_bodies(node, bodies))
         return Compiled(
             sql,
-            f"TRY({safe_sql})" if fails and not match_.overload.volatile else safe_sql,
+            f"TRY({safe_sql})" if fails and (arguments or not match_.overload.volatile) else safe_sql,
             match_.result,
             node,
             fails or any(body.can_fail for body in bodies),

@@ -8,8 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from streamsql.engine.batch import SEQ
 from streamsql.engine.kernel import ArrowFunction
 from streamsql.engine.stage import DROPPED, ERRORS, Stage
+from streamsql.functions.steady import steady
 from streamsql.grammar import ast
 from streamsql.grammar.printer import to_sql
 from streamsql.plan.expressions import Compiled
@@ -140,12 +142,13 @@ class StageBuilder:
             f'SELECT {names}, "{ERRORS}", "{DROPPED}" FROM {self._safe} '
             f'WHERE NOT "{DROPPED}" OR len("{ERRORS}") > 0'
         )
+        safe, twins = steady(safe, _quoted(SEQ if SEQ in self.input.names else DROPPED))
         return Stage(
             f"SELECT {names} FROM {self._plain}",
             safe if self._can_fail else None,
             self.input,
             self.schema,
-            tuple(self._functions),
+            (*self._functions, *twins),
             moves=None if self._moves is None else tuple(self._moves[name] for name in self.schema.names),
             not_null=tuple(dict.fromkeys(self._not_null)),
         )
