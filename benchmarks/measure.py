@@ -44,6 +44,7 @@ class Run:
 class Measurement:
     """Rates in events per second; cpu is CPU-seconds per million events.
 
+    rate, duckdb_rate  0 where nothing could be measured
     duckdb_rate       of the same query over ARROW; of `from_json` for JSON
     ratio, cpu_ratio  our rate over DuckDB's, by wall time and by CPU time: on a machine that others use as
                       well, the second is the one to believe
@@ -93,7 +94,7 @@ def main(arguments: list[str]) -> int:
 
 
 def measure(query: Query, sizes: tuple[int, int], value_format: str, rounds: int = 3) -> Measurement:
-    """Run the query at both sizes, `rounds` times each; the best of each by CPU time counts."""
+    """Run the query at both sizes, `rounds` times each; the best of each counts."""
     small, large = sources(query, sizes[0]), sources(query, sizes[1])
     ours = [_best(lambda t=t: _streaming(query, t, value_format), rounds) for t in (small, large)]
     theirs = [_best(lambda t=t: _batch(query, t), rounds) for t in (small, large)]
@@ -101,23 +102,34 @@ def measure(query: Query, sizes: tuple[int, int], value_format: str, rounds: int
     if value_format == "JSON":
         theirs = [_best(lambda t=t: _from_json(query, t), rounds) for t in (small, large)]
     grown = sizes[1] - sizes[0]
-    rate = grown / max(1e-9, ours[1].seconds - ours[0].seconds)
+    rate = _slope(grown, ours)
     cpu = ours[1].cpu_seconds - ours[0].cpu_seconds
-    duckdb_rate = grown / max(1e-9, theirs[1].seconds - theirs[0].seconds)
+    duckdb_rate = _slope(grown, theirs)
     return Measurement(
         query.name,
         value_format,
         rate,
         cpu / (grown / 1e6),
         duckdb_rate,
-        rate / duckdb_rate,
+        rate / duckdb_rate if duckdb_rate else 0.0,
         (theirs[1].cpu_seconds - theirs[0].cpu_seconds) / max(1e-9, cpu),
         is_equal,
     )
 
 
+def _slope(grown: int, runs: list[Run]) -> float:
+    """Events per second between a small and a large run; 0 if the machine was too busy to show any."""
+    seconds = runs[1].seconds - runs[0].seconds
+    return grown / seconds if seconds > 0 else 0.0
+
+
 def _best(run: Callable[[], Run], rounds: int) -> Run:
-    return min((run() for _ in range(rounds)), key=lambda r: r.cpu_seconds)
+    """The shortest wall time and the shortest CPU time, of whichever run; the rows of the last."""
+    best = run()
+    for _ in range(rounds - 1):
+        last = run()
+        best = Run(min(best.seconds, last.seconds), min(best.cpu_seconds, last.cpu_seconds), last.rows)
+    return best
 
 
 def _streaming(query: Query, tables: Mapping[str, pa.Table], value_format: str) -> Run:
