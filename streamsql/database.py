@@ -98,7 +98,7 @@ class Database(Clients):
         except BaseException:
             self.close()
             raise
-        if autostart and isinstance(log, DiskLog):
+        if autostart:
             self._maintenance.start()
 
     # --- what users call ------------------------------------------------------------------------

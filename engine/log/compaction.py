@@ -20,7 +20,6 @@ pass, once each, and some tens of bytes per record of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +29,7 @@ import pyarrow.compute as pc
 from streamsql.engine.log import frame
 from streamsql.engine.log.compacted import MOST_OFFSETS, CompactedFile
 from streamsql.engine.log.files import explained
-from streamsql.engine.log.keys import codes, last_of_each
+from streamsql.engine.log.keys import last_offsets
 from streamsql.engine.log.partition import Partition
 from streamsql.engine.log.segment import Segment
 from streamsql.engine.log.segment_files import SegmentName, next_generation
@@ -113,27 +112,18 @@ def _due(closed: Sequence[Segment]) -> Sequence[Segment]:
 
 
 def _kept(closed: Sequence[Segment], is_stopped: Callable[[], bool]) -> tuple[Int64s, list[int]]:
-    """Offsets of the records that are the last of their key, or have none, and the rows of each segment.
-
-    gives  int64[n], rising
-    """
-    keys: dict[pa.DataType, list[pa.Array[Any]]] = {}
-    offsets: dict[pa.DataType, list[Int64s]] = {}
+    """Offsets of the records that stay but for tombstones, and the rows of each segment."""
     rows = [0] * len(closed)
-    for place, segment in enumerate(closed):
-        for batch in _batches(segment):
-            if is_stopped():
-                raise _Stopped
-            key = batch.column("key")
-            keys.setdefault(key.type, []).append(key)
-            offsets.setdefault(key.type, []).append(batch.column("offset").to_numpy())
-            rows[place] += batch.num_rows
-    found = [np.zeros(0, dtype=np.int64)]
-    # Keys of different types are different keys.
-    for kind, chunks in keys.items():
-        is_last = last_of_each(codes(pa.chunked_array(chunks, kind)))
-        found.append(np.concatenate(offsets[kind])[is_last])
-    return np.sort(np.concatenate(found)), rows
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for place, segment in enumerate(closed):
+            for batch in _batches(segment):
+                if is_stopped():
+                    raise _Stopped
+                rows[place] += batch.num_rows
+                yield batch.select(["offset", "key"])
+
+    return last_offsets(batches()), rows
 
 
 def _groups(

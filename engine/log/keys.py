@@ -5,6 +5,7 @@ Keys are the same if their bytes are: 0.0 and -0.0 are two keys, and so are two 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,25 @@ def last_of_each(found: Int64s) -> npt.NDArray[np.bool_]:
     last[found] = rows  # of a repeated index, the last value stays; -1 is the last place
     is_last: npt.NDArray[np.bool_] = (last[found] == rows) | (found < 0)
     return is_last
+
+
+def last_offsets(batches: Iterable[pa.RecordBatch]) -> Int64s:
+    """Offsets of the records that are the last of their key, or have none; int64[n], rising.
+
+    batches  with a column `offset`, in order
+    """
+    keys: dict[pa.DataType, list[pa.Array[Any]]] = {}
+    offsets: dict[pa.DataType, list[Int64s]] = {}
+    for batch in batches:
+        key = batch.column("key")
+        keys.setdefault(key.type, []).append(key)
+        offsets.setdefault(key.type, []).append(batch.column("offset").to_numpy())
+    found = [np.zeros(0, dtype=np.int64)]
+    # Keys of different types are different keys.
+    for kind, chunks in keys.items():
+        is_last = last_of_each(codes(pa.chunked_array(chunks, kind)))
+        found.append(np.concatenate(offsets[kind])[is_last])
+    return np.sort(np.concatenate(found))
 
 
 def _dense(values: pa.ChunkedArray[Any]) -> Int64s:

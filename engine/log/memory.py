@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import threading
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import orjson
 import pyarrow as pa
 
 from streamsql.engine.log import idempotence, records
-from streamsql.engine.log.idempotence import Fences, ProducerStates
+from streamsql.engine.log.idempotence import Fences
 from streamsql.engine.log.listeners import Listeners
 from streamsql.engine.log.log import (
     Append,
@@ -24,6 +22,7 @@ from streamsql.engine.log.log import (
     TopicConfig,
     TopicPartition,
 )
+from streamsql.engine.log.memory_partition import MemoryPartition
 from streamsql.engine.log.refusals import (
     check_expected,
     check_range,
@@ -39,50 +38,13 @@ from streamsql.engine.log.refusals import (
 from streamsql.errors import StreamSQLError
 
 
-class _Partition:
-    """Batches in order, and the offset each begins at."""
-
-    def __init__(self) -> None:
-        self.bases: list[int] = []
-        self.batches: list[pa.RecordBatch] = []
-        self.latest: list[int] = []  # largest timestamp of each batch
-        self.end = 0
-        self.producers = ProducerStates()
-
-    def append(self, batch: pa.RecordBatch) -> int:
-        base = self.end
-        if batch.num_rows:
-            self.bases.append(base)
-            self.batches.append(records.with_offsets(batch, base))
-            self.latest.append(records.time_range(batch)[1])
-            self.end = base + batch.num_rows
-        return base
-
-    def read(self, offset: int, max_rows: int) -> list[pa.RecordBatch]:
-        found: list[pa.RecordBatch] = []
-        place = bisect_right(self.bases, offset) - 1
-        while max_rows > 0 and offset < self.end:
-            batch = self.batches[place].slice(offset - self.bases[place], max_rows)
-            found.append(batch)
-            max_rows -= batch.num_rows
-            offset += batch.num_rows
-            place += 1
-        return found
-
-    def offset_for_time(self, timestamp_ms: int) -> int:
-        for base, batch, latest in zip(self.bases, self.batches, self.latest, strict=True):
-            if latest >= timestamp_ms:
-                return base + int(np.argmax(records.timestamps(batch) >= timestamp_ms))
-        return self.end
-
-
 class MemoryLog(Log):
     """One lock over lists of batches. Nothing survives the process."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._configs: dict[str, TopicConfig] = {}
-        self._partitions: dict[str, list[_Partition]] = {}
+        self._partitions: dict[str, list[MemoryPartition]] = {}
         self._commits: dict[str, CommitRecord] = {}
         self._listeners = Listeners()
         self._fences = Fences()
@@ -95,7 +57,7 @@ class MemoryLog(Log):
             if name in self._configs:
                 raise topic_exists(name)
             self._configs[name] = config
-            self._partitions[name] = [_Partition() for _ in range(config.partitions)]
+            self._partitions[name] = [MemoryPartition() for _ in range(config.partitions)]
 
     def alter_topic(self, name: str, config: TopicConfig) -> None:
         with self._open():
@@ -103,7 +65,7 @@ class MemoryLog(Log):
             if config.partitions < before:
                 raise fewer_partitions(name, before, config.partitions)
             self._configs[name] = config
-            self._partitions[name] += [_Partition() for _ in range(config.partitions - before)]
+            self._partitions[name] += [MemoryPartition() for _ in range(config.partitions - before)]
 
     def delete_topic(self, name: str) -> None:
         with self._open():
@@ -151,7 +113,7 @@ class MemoryLog(Log):
     def _append_once(
         self,
         place: TopicPartition,
-        target: _Partition,
+        target: MemoryPartition,
         batch: pa.RecordBatch,
         expected_offset: int | None,
         stamp: Stamp,
@@ -182,18 +144,16 @@ class MemoryLog(Log):
     def read(self, topic: str, partition: int, offset: int, max_rows: int) -> list[pa.RecordBatch]:
         with self._open():
             found = self._partition(topic, partition)
-            check_range(topic, partition, offset, 0, found.end)
+            check_range(topic, partition, offset, found.start, found.end)
             return found.read(offset, max_rows)
 
     def start_offset(self, topic: str, partition: int) -> int:
         with self._open():
-            self._partition(topic, partition)
-            return 0
+            return self._partition(topic, partition).start
 
     def compacted_offset(self, topic: str, partition: int) -> int:
         with self._open():
-            self._partition(topic, partition)
-            return 0
+            return self._partition(topic, partition).start
 
     def end_offset(self, topic: str, partition: int) -> int:
         with self._open():
@@ -245,7 +205,16 @@ class MemoryLog(Log):
             self._commits.pop(writer, None)
 
     def maintain(self, now_ms: int) -> list[StreamSQLError]:
-        """Nothing to do: a log in memory keeps everything for as long as it lives."""
+        with self._open():
+            parts = [(part, self._configs[name]) for name, some in self._partitions.items() for part in some]
+        for part, config in parts:
+            with self._open():
+                part.expire(config, now_ms)
+                full = part.full_batches(config)
+            if full:
+                compacted = part.compacted(full, config, now_ms)
+                with self._open():
+                    part.replace(len(full), compacted)
         return []
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
@@ -260,7 +229,7 @@ class MemoryLog(Log):
             raise closed()
         return self._lock
 
-    def _partition(self, topic: str, partition: int) -> _Partition:
+    def _partition(self, topic: str, partition: int) -> MemoryPartition:
         found = self._partitions.get(topic)
         if found is None:
             raise unknown_topic(topic)

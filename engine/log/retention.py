@@ -26,11 +26,11 @@ def expire(partition: Partition, now_ms: int) -> int:
     config = partition.config
     if "delete" not in config.cleanup or not partition.segments:
         return 0
-    if all(_is_old(segment, _horizon(partition.segments, config, now_ms)) for segment in partition.segments):
+    oldest = horizon(config, now_ms, [segment.largest_time for segment in partition.segments])
+    if all(_is_old(segment, oldest) for segment in partition.segments):
         partition.roll()
     segments = partition.segments
-    horizon = _horizon(segments, config, now_ms)
-    count = max(_too_old(segments, horizon), _too_many(segments, config.retention_bytes))
+    count = max(_too_old(segments, oldest), _too_many(segments, config.retention_bytes))
     # A segment is closed only when all of it is visible; its successor says that it is closed.
     count = min(count, len(segments) - 1)
     if count:
@@ -38,26 +38,29 @@ def expire(partition: Partition, now_ms: int) -> int:
     return count
 
 
-def _horizon(segments: Sequence[Segment], config: TopicConfig, now_ms: int) -> int | None:
-    """Records before this time may go, ms; None if age does not matter."""
+def horizon(config: TopicConfig, now_ms: int, latest: Sequence[int | None]) -> int | None:
+    """Records before this time may go, ms; None if age does not matter.
+
+    latest  largest timestamp, ms, of each segment
+    """
     if config.retention_ms is None:
         return None
     if "compact" in config.cleanup:
-        now_ms = min(now_ms, max((t for s in segments if (t := s.largest_time) is not None), default=now_ms))
+        now_ms = min(now_ms, max((time for time in latest if time is not None), default=now_ms))
     return now_ms - config.retention_ms
 
 
-def _is_old(segment: Segment, horizon: int | None) -> bool:
+def _is_old(segment: Segment, oldest: int | None) -> bool:
     """Whether all its records are before the horizon; an empty one that is being written is not."""
     latest = segment.largest_time
     if latest is None:
         return False
-    return horizon is not None and latest < horizon
+    return oldest is not None and latest < oldest
 
 
-def _too_old(segments: Sequence[Segment], horizon: int | None) -> int:
+def _too_old(segments: Sequence[Segment], oldest: int | None) -> int:
     """How many of the first segments are too old."""
-    return next((n for n, segment in enumerate(segments) if not _is_old(segment, horizon)), len(segments))
+    return next((n for n, segment in enumerate(segments) if not _is_old(segment, oldest)), len(segments))
 
 
 def _too_many(segments: Sequence[Segment], limit: int | None) -> int:
