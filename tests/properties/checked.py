@@ -14,6 +14,7 @@ from streamsql.engine.operators.stateless import Stateless
 from streamsql.engine.operators.stream_stream_join import StreamStreamJoin
 from streamsql.engine.operators.stream_table_join import StreamTableJoin
 from streamsql.engine.operators.table_table_join import TableTableJoin
+from streamsql.engine.operators.union import Union
 from streamsql.engine.task import Task
 
 
@@ -30,7 +31,7 @@ def check_operators(task: Task) -> None:
                 continue
             case Source(is_table=True, key=key):
                 keys, deletes_unknown = [f.name for f in key], True
-            case Source() | StreamStreamJoin() | StreamTableJoin():
+            case Source() | StreamStreamJoin() | StreamTableJoin() | Union():
                 pass
             case TableTableJoin(keys=keys, emit_old=takes_back_old):
                 pass

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from streamsql.database import Database
 from streamsql.engine.log.memory import MemoryLog
 from streamsql.engine.task import Task
+from tests.properties.checked import check_operators
 
 DECLARED = """
 CREATE TABLE a (id INT PRIMARY KEY, v INT, o INT, p INT) WITH (KAFKA_TOPIC = 'a', FORMAT = 'JSON');
@@ -82,7 +83,7 @@ Event = tuple[str, int, int, int | None, int | None, bool]
 """Topic, two numbers of which the key is, two values, and whether a table's row is deleted."""
 small, maybe = st.integers(0, 2), st.one_of(st.none(), st.integers(0, 3))
 cuts = st.lists(st.integers(1, 40), max_size=5)
-few = settings(max_examples=8) if settings.default.max_examples < 100 else settings()
+few = settings(max_examples=4) if settings.default.max_examples < 100 else settings()
 
 
 def drawn(topics: str) -> st.SearchStrategy[list[Event]]:
@@ -126,6 +127,7 @@ def run(kind: str, query: str, events: list[Event], places: list[int]) -> tuple[
         db.execute(DECLARED + f"CREATE {kind} r AS {named(query)};")
         (query_id,) = db.catalog.queries
         task, plan = db.queries.runners[query_id].task, db.queries.plans[query_id]
+        check_operators(task)
         sources = dict(plan.graph.sources())
         found: list[Any] = []
         bounds = sorted({0, len(events), *(p for p in places if p < len(events))})

@@ -64,7 +64,7 @@ STREAMS = {
     "re-keyed, then windowed": "SELECT k, x FROM (SELECT x, k FROM events PARTITION BY x) PARTITION BY k",
 }  # fmt: skip
 cuts = st.lists(st.integers(1, 40), max_size=6)
-few = settings(max_examples=6) if settings.default.max_examples < 100 else settings()
+few = settings(max_examples=4) if settings.default.max_examples < 100 else settings()
 
 
 def created(kind: str, query: str) -> str:
