@@ -44,7 +44,7 @@ class Run:
 class Measurement:
     """Rates in events per second; cpu is CPU-seconds per million events.
 
-    rate, duckdb_rate  0 where nothing could be measured
+    rate              0 where none could be measured; duckdb_rate too
     duckdb_rate       of the same query over ARROW; of `from_json` for JSON
     ratio, cpu_ratio  our rate over DuckDB's, by wall time and by CPU time: on a machine that others use as
                       well, the second is the one to believe
