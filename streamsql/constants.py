@@ -10,7 +10,7 @@ import duckdb
 from streamsql.engine.kernel import Workspace
 from streamsql.errors import DataError, NotSupportedError, StreamSQLError
 from streamsql.grammar import ast
-from streamsql.plan.expressions import Compiled
+from streamsql.plan.compiled import Compiled
 from streamsql.types import BIGINT, BOOLEAN, DOUBLE, INTEGER, VARCHAR, SqlType
 
 

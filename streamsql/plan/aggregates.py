@@ -13,8 +13,9 @@ from streamsql.functions.registry import unknown_function
 from streamsql.functions.resolve import Match, resolve
 from streamsql.grammar import ast
 from streamsql.grammar.printer import to_sql
+from streamsql.plan.compiled import Compiled
 from streamsql.plan.environment import Environment
-from streamsql.plan.expressions import Compiled, compile_expression
+from streamsql.plan.expressions import compile_expression
 from streamsql.plan.rewrite import walk
 from streamsql.plan.scope import Scope, at
 from streamsql.types import SqlType

@@ -1,8 +1,6 @@
 """Expressions: typed by KSQL's rules and printed as DuckDB SQL.
 
-Every expression is printed twice. `sql` is the fast form: it raises when a row fails (overflow, a bad
-cast). `safe` never raises: what can fail stands under TRY, and integer overflow wraps as it does in
-Java. A stage runs the fast form and falls back to the safe one for a batch that raises.
+What comes out is `Compiled`: the expression as SQL that may raise, and as SQL that never does.
 
 KSQL's logic is two-valued: a comparison with a null is FALSE. In a filter that makes no difference,
 so there comparisons are printed bare; elsewhere they are wrapped in coalesce(.., false).
@@ -11,18 +9,18 @@ so there comparisons are printed bare; elsewhere they are wrapped in coalesce(..
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from streamsql.engine.kernel import ArrowFunction
 from streamsql.errors import NotSupportedError, PlanError
-from streamsql.functions.call import converted, print_call, widened
+from streamsql.functions.call import converted, print_call
 from streamsql.functions.cast import is_castable
-from streamsql.functions.registry import Fragment
 from streamsql.functions.resolve import LambdaArgument, UnitArgument, resolve
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
 from streamsql.grammar.printer import to_sql
 from streamsql.plan import typing
+from streamsql.plan.arithmetic import decimal_arithmetic, integer_arithmetic, without_nan
+from streamsql.plan.compiled import Compiled, coerce, combine, constant, convert, with_type
 from streamsql.plan.environment import Environment
 from streamsql.plan.scope import Scope, at
 from streamsql.plan.type_names import check_field_names, resolve_type
@@ -41,7 +39,6 @@ from streamsql.types import (
     Map,
     SqlType,
     Struct,
-    as_decimal,
     common_numeric,
     duckdb_name,
     duckdb_string,
@@ -49,28 +46,6 @@ from streamsql.types import (
     walk,
     widens,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Compiled:
-    """A typed expression, printed.
-
-    sql, safe  DuckDB SQL, in parentheses where needed; see the module
-    can_fail   whether the fast form can raise on a row
-    functions  Arrow functions that both forms call
-    node       where it came from, for names and errors
-    """
-
-    sql: str
-    safe: str
-    type: SqlType
-    node: ast.Expression
-    can_fail: bool = False
-    functions: tuple[ArrowFunction, ...] = ()
-
-    @property
-    def is_literal(self) -> bool:
-        return isinstance(self.node, typing.LITERALS)
 
 
 def compile_expression(node: ast.Expression, scope: Scope, env: Environment) -> Compiled:
@@ -93,36 +68,6 @@ def compile_filter(node: ast.Expression, scope: Scope, env: Environment) -> Comp
             "PLAN-NOT-BOOLEAN",
         )
     return compiled
-
-
-def coerce(value: Compiled, target: SqlType) -> Compiled:
-    """The value as `target`, to which its type widens (see types.widens)."""
-    if value.type == target:
-        return value
-    plain = widened(value.sql, value.type, target)
-    safe = widened(value.safe, value.type, target, is_safe=True)
-    return _with_type(value, target, plain, safe)
-
-
-def convert(value: Compiled, target: SqlType) -> Compiled:
-    """The value as `target`, a type it widens to or may be cast to; a NULL stays one."""
-    if value.type in (target, NULL):
-        return value
-    if widens(value.type, target):
-        return coerce(value, target)
-    plain = converted(value.sql, value.type, target)
-    return _with_type(value, target, plain, converted(value.safe, value.type, target, is_safe=True))
-
-
-def _with_type(value: Compiled, target: SqlType, plain: Fragment, safe: Fragment) -> Compiled:
-    return replace(
-        value,
-        sql=plain.sql,
-        safe=f"TRY({safe.sql})" if safe.can_fail else safe.sql,
-        type=target,
-        can_fail=value.can_fail or bool(plain.can_fail),
-        functions=tuple(dict.fromkeys((*value.functions, *plain.functions, *safe.functions))),
-    )
 
 
 _NESTED = {
@@ -148,19 +93,19 @@ class _Compiler:
     def compile(self, node: ast.Expression) -> Compiled:
         match node:
             case ast.NullLiteral():
-                return _constant("NULL", NULL, node)
+                return constant("NULL", NULL, node)
             case ast.BooleanLiteral(value=value):
-                return _constant(str(value).lower(), BOOLEAN, node)
+                return constant(str(value).lower(), BOOLEAN, node)
             case ast.StringLiteral(value=value):
-                return _constant(duckdb_string(value), VARCHAR, node)
+                return constant(duckdb_string(value), VARCHAR, node)
             case ast.IntegerLiteral(value=value):
                 t = INTEGER if -(2**31) <= value < 2**31 else BIGINT
-                return _constant(f"CAST({value} AS {t.duckdb})", t, node)
+                return constant(f"CAST({value} AS {t.duckdb})", t, node)
             case ast.DoubleLiteral(value=value):
-                return _constant(f"CAST('{value!r}' AS DOUBLE)", DOUBLE, node)
+                return constant(f"CAST('{value!r}' AS DOUBLE)", DOUBLE, node)
             case ast.DecimalLiteral(text=text):
                 decimal = typing.decimal_literal(text)
-                return _constant(f"CAST('{text}' AS {decimal.duckdb})", decimal, node)
+                return constant(f"CAST('{text}' AS {decimal.duckdb})", decimal, node)
             case ast.ColumnRef():
                 return self._column(node)
             case ast.FieldRef():
@@ -240,11 +185,11 @@ class _Compiler:
         match node:
             case ast.Logical(op=op, left=left, right=right):
                 sides = [self._boolean(operand(left), op), self._boolean(operand(right), op)]
-                return _combine(node, BOOLEAN, f"({{}} {op} {{}})", sides)
+                return combine(node, BOOLEAN, f"({{}} {op} {{}})", sides)
             case ast.Not(operand=inner):
-                return _combine(node, BOOLEAN, "(NOT {})", [self._boolean(self.compile(inner), "NOT")])
+                return combine(node, BOOLEAN, "(NOT {})", [self._boolean(self.compile(inner), "NOT")])
             case ast.IsNull(operand=inner, negated=negated):
-                return _combine(
+                return combine(
                     node, BOOLEAN, f"({{}} IS {'NOT ' if negated else ''}NULL)", [self.compile(inner)]
                 )
             case ast.Comparison():
@@ -252,7 +197,7 @@ class _Compiler:
             case ast.Between(value=value, low=low, high=high, negated=negated):
                 above = ast.Comparison(">=", value, low, span=node.span)
                 below = ast.Comparison("<=", value, high, span=node.span)
-                found = _combine(
+                found = combine(
                     node, BOOLEAN, "({} AND {})", [self._comparison(above), self._comparison(below)]
                 )
                 return self._negated(found) if negated else found
@@ -268,7 +213,7 @@ class _Compiler:
                             "PLAN-LIKE",
                         )
                 suffix = "" if escape is None else f" ESCAPE {duckdb_string(escape)}"
-                found = _combine(node, BOOLEAN, f"({{}} LIKE {{}}{suffix})", sides)
+                found = combine(node, BOOLEAN, f"({{}} LIKE {{}}{suffix})", sides)
                 return self._negated(found) if negated else found
         return self.compile(node)
 
@@ -300,8 +245,8 @@ class _Compiler:
                 "use IS NULL or IS NOT NULL" if NULL in (left.type, right.type) else "CAST one side",
             )
         sides = [convert(side, target) for side in (left, right)]
-        found = _combine(node, BOOLEAN, f"({{}} {node.op} {{}})", sides)
-        return _without_nan(found, node.op, sides) if target == DOUBLE else found
+        found = combine(node, BOOLEAN, f"({{}} {node.op} {{}})", sides)
+        return without_nan(found, node.op, sides) if target == DOUBLE else found
 
     def _pseudo_time(self, side: Compiled, other: Compiled) -> Compiled:
         """A text literal next to ROWTIME or a window bound is a time, in milliseconds."""
@@ -320,9 +265,9 @@ class _Compiler:
         value, *items = self._unify([value, *items], node)
         items = [item for item in items if item.type != NULL]
         if not items:
-            return _constant("false" if not node.negated else "true", BOOLEAN, node)
+            return constant("false" if not node.negated else "true", BOOLEAN, node)
         places = ", ".join("{}" for _ in items)
-        found = _combine(node, BOOLEAN, f"({{}} IN ({places}))", [value, *items])
+        found = combine(node, BOOLEAN, f"({{}} IN ({places}))", [value, *items])
         return self._negated(found) if node.negated else found
 
     # --- values ---------------------------------------------------------------------------------
@@ -353,7 +298,7 @@ class _Compiler:
                 "PLAN-FIELD",
                 f"its fields are {names}",
             )
-        return _combine(node, t, f"struct_extract({{}}, {duckdb_string(node.field)})", [base])
+        return combine(node, t, f"struct_extract({{}}, {duckdb_string(node.field)})", [base])
 
     def _subscript(self, node: ast.Subscript) -> Compiled:
         base, index = self.compile(node.base), self.compile(node.index)
@@ -363,11 +308,11 @@ class _Compiler:
                     raise at(
                         node.index.span, f"an ARRAY is indexed by INTEGER, not {index.type}", "PLAN-SUBSCRIPT"
                     )
-                return _combine(node, element, "list_extract({}, {})", [base, index])
+                return combine(node, element, "list_extract({}, {})", [base, index])
             case Map(key, value):
                 if not widens(index.type, key):
                     raise at(node.index.span, f"this MAP has {key} keys, not {index.type}", "PLAN-SUBSCRIPT")
-                return _combine(node, value, "map_extract_value({}, {})", [base, coerce(index, key)])
+                return combine(node, value, "map_extract_value({}, {})", [base, coerce(index, key)])
             case Struct():
                 hint = f"write {to_sql(node.base)}->field"
                 raise at(
@@ -390,9 +335,9 @@ class _Compiler:
         if node.op == "+":
             return replace(operand, node=node)
         if operand.type in (INTEGER, BIGINT):
-            zero = _constant(f"CAST(0 AS {operand.type.duckdb})", operand.type, node.operand)
-            return _integer_arithmetic(node, "-", operand.type, zero, operand)
-        return _combine(node, operand.type, "(-{})", [operand])
+            zero = constant(f"CAST(0 AS {operand.type.duckdb})", operand.type, node.operand)
+            return integer_arithmetic(node, "-", operand.type, zero, operand)
+        return combine(node, operand.type, "(-{})", [operand])
 
     def _binary(self, node: ast.Binary) -> Compiled:
         if node.op == "||":
@@ -400,7 +345,7 @@ class _Compiler:
         left, right = self.compile(node.left), self.compile(node.right)
         if node.op == "+" and left.type == VARCHAR and right.type == VARCHAR:
             sides = [left, right]
-            return _combine(node, VARCHAR, "(coalesce({}, 'null') || coalesce({}, 'null'))", sides)
+            return combine(node, VARCHAR, "(coalesce({}, 'null') || coalesce({}, 'null'))", sides)
         if not (is_numeric(left.type) and is_numeric(right.type)):
             hint = "NULL has no type here: CAST(NULL AS ..)" if NULL in (left.type, right.type) else None
             raise at(
@@ -412,11 +357,11 @@ class _Compiler:
             )
         t = common_numeric(left.type, right.type)
         if isinstance(t, Decimal):
-            return _decimal_arithmetic(node, left, right)
+            return decimal_arithmetic(node, left, right)
         left, right = coerce(left, t), coerce(right, t)
         if t == DOUBLE:
-            return _combine(node, DOUBLE, f"({{}} {node.op} {{}})", [left, right])
-        return _integer_arithmetic(node, node.op, t, left, right)
+            return combine(node, DOUBLE, f"({{}} {node.op} {{}})", [left, right])
+        return integer_arithmetic(node, node.op, t, left, right)
 
     def _cast(self, node: ast.Cast) -> Compiled:
         operand = self.compile(node.operand)
@@ -430,7 +375,7 @@ class _Compiler:
             raise at(node.span, f"a {operand.type} cannot be cast to {target}", "PLAN-CAST")
         plain = converted(operand.sql, operand.type, target)
         safe = converted(operand.safe, operand.type, target, is_safe=True)
-        return replace(_with_type(operand, target, plain, safe), node=node)
+        return replace(with_type(operand, target, plain, safe), node=node)
 
     def _case(self, node: ast.Case) -> Compiled:
         conditions = [self.condition(_when(when, node.operand)) for when in node.whens]
@@ -466,7 +411,7 @@ class _Compiler:
         if node.default is not None:
             text += " ELSE {}"
             parts.append(results[-1])
-        return _combine(node, known[0].type, f"(CASE{text} END)", parts)
+        return combine(node, known[0].type, f"(CASE{text} END)", parts)
 
     def _at_time_zone(self, node: ast.AtTimeZone) -> Compiled:
         """A TIMESTAMP is an instant, read as UTC: what the clocks of the zone show then."""
@@ -492,7 +437,7 @@ class _Compiler:
                     raise at(node.span, "ARRAY[] needs at least one element", "PLAN-CONSTRUCTOR")
                 items = self._unify([self.compile(e) for e in elements], node)
                 t = Array(_known_type(items, node, "ARRAY"))
-                return _combine(node, t, f"CAST([{_places(items)}] AS {t.duckdb})", items)
+                return combine(node, t, f"CAST([{_places(items)}] AS {t.duckdb})", items)
             case ast.MapConstructor(entries=entries):
                 if not entries:
                     raise at(node.span, "MAP() needs at least one entry", "PLAN-CONSTRUCTOR")
@@ -506,7 +451,7 @@ class _Compiler:
                 # A null key is the text null, as it is written in JSON; a key given twice makes the row fail.
                 place = "coalesce({}, 'null')" if key_type == VARCHAR else "{}"
                 text = f"CAST(map([{', '.join(place for _ in keys)}], [{_places(values)}]) AS {m.duckdb})"
-                return _combine(node, m, text, [*keys, *values], can_fail=True)
+                return combine(node, m, text, [*keys, *values], can_fail=True)
             case ast.StructConstructor(fields=fields):
                 names = [name for name, _ in fields]
                 if len(set(names)) < len(names):
@@ -523,7 +468,7 @@ class _Compiler:
                         )
                 s = Struct(tuple((name, value.type) for name, value in zip(names, values, strict=True)))
                 packed = ", ".join(f"{duckdb_name(name)} := {{}}" for name in names)
-                return _combine(node, s, f"struct_pack({packed})", values)
+                return combine(node, s, f"struct_pack({packed})", values)
 
     def _unify(self, items: list[Compiled], node: ast.Expression) -> list[Compiled]:
         """Give items one type: the first that is not NULL fixes the family, literals follow more freely."""
@@ -635,26 +580,6 @@ def _parameter_sql(name: str) -> str:
     return duckdb_name("p~" + name)
 
 
-def _constant(sql: str, t: SqlType, node: ast.Expression) -> Compiled:
-    return Compiled(sql, sql, t, node)
-
-
-def _combine(
-    node: ast.Expression, t: SqlType, template: str, parts: Sequence[Compiled], *, can_fail: bool = False
-) -> Compiled:
-    """Fill a template's {} with the parts, in both forms."""
-    sql = template.format(*(p.sql for p in parts))
-    safe = template.format(*(p.safe for p in parts))
-    return Compiled(
-        sql,
-        f"TRY({safe})" if can_fail else safe,
-        t,
-        node,
-        can_fail or any(p.can_fail for p in parts),
-        tuple(dict.fromkeys(f for p in parts for f in p.functions)),
-    )
-
-
 def _places(items: Sequence[Compiled]) -> str:
     return ", ".join("{}" for _ in items)
 
@@ -666,60 +591,3 @@ def _known_type(items: Sequence[Compiled], node: ast.Expression, what: str) -> S
     raise at(
         node.span, f"{what} needs at least one value that is not NULL", "PLAN-CONSTRUCTOR", "CAST(NULL AS ..)"
     )
-
-
-# For DuckDB NaN is equal to itself and the largest of all numbers. The side that must not be NaN for a
-# comparison to be TRUE; where both are, every comparison has to be FALSE.
-_NOT_NAN = {"=": (0,), ">": (0,), ">=": (0,), "<": (1,), "<=": (1,), "<>": (0, 1)}
-
-
-def _without_nan(comparison: Compiled, op: str, sides: Sequence[Compiled]) -> Compiled:
-    """A comparison of doubles that is FALSE if one is NaN, as in Java."""
-    guarded = [sides[i] for i in _NOT_NAN.get(op, ()) if not isinstance(sides[i].node, typing.LITERALS)]
-    if not guarded:
-        return comparison
-    template = f"({{}}{' AND NOT isnan({})' * len(guarded)})"
-    return _combine(comparison.node, BOOLEAN, template, [comparison, *guarded])
-
-
-def _integer_arithmetic(
-    node: ast.Expression, op: str, t: SqlType, left: Compiled, right: Compiled
-) -> Compiled:
-    """Fast form: DuckDB's, which raises on overflow. Safe form: wraps as Java does, x / 0 gives NULL."""
-    duck_op = "//" if op == "/" else op
-    sql = f"({left.sql} {duck_op} {right.sql})"
-    if op in ("/", "%"):
-        safe = f"TRY({left.safe} {duck_op} {right.safe})"
-    elif t == INTEGER:
-        wide = f"(CAST({left.safe} AS BIGINT) {op} CAST({right.safe} AS BIGINT))"
-        safe = f"CAST((({wide} + 2147483648) & 4294967295) - 2147483648 AS INTEGER)"
-    else:
-        wide = f"(CAST({left.safe} AS HUGEINT) {op} CAST({right.safe} AS HUGEINT))"
-        bias = "9223372036854775808"
-        safe = (
-            f"CAST((({wide} + {bias}::HUGEINT) & 18446744073709551615::HUGEINT) - {bias}::HUGEINT AS BIGINT)"
-        )
-    functions = tuple(dict.fromkeys(left.functions + right.functions))
-    return Compiled(sql, safe, t, node, True, functions)
-
-
-def _decimal_arithmetic(node: ast.Binary, left: Compiled, right: Compiled) -> Compiled:
-    a, b = as_decimal(left.type), as_decimal(right.type)
-    result = typing.decimal_arithmetic(node.op, a, b)
-    sides = [coerce(left, a), coerce(right, b)]
-    if node.op in ("+", "-", "%"):
-        # Both sides in the result's type first: DuckDB then adds exactly and checks for overflow.
-        wide = (
-            result
-            if node.op != "%"
-            else Decimal(max(a.precision, b.precision, result.precision), result.scale)
-        )
-        template = (
-            f"CAST((CAST({{}} AS {wide.duckdb}) {node.op} CAST({{}} AS {wide.duckdb})) AS {result.duckdb})"
-        )
-        return _combine(node, result, template, sides, can_fail=True)
-    if node.op == "*":
-        return _combine(node, result, f"CAST(({{}} * {{}}) AS {result.duckdb})", sides, can_fail=True)
-    divide = typing.decimal_division(a, b, result)
-    quotient = _combine(node, result, f"{divide.name}({{}}, {{}})", sides, can_fail=True)
-    return replace(quotient, functions=(*quotient.functions, divide))

@@ -14,8 +14,9 @@ from streamsql.errors import PlanError
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
 from streamsql.grammar.printer import to_sql
+from streamsql.plan.compiled import Compiled, coerce
 from streamsql.plan.environment import Environment
-from streamsql.plan.expressions import Compiled, coerce, compile_expression
+from streamsql.plan.expressions import compile_expression
 from streamsql.plan.rewrite import columns_used
 from streamsql.plan.scope import Scope, at, suggestion
 from streamsql.schema import Column

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from streamsql.grammar import ast
 from streamsql.grammar.printer import to_sql
+from streamsql.plan.compiled import Compiled
 from streamsql.plan.environment import Environment
-from streamsql.plan.expressions import Compiled, compile_expression
+from streamsql.plan.expressions import compile_expression
 from streamsql.plan.flow import Flow
 from streamsql.plan.items import qualify
 from streamsql.plan.rewrite import columns_used

@@ -8,7 +8,7 @@ from streamsql.engine.batch import WINDOW_END, WINDOW_START
 from streamsql.engine.windowed_keys import WindowedKey
 from streamsql.grammar import ast
 from streamsql.grammar.printer import to_sql
-from streamsql.plan.expressions import Compiled
+from streamsql.plan.compiled import Compiled
 from streamsql.plan.flow import Flow, first_free, source_names
 from streamsql.plan.items import KeyColumn
 from streamsql.plan.join_conditions import Equality, Side

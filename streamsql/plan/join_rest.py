@@ -10,7 +10,8 @@ from streamsql.engine.operators.pair_filter import pair_schema
 from streamsql.engine.stage import Stage
 from streamsql.grammar import ast
 from streamsql.grammar.printer import to_sql
-from streamsql.plan.expressions import Compiled, compile_filter
+from streamsql.plan.compiled import Compiled
+from streamsql.plan.expressions import compile_filter
 from streamsql.plan.flow import Flow
 from streamsql.plan.rewrite import columns_used
 from streamsql.plan.scope import Scope, physical

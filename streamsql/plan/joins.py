@@ -16,7 +16,7 @@ from streamsql.engine.operators.stream_table_join import StreamTableJoin
 from streamsql.engine.windows import default_grace_ms
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
-from streamsql.plan.expressions import Compiled
+from streamsql.plan.compiled import Compiled
 from streamsql.plan.flow import Flow
 from streamsql.plan.items import KeyColumn
 from streamsql.plan.join_conditions import Condition, cover_key, take_apart

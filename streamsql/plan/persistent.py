@@ -22,9 +22,9 @@ from streamsql.formats.format import Layout
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
 from streamsql.grammar.printer import to_sql
+from streamsql.plan.compiled import Compiled, coerce
 from streamsql.plan.create import check_columns, check_formats, default_formats, timestamp_column
 from streamsql.plan.environment import Environment
-from streamsql.plan.expressions import Compiled, coerce
 from streamsql.plan.flow import PlannedSelect
 from streamsql.plan.properties import (
     COMMON,

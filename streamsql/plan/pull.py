@@ -16,8 +16,9 @@ from streamsql.engine.kernel import ArrowFunction
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
 from streamsql.plan.aggregates import find_aggregates
+from streamsql.plan.compiled import Compiled
 from streamsql.plan.environment import Environment
-from streamsql.plan.expressions import Compiled, compile_expression, compile_filter
+from streamsql.plan.expressions import compile_expression, compile_filter
 from streamsql.plan.items import Item, expand_items, qualify
 from streamsql.plan.pull_from import PullSource, Relation, relation
 from streamsql.plan.pull_gates import check_gates

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from streamsql.errors import Span
 from streamsql.grammar import ast
+from streamsql.plan.compiled import Compiled, coerce
 from streamsql.plan.environment import Environment
-from streamsql.plan.expressions import Compiled, coerce, compile_expression
+from streamsql.plan.expressions import compile_expression
 from streamsql.plan.rewrite import columns_used, walk
 from streamsql.plan.scope import Scope, at
 from streamsql.types import BIGINT, INTEGER, NULL, TIMESTAMP, VARCHAR

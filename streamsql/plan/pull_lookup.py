@@ -14,8 +14,8 @@ from streamsql.catalog import SourceInfo
 from streamsql.engine.batch import TIME, WINDOW_END, WINDOW_START
 from streamsql.grammar import ast
 from streamsql.plan import typing
+from streamsql.plan.compiled import Compiled, convert
 from streamsql.plan.environment import Environment
-from streamsql.plan.expressions import Compiled, convert
 from streamsql.plan.items import Item
 from streamsql.plan.pull_bounds import WINDOWS, Bound, bound_of, constant
 from streamsql.plan.pull_gates import disjuncts, fixed_key

@@ -14,7 +14,8 @@ from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
 from streamsql.grammar.printer import to_sql
 from streamsql.plan import typing
-from streamsql.plan.expressions import Compiled, compile_expression, convert
+from streamsql.plan.compiled import Compiled, convert
+from streamsql.plan.expressions import compile_expression
 from streamsql.plan.pull_sql import Sql, sql
 from streamsql.plan.pull_windows import window_function
 from streamsql.plan.scope import Scope, at, column_sql

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from streamsql.grammar import ast
 from streamsql.plan import typing
-from streamsql.plan.expressions import Compiled, convert
+from streamsql.plan.compiled import Compiled, convert
 from streamsql.plan.pull_sql import Sql, joined, limits, sql
 from streamsql.plan.pull_windows import direction
 from streamsql.plan.scope import Scope, at, column_sql

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from streamsql.grammar import ast
-from streamsql.plan.expressions import Compiled
+from streamsql.plan.compiled import Compiled
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from streamsql.functions.resolve import resolve
 from streamsql.grammar import ast
 from streamsql.grammar.printer import to_sql
 from streamsql.plan.aggregates import resolve_aggregate
-from streamsql.plan.expressions import Compiled, coerce, compile_expression
+from streamsql.plan.compiled import Compiled, coerce
+from streamsql.plan.expressions import compile_expression
 from streamsql.plan.pull_layers import layered
 from streamsql.plan.pull_sql import Sql, joined, sql
 from streamsql.plan.rewrite import walk

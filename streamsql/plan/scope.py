@@ -13,7 +13,7 @@ from streamsql.grammar.names import quote_name
 from streamsql.types import SqlType, duckdb_name
 
 if TYPE_CHECKING:
-    from streamsql.plan.expressions import Compiled
+    from streamsql.plan.compiled import Compiled
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ from streamsql.errors import NotSupportedError, PlanError
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
 from streamsql.grammar.printer import to_sql
+from streamsql.plan.compiled import Compiled
 from streamsql.plan.environment import Environment
-from streamsql.plan.expressions import Compiled, compile_expression, compile_filter
+from streamsql.plan.expressions import compile_expression, compile_filter
 from streamsql.plan.flow import Flow, OutputColumn, PlannedSelect, Selected
 from streamsql.plan.group_by import bounds_in_select, group_by
 from streamsql.plan.items import Item, KeyColumn, expand_items, key_column, qualify

@@ -14,7 +14,7 @@ from streamsql.engine.stage import DROPPED, ERRORS, Stage
 from streamsql.functions.steady import steady
 from streamsql.grammar import ast
 from streamsql.grammar.printer import to_sql
-from streamsql.plan.expressions import Compiled
+from streamsql.plan.compiled import Compiled
 from streamsql.types import BOOLEAN, duckdb_name, duckdb_string
 
 

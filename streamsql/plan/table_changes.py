@@ -17,8 +17,8 @@ from streamsql.engine.operators.materialise import Materialise
 from streamsql.engine.operators.stateless import Stateless
 from streamsql.errors import NotSupportedError, Span
 from streamsql.grammar import ast
+from streamsql.plan.compiled import Compiled
 from streamsql.plan.environment import Environment
-from streamsql.plan.expressions import Compiled
 from streamsql.plan.flow import Flow
 from streamsql.plan.rewrite import columns_used, walk
 from streamsql.plan.scope import physical

@@ -11,8 +11,9 @@ from streamsql.functions.call import print_call
 from streamsql.functions.resolve import resolve
 from streamsql.grammar import ast
 from streamsql.grammar.printer import to_sql
+from streamsql.plan.compiled import Compiled
 from streamsql.plan.environment import Environment
-from streamsql.plan.expressions import Compiled, compile_expression
+from streamsql.plan.expressions import compile_expression
 from streamsql.plan.flow import Flow
 from streamsql.plan.items import Item
 from streamsql.plan.rewrite import rewrite, walk

@@ -11,7 +11,7 @@ from streamsql.engine.operators.union import Union
 from streamsql.errors import NotSupportedError
 from streamsql.grammar import ast
 from streamsql.grammar.printer import to_sql
-from streamsql.plan.expressions import Compiled
+from streamsql.plan.compiled import Compiled
 from streamsql.plan.flow import Flow, OutputColumn, Selected, source_names
 from streamsql.plan.items import KeyColumn
 from streamsql.plan.scope import Scope, at, column_sql

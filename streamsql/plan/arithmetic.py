@@ -1,0 +1,67 @@
+"""Arithmetic and comparisons of doubles, printed so that they mean what KSQL means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from streamsql.grammar import ast
+from streamsql.plan import typing
+from streamsql.plan.compiled import Compiled, coerce, combine
+from streamsql.types import BOOLEAN, INTEGER, Decimal, SqlType, as_decimal
+
+# For DuckDB NaN is equal to itself and the largest of all numbers. The side that must not be NaN for a
+# comparison to be TRUE; where both are, every comparison has to be FALSE.
+_NOT_NAN = {"=": (0,), ">": (0,), ">=": (0,), "<": (1,), "<=": (1,), "<>": (0, 1)}
+
+
+def without_nan(comparison: Compiled, op: str, sides: Sequence[Compiled]) -> Compiled:
+    """A comparison of doubles that is FALSE if one is NaN, as in Java."""
+    guarded = [sides[i] for i in _NOT_NAN.get(op, ()) if not isinstance(sides[i].node, typing.LITERALS)]
+    if not guarded:
+        return comparison
+    template = f"({{}}{' AND NOT isnan({})' * len(guarded)})"
+    return combine(comparison.node, BOOLEAN, template, [comparison, *guarded])
+
+
+def integer_arithmetic(
+    node: ast.Expression, op: str, t: SqlType, left: Compiled, right: Compiled
+) -> Compiled:
+    """Fast form: DuckDB's, which raises on overflow. Safe form: wraps as Java does, x / 0 gives NULL."""
+    duck_op = "//" if op == "/" else op
+    sql = f"({left.sql} {duck_op} {right.sql})"
+    if op in ("/", "%"):
+        safe = f"TRY({left.safe} {duck_op} {right.safe})"
+    elif t == INTEGER:
+        wide = f"(CAST({left.safe} AS BIGINT) {op} CAST({right.safe} AS BIGINT))"
+        safe = f"CAST((({wide} + 2147483648) & 4294967295) - 2147483648 AS INTEGER)"
+    else:
+        wide = f"(CAST({left.safe} AS HUGEINT) {op} CAST({right.safe} AS HUGEINT))"
+        bias = "9223372036854775808"
+        safe = (
+            f"CAST((({wide} + {bias}::HUGEINT) & 18446744073709551615::HUGEINT) - {bias}::HUGEINT AS BIGINT)"
+        )
+    functions = tuple(dict.fromkeys(left.functions + right.functions))
+    return Compiled(sql, safe, t, node, True, functions)
+
+
+def decimal_arithmetic(node: ast.Binary, left: Compiled, right: Compiled) -> Compiled:
+    a, b = as_decimal(left.type), as_decimal(right.type)
+    result = typing.decimal_arithmetic(node.op, a, b)
+    sides = [coerce(left, a), coerce(right, b)]
+    if node.op in ("+", "-", "%"):
+        # Both sides in the result's type first: DuckDB then adds exactly and checks for overflow.
+        wide = (
+            result
+            if node.op != "%"
+            else Decimal(max(a.precision, b.precision, result.precision), result.scale)
+        )
+        template = (
+            f"CAST((CAST({{}} AS {wide.duckdb}) {node.op} CAST({{}} AS {wide.duckdb})) AS {result.duckdb})"
+        )
+        return combine(node, result, template, sides, can_fail=True)
+    if node.op == "*":
+        return combine(node, result, f"CAST(({{}} * {{}}) AS {result.duckdb})", sides, can_fail=True)
+    divide = typing.decimal_division(a, b, result)
+    quotient = combine(node, result, f"{divide.name}({{}}, {{}})", sides, can_fail=True)
+    return replace(quotient, functions=(*quotient.functions, divide))
