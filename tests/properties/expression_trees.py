@@ -297,12 +297,16 @@ class Expressions:
             ]
         if t == VARCHAR:
             return [
-                of("UCASE({})", VARCHAR, duckdb="upper({})"),
-                of("LCASE({})", VARCHAR, duckdb="lower({})"),
                 of("CONCAT({}, {})", VARCHAR, VARCHAR, duckdb="concat({}, {})"),
                 of("SUBSTRING({}, 2)", VARCHAR, duckdb="substr({}, 2)"),
                 of("REPLACE({}, 'a', {})", VARCHAR, VARCHAR, duckdb="replace({}, 'a', {})"),
-            ], [of("({} + {})", VARCHAR, VARCHAR), of("({} || {})", VARCHAR, VARCHAR)]
+            ], [
+                # Of 'ß' and 'İ' DuckDB makes one letter, Java two.
+                of("UCASE({})", VARCHAR),
+                of("LCASE({})", VARCHAR),
+                of("({} + {})", VARCHAR, VARCHAR),
+                of("({} || {})", VARCHAR, VARCHAR),
+            ]
         if t == BOOLEAN:
             return self._conditions(of)
         return [], []
