@@ -38,7 +38,8 @@ check: setup
 
 # The same tests with many more generated examples.
 check-long: setup
-	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -q --timeout=3600 tests/operators tests/state tests/log tests/properties
+	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -q --timeout=3600 tests/operators tests/state tests/log tests/properties \
+		tests/functions/test_registry.py
 
 # Two hundred kills with -9 under load: nothing lost, nothing twice. A quarter of an hour, more on a busy machine.
 crash: setup

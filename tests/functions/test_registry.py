@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import itertools
 import math
+import os
 import random
 from decimal import Decimal as D
 from functools import cache
@@ -46,6 +47,8 @@ from streamsql.types import (
 )
 from tests.functions.evaluate import Evaluator, Sql, Value
 
+# `make check-long` takes the larger one.
+LARGE = 100_000 if os.environ.get("HYPOTHESIS_PROFILE") == "long" else 10_000
 IDS = [f"{row.name}{row.signature}" for row in SCALARS]
 every_scalar = pytest.mark.parametrize("row", SCALARS, ids=IDS)
 
@@ -224,7 +227,7 @@ def test_batches_of_any_size_give_the_same(row: Scalar) -> None:
     # Rows that may have failed are slow, row by row under TRY, so the large batch has few of them.
     nulls = [i for i, x in enumerate(small) if x is None]
     usual = [i for i, x in enumerate(small) if x is not None]
-    places = [usual[i % len(usual)] for i in range(10_000)] if usual else nulls
+    places = [usual[i % len(usual)] for i in range(LARGE)] if usual else nulls
     for i in range(500, len(places), 5_000):
         places[i] = (nulls or usual)[0]
     large = _run(row, chosen(places), len(places))
