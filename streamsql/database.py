@@ -22,7 +22,7 @@ from streamsql.commands import Command, Commands
 from streamsql.config import SETTINGS, Config, check_changeable
 from streamsql.connectors.resume import forget_loads
 from streamsql.engine.log.disk import DiskLog, Flush
-from streamsql.engine.log.log import Log, TopicConfig
+from streamsql.engine.log.log import Log, TopicConfig, usual_segment_bytes
 from streamsql.engine.log.maintenance import Maintenance
 from streamsql.engine.log.memory import MemoryLog
 from streamsql.errors import InternalError, NotSupportedError, PlanError, StreamSQLError
@@ -317,6 +317,7 @@ class Database(Clients):
             config = TopicConfig(
                 partitions=new.partitions or 1,
                 cleanup=cleanup,
+                segment_bytes=usual_segment_bytes(cleanup),
                 retention_ms=new.retention_ms,
                 properties=made_by(self._commands.next_number()),
             )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from streamsql.catalog import Catalog, QueryInfo
 from streamsql.config import Config
-from streamsql.engine.log.log import Log, TopicConfig, TopicPartition
+from streamsql.engine.log.log import Log, TopicConfig, TopicPartition, usual_segment_bytes
 from streamsql.engine.restore import changelog_rows, changelog_topics
 from streamsql.engine.runner import Runner, RunnerSettings
 from streamsql.engine.shared import SharedDecoding
@@ -69,6 +69,7 @@ class Queries:
         config = TopicConfig(
             partitions=plan.partitions,
             cleanup=cleanup,
+            segment_bytes=usual_segment_bytes(cleanup),
             retention_ms=retention_ms,
             properties=properties or {},
         )

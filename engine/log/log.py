@@ -23,6 +23,15 @@ from streamsql.errors import PlanError, StreamSQLError
 CLEANUP_POLICIES = ("delete", "compact", "compact,delete")
 
 
+_SEGMENT_BYTES = 256 * 1024 * 1024
+_COMPACTED_SEGMENT_BYTES = 64 * 1024 * 1024
+
+
+def usual_segment_bytes(cleanup: str) -> int:
+    """How large segments of a topic are if nobody says: smaller where compaction reads them as a whole."""
+    return _COMPACTED_SEGMENT_BYTES if "compact" in cleanup else _SEGMENT_BYTES
+
+
 class TopicPartition(NamedTuple):
     """One ordered part of a topic."""
 
@@ -65,7 +74,7 @@ class TopicConfig:
     cleanup: str = "delete"
     retention_ms: int | None = None
     retention_bytes: int | None = None
-    segment_bytes: int = 256 * 1024 * 1024
+    segment_bytes: int = _SEGMENT_BYTES
     segment_ms: int | None = 7 * 24 * 3600 * 1000
     properties: Mapping[str, str] = field(default_factory=dict)
     delete_retention_ms: int = 24 * 3600 * 1000
