@@ -15,7 +15,7 @@ _READ_ROWS = 1 << 19
 # A changelog is only ever read from its start, by a restore: it may be compacted early, and a tombstone is
 # needed for as long as a restore that has begun may take. Not for longer: rows of a join's buffers have a
 # key each, and all of them end as tombstones.
-CHANGELOG = TopicConfig(cleanup="compact", segment_bytes=16 * 1024 * 1024, delete_retention_ms=60_000)
+CHANGELOG = TopicConfig(cleanup="compact", segment_bytes=16 * 1024 * 1024, delete_retention_ms=20_000)
 
 
 def changelog_topic(query: str, store: str) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
@@ -318,19 +318,34 @@ class DiskLog(Log):
     # -- others
 
     def maintain(self, now_ms: int) -> list[StreamSQLError]:
-        problems: list[StreamSQLError] = []
         with self._maintaining:
-            for topic in list(self._topics.values()):
-                for partition in topic.partitions:
-                    if self._is_closed:
-                        return problems
-                    try:
-                        expire(partition, now_ms)
-                        compact(partition, now_ms, lambda: self._is_closed)
-                    except StreamSQLError as problem:
-                        if not partition.is_refusing:
-                            problems.append(problem)
-        return problems
+            # Dropping is quick, and what is dropped need not be compacted: it comes first, everywhere.
+            return [*self._expire_all(now_ms), *self._compact_all(now_ms)]
+
+    def _expire_all(self, now_ms: int) -> Iterator[StreamSQLError]:
+        for partition in self._to_maintain():
+            try:
+                expire(partition, now_ms)
+            except StreamSQLError as problem:
+                if not partition.is_refusing:
+                    yield problem
+
+    def _compact_all(self, now_ms: int) -> Iterator[StreamSQLError]:
+        for partition in self._to_maintain():
+            try:
+                if compact(partition, now_ms, lambda: self._is_closed):
+                    # That may have taken a while, in which all the others went on growing.
+                    yield from self._expire_all(now_ms)
+            except StreamSQLError as problem:
+                if not partition.is_refusing:
+                    yield problem
+
+    def _to_maintain(self) -> Iterator[Partition]:
+        for topic in list(self._topics.values()):
+            for partition in topic.partitions:
+                if self._is_closed:
+                    return
+                yield partition
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         return self._listeners.add(listener)
