@@ -104,7 +104,7 @@ def _run(query: Query, tables: Mapping[str, pa.Table], interval_ms: int, path: P
             load(db, name, rows)
         (statement,) = parse(query.streaming)
         assert isinstance(statement, ast.CreateAsSelect)
-        plan = db.plan_query(statement)
+        plan = db.definitions.plan_query(statement)
         db.queries.create_topic_for(plan)
         # Made by hand, since a query as users make it does not let output pile up without a commit.
         settings = RunnerSettings(interval_ms, _BATCH_ROWS, max_pending_rows=1 << 60)

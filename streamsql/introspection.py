@@ -86,7 +86,7 @@ def _explain(database: Database, statement: ast.Explain) -> Result:
         return explain_persistent(database.queries.plans[runner.name], runner.state)
     match inner:
         case ast.CreateAsSelect() | ast.InsertSelect():
-            return explain_persistent(database.plan_query(inner), None)
+            return explain_persistent(database.definitions.plan_query(inner), None)
         case ast.QueryStatement(query=query) if query.emit is not None:
             return explain_push(plan_push(query, database.environment))
         case ast.QueryStatement(query=query):
