@@ -122,6 +122,14 @@ class GroupStates:
         times = rows.column(TIME).to_numpy()
         np.maximum.at(self.store.values.fixed(TIME).values, slots, times)
 
+    def put(self, slots: Int64s, states: Sequence[pa.Array]) -> None:
+        """Write the state columns and `$time` of groups, each given once."""
+        self.touched += len(slots)
+        values = self.store.values
+        for name, array in zip([*self.states.names, TIME], states, strict=True):
+            values.columns[values.schema.get_field_index(name)].put(slots, array)
+        self.store.touch(slots)
+
     def results(self, slots: Int64s) -> list[pa.Array]:
         """The calls' results, one array per call.
 

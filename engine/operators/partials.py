@@ -20,6 +20,9 @@ from streamsql.engine.stage import Stage, StageKernel
 from streamsql.engine.state.columns import Int64s
 from streamsql.engine.state.hashing import HASH, hash_sql
 
+ROW = "$row"
+"""What rows are grouped by if each is to be a partial of its own: their numbers."""
+
 
 class Partials:
     """Groups batches: one row per group with its partials, `$time` and `$seq` (the latest), `$hash`.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from streamsql.engine.batch import PARTITION, TIME, WINDOW_START
+from streamsql.engine.batch import PARTITION, SEQ, TIME, WINDOW_START
 from streamsql.engine.operators.aggregate import Aggregate
 from streamsql.engine.operators.base import Context
-from streamsql.engine.operators.partials import Partials
+from streamsql.engine.operators.partials import ROW, Partials
 from streamsql.engine.windows import TimeWindow
 
 PANE = "$pane"
@@ -19,14 +19,15 @@ OTHER_PARTITION = "$other_partition"
 
 
 class WindowPlan:
-    """is_in_panes: groups are panes, to be put together to windows; else groups are windows."""
+    """is_in_panes: groups are panes, to be put together to windows; else groups are windows, of one row each
+    if every change counts."""
 
     def __init__(self, spec: Aggregate, window: TimeWindow, context: Context) -> None:
         self._spec = spec
         self._window = window
         self._context = context
         is_ordered = any(call.is_ordered for call in spec.calls)
-        self.is_in_panes = not window.is_tumbling and not is_ordered
+        self.is_in_panes = not (window.is_tumbling or is_ordered or spec.emit_every)
         self._of_one_partition = self._partials(window_low=self._first_start_sql(), partitions={})
         both = {PARTITION: f'max("{PARTITION}")', OTHER_PARTITION: f'min("{PARTITION}")'}
         self._of_partitions = self._partials(window_low=self._first_start_sql(), partitions=both)
@@ -67,8 +68,17 @@ class WindowPlan:
             starts = f"range({window_low}, {last} + 1, {window.advance_ms})"
             expand = f'SELECT *, unnest({starts}) AS "{WINDOW_START}" FROM {{rows}}'
             group[WINDOW_START] = f'"{WINDOW_START}"'
+        hashed = tuple(group)
+        if self._spec.emit_every:
+            group[ROW] = f'"{SEQ}"'
         return Partials(
-            self._spec.stage, self._spec.calls, group, self._context, expand=expand, extra=partitions
+            self._spec.stage,
+            self._spec.calls,
+            group,
+            self._context,
+            expand=expand,
+            extra=partitions,
+            hashed=hashed,
         )
 
     def _first_start_sql(self) -> str:

@@ -3,7 +3,7 @@
 Rows are grouped by key and pane, a pane being the longest stretch of time whose rows share all their
 windows. A tumbling window is one pane; a hopping one is put together from the partials of its panes, so
 that each row is aggregated once, however many windows it falls into. Aggregates that go by the order of
-rows are grouped by window instead.
+rows are grouped by window instead, and by row if every change of a window counts.
 
 A batch in which no row can be late goes through one fused statement. If a row may be late, the stage's
 rows are looked at before they are grouped.
@@ -24,6 +24,7 @@ from streamsql.engine.operators.calendar import Calendar
 from streamsql.engine.operators.changes import by_processing, interleaved, key_order, weights, with_times
 from streamsql.engine.operators.group_states import GroupStates, last_places
 from streamsql.engine.operators.partials import Numbering, is_rising
+from streamsql.engine.operators.running_states import RunningStates, Steps
 from streamsql.engine.operators.stream_time import NEVER, StreamTime
 from streamsql.engine.operators.window_plan import LOW, OTHER_PARTITION, PANE, WindowPlan
 from streamsql.engine.state.columns import Int64s, distinct
@@ -48,7 +49,7 @@ class _Rows:
 
 @dataclass(frozen=True, slots=True)
 class _Partials:
-    """What a batch adds to windows: a row per key and window, or several if it came in panes.
+    """What a batch adds to windows: a row per key and window, or several if it came in panes or by rows.
 
     rows   partials by state column, in the order of `seq`, then `start`
     """
@@ -85,6 +86,7 @@ class WindowedAggregateOperator(Operator):
         self.stream_time = StreamTime()
         self.stores = (self.groups.store, self.stream_time)
         self._plan = WindowPlan(spec, self.window, context)
+        self._running = RunningStates(self.groups, spec.calls, context.workspace) if spec.emit_every else None
         self._uses_seq = any(call.uses_seq for call in spec.calls)
         self._groups_span_partitions = False
         self._closing: dict[int, Calendar] = {}
@@ -217,7 +219,7 @@ class WindowedAggregateOperator(Operator):
     def _in_windows(
         self, partials: pa.RecordBatch, numbering: Numbering | None, partition: int | None
     ) -> _Partials:
-        """A row per key and window of what was grouped by key and pane, in the order of processing."""
+        """A row per key and window of what was grouped, in the order of processing."""
         seq = partials.column(SEQ).to_numpy()
         hashes = partials.column(HASH).to_numpy()
         if self._plan.is_in_panes:
@@ -276,6 +278,9 @@ class WindowedAggregateOperator(Operator):
         groups.begin(fresh)
         store.values.fixed(PARTITION).values[fresh] = partials.partition[is_new]
         self._enter(fresh, partials.start[is_new], partials.partition[is_new])
+        if self._running is not None:
+            steps = self._running.merge(slots, is_new, partials.rows, with_old=self.spec.emit_old)
+            return self._every_change(partials, steps)
         places = last_places(slots) if self._plan.is_in_panes else np.arange(len(slots))
         places = places[by_processing(partials.seq[places], partials.start[places])]
         touched, seq = slots[places], partials.seq[places]
@@ -293,6 +298,19 @@ class WindowedAggregateOperator(Operator):
         olds = with_times(olds, groups.times(touched[had_row]))
         columns = interleaved(olds.columns, news.columns, had_row)
         return pa.RecordBatch.from_arrays(columns, schema=self.spec.output)
+
+    def _every_change(self, partials: _Partials, steps: Steps) -> pa.RecordBatch:
+        """A change per row and window it falls into."""
+        keys = partials.keys[:-1] if self.spec.keys else []
+        places = [pa.array(partials.start), pa.array(partials.start + self.window.size_ms)]
+        places += [pa.array(steps.times), pa.array(partials.seq)]
+        count = len(partials.seq)
+        rows = [*keys, *steps.new, *places, weights(count, 1)]
+        if self.spec.emit_old:
+            has_old = pa.array(steps.had_row)
+            olds = [column.filter(has_old) for column in (*keys, *steps.old, *places, weights(count, -1))]
+            rows = interleaved(olds, rows, steps.had_row)
+        return pa.RecordBatch.from_arrays(rows, schema=self.spec.output)
 
     def _close(self, rows: _Rows) -> pa.RecordBatch | None:
         """The final rows of the windows that these rows closed, each at the row that closed it."""

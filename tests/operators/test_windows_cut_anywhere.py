@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,6 +37,10 @@ few = settings(deadline=None, max_examples=max(5, settings.default.max_examples 
 def with_partitions(plain: list[tuple[str | None, int | None, int]], partitions: int) -> list[Row]:
     """A key's rows all come from one partition."""
     return [Row(k, x, t, ord(k or "a") % partitions) for k, x, t in plain]
+
+
+def without(change: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in change.items() if name not in names}
 
 
 def names(spec: Aggregate) -> list[str]:
@@ -73,7 +79,7 @@ def test_time_windows(window, calls, plain, cuts, partitions, emit_old):
         for row in piece:
             changes = model.feed(row)
             came = [c for c in single.feed([row]) if c["$weight"] > 0]
-            assert [{n: v for n, v in c.items() if n not in ("$seq", "$weight")} for c in came] == changes
+            assert [without(c, "$seq", "$weight") for c in came] == changes
             apply([{**c, "$weight": 1} for c in changes], expected, check_old=False)
         apply(cut.feed(piece), seen, check_old=emit_old)
         assert seen == expected
@@ -98,6 +104,26 @@ def test_final_rows_of_time_windows(window, calls, plain, cuts, partitions):
         assert cut.feed(piece, first) == expected
         first += len(piece)
         assert cut.table() == model.table()
+
+
+@pytest.mark.parametrize("calls", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)
+@few
+@given(plain=rows, cuts=cuts, partitions=st.sampled_from([1, 2]), emit_old=st.booleans())
+def test_every_change_of_time_windows(window, calls, plain, cuts, partitions, emit_old):
+    """However the rows come, what one row at a time gives: each change, at the row that made it."""
+    spec = time_window_spec(window, calls, emit_old=emit_old, emit_every=True)
+    model, cut = time_model(spec), open_run(spec)
+    table = {}
+    first = 0
+    for piece in pieces(with_partitions(plain, partitions), cuts):
+        expected = [{**change, "$seq": first + i} for i, row in enumerate(piece) for change in model.feed(row)]
+        came = cut.feed(piece, first)
+        assert [without(c, "$weight") for c in came if c["$weight"] > 0] == expected
+        apply(came, table, check_old=emit_old)
+        first += len(piece)
+        assert cut.table() == model.table()
+    assert cut.problems.counters.late == model.late
 
 
 SESSIONS = {
@@ -154,12 +180,15 @@ def test_final_rows_of_sessions(window, calls, plain, cuts, partitions):
         assert cut.table() == model.table()
 
 
-@pytest.mark.parametrize("final", [False, True], ids=["changes", "final"])
+EMITS = {"changes": {}, "every change": {"emit_every": True}, "final": {"emit_final": True}}
+
+
+@pytest.mark.parametrize("emits", EMITS.values(), ids=EMITS)
 @pytest.mark.parametrize("window", [*WINDOWS.values(), *SESSIONS.values()], ids=[*WINDOWS, *SESSIONS])
 @few
 @given(plain=rows, cut=st.integers(0, 30))
-def test_a_restart_changes_nothing(window, final, plain, cut):
-    spec = Aggregate(stage(), ("k",), ordered_calls(), window, emit_final=final, emit_old=True)
+def test_a_restart_changes_nothing(window, emits, plain, cut):
+    spec = Aggregate(stage(), ("k",), ordered_calls(), window, emit_old=True, **emits)
     before, all_rows = open_run(spec), with_partitions(plain, 2)
     if all_rows[:cut]:
         before.feed(all_rows[:cut])
