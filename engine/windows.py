@@ -147,13 +147,13 @@ def united(key: Int64s, start: Int64s, end: Int64s, gap_ms: int) -> Int64s:
     if not len(key):
         return np.zeros(0, dtype=np.int64)
     key_number = np.cumsum(np.append(False, key[1:] != key[:-1]))
-    reach = _running_maximum(key_number, end)
+    reach = running_maximum(key_number, end)
     begins = np.append(True, (key[1:] != key[:-1]) | (start[1:] - reach[:-1] > gap_ms))
     numbers: Int64s = np.cumsum(begins) - 1
     return numbers
 
 
-def _running_maximum(group: Int64s, values: Int64s) -> Int64s:
+def running_maximum(group: Int64s, values: Int64s) -> Int64s:
     """Running maximum within each group; groups numbered from 0, rising; int64[n]."""
     low = int(values.min())
     span = int(values.max()) - low + 1

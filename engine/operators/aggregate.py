@@ -44,7 +44,7 @@ class Aggregate:
                   old row has the time of the change, so that what is left of it if the new one is
                   filtered out, a tombstone, has
     emit_final    windows only: one row per key and window, when the window closes
-    emit_every    every change of a group, not only the last one of a batch; without windows
+    emit_every    every change of a group, not only the last one of a batch; not with emit_final
     explodes      a row that comes in may leave the stage as several
     by_partition  windows only: stream time is each partition's own. Right if all rows of a group come
                   from one partition; False: one stream time for all, as after a repartition

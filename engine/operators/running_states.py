@@ -60,7 +60,7 @@ class RunningStates:
         group = np.cumsum(begins) - 1
         states = self._arithmetic.typed(partials.take(pa.array(order)))
         times = partials.column(TIME).to_numpy()[order]
-        states, times = self.scan(states, times, begins)
+        states, times = scan(self._arithmetic, states, times, begins)
         before = [column.take(pa.array(group)) for column in stored.columns]
         after = self._arithmetic.merged(before, states)
         times = np.maximum(times, groups.times(ordered))
@@ -79,27 +79,28 @@ class RunningStates:
             old = [pa.concat_arrays([a, b]).take(previous) for a, b in zip(new, first, strict=True)]
         return Steps([c.take(rows) for c in new], old, ~is_new, times[back])
 
-    def scan(
-        self, states: list[pa.Array[Any]], times: Int64s, begins: Bools
-    ) -> tuple[list[pa.Array[Any]], Int64s]:
-        """The states of each group's rows up to each row, and their latest times.
 
-        states, times  of the rows, which lie group by group, each in the order of merging
-        begins         bool[n]: the row is the first of its group
-        """
-        times = times.copy()
-        own = np.arange(len(begins))
-        place = own - np.maximum.accumulate(np.where(begins, own, 0))
-        reach = 1
-        while reach <= int(place.max(initial=0)):
-            later = np.flatnonzero(place >= reach)
-            earlier = later - reach
-            olds, news = ([s.take(pa.array(rows)) for s in states] for rows in (earlier, later))
-            merged = self._arithmetic.merged(olds, news)
-            states = [_with(whole, later, part) for whole, part in zip(states, merged, strict=True)]
-            times[later] = np.maximum(times[later], times[earlier])
-            reach *= 2
-        return states, times
+def scan(
+    arithmetic: StateArithmetic, states: list[pa.Array[Any]], times: Int64s, begins: Bools
+) -> tuple[list[pa.Array[Any]], Int64s]:
+    """The states of each group's rows up to each row, and their latest times.
+
+    states, times  of the rows, which lie group by group, each in the order of merging
+    begins         bool[n]: the row is the first of its group
+    """
+    times = times.copy()
+    own = np.arange(len(begins))
+    place = own - np.maximum.accumulate(np.where(begins, own, 0))
+    reach = 1
+    while reach <= int(place.max(initial=0)):
+        later = np.flatnonzero(place >= reach)
+        earlier = later - reach
+        olds, news = ([s.take(pa.array(rows)) for s in states] for rows in (earlier, later))
+        merged = arithmetic.merged(olds, news)
+        states = [_with(whole, later, part) for whole, part in zip(states, merged, strict=True)]
+        times[later] = np.maximum(times[later], times[earlier])
+        reach *= 2
+    return states, times
 
 
 def _with(whole: pa.Array[Any], places: Int64s, part: pa.Array[Any]) -> pa.Array[Any]:

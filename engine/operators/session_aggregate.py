@@ -7,6 +7,7 @@ put in, even if the bounds are the same.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -18,16 +19,18 @@ from streamsql.engine.operators.aggregate import Aggregate
 from streamsql.engine.operators.base import Context, Operator, WindowBounds
 from streamsql.engine.operators.calendar import Calendar
 from streamsql.engine.operators.changes import by_processing, key_order, weights
-from streamsql.engine.operators.group_states import GroupStates
-from streamsql.engine.operators.partials import Numbering, Partials, is_rising
+from streamsql.engine.operators.group_states import GroupStates, StateArithmetic
+from streamsql.engine.operators.partials import ROW, Numbering, Partials, is_rising
 from streamsql.engine.operators.session_index import SessionIndex
 from streamsql.engine.operators.session_rows import Intervals, Merging, resolve
+from streamsql.engine.operators.session_steps import rounds_in_order, steps_of
+from streamsql.engine.operators.session_unions import Stored, Unions, unions_of
 from streamsql.engine.operators.stream_time import NEVER, StreamTime
-from streamsql.engine.state.columns import Bools, Int64s, distinct
+from streamsql.engine.state.columns import Bools, Int64s, concatenated, distinct
 from streamsql.engine.state.hashing import KeyHasher
-from streamsql.engine.state.keys import UInt64s
+from streamsql.engine.state.keys import KeyIndex, UInt64s
 from streamsql.engine.state.ordering import order_of
-from streamsql.engine.windows import Session, united
+from streamsql.engine.windows import Session
 
 _UNION = "$union"
 _PIECE = "$piece"
@@ -46,9 +49,14 @@ class _Rows:
     stream_time: Int64s
 
     def part(self, begin: int, end: int) -> _Rows:
-        some = slice(begin, end)
+        return self._of(self.rows.slice(begin, end - begin), slice(begin, end))
+
+    def at(self, places: Int64s) -> _Rows:
+        return self._of(self.rows.take(pa.array(places)), places)
+
+    def _of(self, rows: pa.RecordBatch, some: slice | Int64s) -> _Rows:
         return _Rows(
-            self.rows.slice(begin, end - begin),
+            rows,
             self.hashes[some],
             self.partition[some],
             self.time[some],
@@ -58,30 +66,21 @@ class _Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class _Stored:
-    """Stored sessions that rows of a batch may join, by key and start; int64[n].
+class _Joining:
+    """Rows that join sessions.
 
-    key  counts the batch's keys
+    in_time   the rows that are not late, rising
+    last_row  per union: the last row that joined it
+    key_slot  per union: the index's number for its key
     """
 
-    key: Int64s
-    slot: Int64s
-    start: Int64s
-    end: Int64s
-
-
-@dataclass(frozen=True, slots=True)
-class _Unions:
-    """New sessions, numbered from 0; int64[n].
-
-    of_row, of_stored  which of them a row, a stored session belongs to; -1: late, or no row joined it
-    """
-
-    key: Int64s
-    start: Int64s
-    end: Int64s
-    of_row: Int64s
-    of_stored: Int64s
+    rows: _Rows
+    in_time: Int64s
+    unions: Unions
+    stored: Stored
+    merging: Merging
+    last_row: Int64s
+    key_slot: Int64s
 
 
 class SessionAggregateOperator(Operator):
@@ -106,6 +105,8 @@ class SessionAggregateOperator(Operator):
         self.stores = (self.groups.store, self.stream_time)
         group = {_UNION: f'"{_UNION}"', _PIECE: f'"{_PIECE}"'}
         self._partials = Partials(spec.stage, spec.calls, group, context)
+        self._single = Partials(spec.stage, spec.calls, {ROW: f'"{SEQ}"'}, context)
+        self._arithmetic = StateArithmetic(spec.calls, context.workspace)
         self._bare_keys = bare
         self._hasher = KeyHasher(context.workspace, bare)
         self._is_ordered = any(call.is_ordered for call in spec.calls)
@@ -123,17 +124,20 @@ class SessionAggregateOperator(Operator):
         if not len(rows.time):
             return None
         outputs: list[pa.RecordBatch] = []
-        for begin, end in self._stretches(rows):
-            stretch = rows.part(begin, end)
+        for stretch in self._stretches(rows):
             outputs += self._unite(stretch)
             self.stream_time.advance(stretch.partition, stretch.time)
             if self.spec.emit_final:
                 outputs += self._close(stretch)
+                self._expire()
+        if not self.spec.emit_final:
             self._expire()
         outputs = [o for o in outputs if o.num_rows]
         if not outputs:
             return None
         changes = outputs[0] if len(outputs) == 1 else pa.concat_batches(outputs)
+        if self.spec.emit_every and len(outputs) > 1:
+            changes = _in_order(changes)
         if numbering is None:
             return changes
         seq = numbering.given(changes.column(SEQ).to_numpy())
@@ -184,17 +188,23 @@ class SessionAggregateOperator(Operator):
             return [rows.column(f.name) for f in self._bare_keys]
         return [pa.array(np.ones(rows.num_rows, dtype=np.bool_))]
 
-    def _stretches(self, rows: _Rows) -> list[tuple[int, int]]:
-        """Cuts the batch before each row that may join a session which rows before it have made final.
+    def _stretches(self, rows: _Rows) -> list[_Rows]:
+        """What can be united at once, one stretch after the other.
 
-        Such a row is out of order by more than the grace; without EMIT FINAL it makes no difference.
+        With EMIT FINAL the batch is cut before each row that may join a session which rows before it have
+        made final: it is out of order by more than the grace. If every change counts, the rows of a key that
+        are out of order come in stretches of their own. Else it makes no difference.
         """
-        count = len(rows.time)
+        if self.spec.emit_every:
+            keys, _ = KeyIndex(self._bare_keys).find_or_add(rows.hashes, self._keys(rows.rows))
+            number = rounds_in_order(keys, rows.time)
+            rounds = int(number.max()) + 1
+            return [rows] if rounds == 1 else [rows.at(np.flatnonzero(number == n)) for n in range(rounds)]
         if not self.spec.emit_final:
-            return [(0, count)]
+            return [rows]
         cuts = np.flatnonzero(rows.time < rows.stream_time - self.window.grace_ms).tolist()
-        places = [0, *(cut for cut in cuts if cut), count]
-        return list(zip(places[:-1], places[1:], strict=True))
+        places = [0, *(cut for cut in cuts if cut), len(rows.time)]
+        return [rows.part(begin, end) for begin, end in itertools.pairwise(places)]
 
     # Uniting
 
@@ -226,16 +236,13 @@ class SessionAggregateOperator(Operator):
         if not len(in_time):
             self._index.forget_empty(keys)
             return []
-        unions = self._unions(row_key, rows.time, order, stored, merging)
-        partials = self._partials_by_union(rows, in_time, unions, merging)
+        unions = unions_of(row_key, rows.time, order, stored, merging, self.window.gap_ms)
         last_row = np.full(len(unions.key), -1, dtype=np.int64)
         # Of several rows the last one stays.
         last_row[unions.of_row[in_time]] = in_time
-        seq, partition = rows.seq[last_row], rows.partition[last_row]
-        absorbed = unions.of_stored >= 0
-        taken_back = self._taken_back(stored, unions, seq)
-        slots = self._merge(row_slot[last_row], unions, stored, partials, merging, partition)
-        left = ~absorbed
+        joining = _Joining(rows, in_time, unions, stored, merging, last_row, row_slot[last_row])
+        slots, changes = self._step_by_step(joining) if self.spec.emit_every else self._at_once(joining)
+        left = unions.of_stored < 0
         self._index.relink(
             keys,
             rest,
@@ -244,103 +251,98 @@ class SessionAggregateOperator(Operator):
             np.concatenate([stored.start[left], unions.start]),
         )
         self._index.forget_empty(keys)
+        return changes
+
+    def _at_once(self, joining: _Joining) -> tuple[Int64s, list[pa.RecordBatch]]:
+        """The slots of the unions, and the changes from what was stored to them, in order."""
+        seq = joining.rows.seq[joining.last_row]
+        taken_back = self._taken_back(joining.stored, joining.unions, seq)
+        slots = self._merge(joining)
         if self.spec.emit_final:
-            return [taken_back] if taken_back is not None else []
+            return slots, [taken_back] if taken_back is not None else []
         news = self._output(slots, seq, 1)
         changes = news if taken_back is None else pa.concat_batches([taken_back, news])
         # A session's old parts go before it comes, earlier ones first: so they are in each number.
-        changed = changes.column(SEQ).to_numpy()
-        return [changes.take(pa.array(order_of(changed, np.zeros_like(changed))))]
+        return slots, [_in_order(changes)]
 
-    def _stored(self, keys: Int64s, bounds: Int64s) -> tuple[_Stored, Int64s]:
+    def _step_by_step(self, joining: _Joining) -> tuple[Int64s, list[pa.RecordBatch]]:
+        """The slots of the unions, and every change on the way to them, in order."""
+        rows, unions, stored = joining.rows, joining.unions, joining.stored
+        kept = rows.rows.take(pa.array(joining.in_time))
+        partials = self._single.of_rows(kept)
+        partials = partials.take(pa.array(by_processing(partials.column(SEQ).to_numpy())))
+        steps = steps_of(
+            self._arithmetic,
+            joining.in_time,
+            rows.time[joining.in_time],
+            partials,
+            stored,
+            self.groups.states_of(stored.slot).columns,
+            unions,
+            self.window.gap_ms,
+        )
+        results = self._arithmetic.results(steps.states)
+        keys = self._index.keys.keys.get(joining.key_slot[steps.union]).columns
+        absorbed = np.flatnonzero(unions.of_stored >= 0)
+        base = absorbed[stored.start[absorbed] == unions.start[unions.of_stored[absorbed]]]
+        slots = self._settle(joining, base)
+        last = np.flatnonzero(steps.is_last)
+        states = [column.take(pa.array(last)) for column in steps.states]
+        self.groups.put(slots, [*states, pa.array(steps.end[last])])
+        # What a row takes back comes before what it puts in.
+        shown = np.concatenate([np.flatnonzero(~steps.is_last), np.flatnonzero(steps.is_row)])
+        olds = len(shown) - int(np.count_nonzero(steps.is_row))
+        seq = rows.seq[np.concatenate([steps.next_row[shown[:olds]], steps.row[shown[olds:]]])]
+        places = pa.array(shown)
+        columns = [k.take(places) for k in keys] if self.spec.keys else []
+        for result in results:
+            old = result.take(places[:olds]) if self.spec.emit_old else pa.nulls(olds, result.type)
+            columns.append(concatenated([old, result.take(places[olds:])], result.type))
+        start, end = pa.array(steps.start[shown]), pa.array(steps.end[shown])
+        weight = pa.array(np.repeat(np.array([-1, 1], dtype=np.int8), [olds, len(shown) - olds]))
+        columns += [start, end, end, pa.array(seq), weight]
+        return slots, [_in_order(pa.RecordBatch.from_arrays(columns, schema=self.spec.output))]
+
+    def _stored(self, keys: Int64s, bounds: Int64s) -> tuple[Stored, Int64s]:
         store = self.groups.store
         ends = store.values.fixed(WINDOW_END).values
         key, slot, rest = self._index.ending_from(keys, bounds, ends)
         self.groups.touched += len(slot)
         if not len(slot):
-            return _Stored(key, slot, slot, slot), rest
+            return Stored(key, slot, slot, slot), rest
         start = store.index.keys.fixed(WINDOW_START).values[slot]
         order = order_of(key, start)
         slot = slot[order]
-        return _Stored(key[order], slot, start[order], ends[slot]), rest
+        return Stored(key[order], slot, start[order], ends[slot]), rest
 
-    def _unions(
-        self, row_key: Int64s, row_time: Int64s, in_time: Int64s, stored: _Stored, merging: Merging
-    ) -> _Unions:
-        """Unite rows and stored sessions.
-
-        in_time  the rows that are not late, by (key, time)
-        """
-        rows = len(in_time)
-        key = np.concatenate([row_key[in_time], stored.key])
-        start = np.concatenate([row_time[in_time], stored.start])
-        end = np.concatenate([row_time[in_time], stored.end])
-        group = np.concatenate([merging.row_group[in_time], merging.stored_group])
-        apart = key * (int(group.max()) + 1) + group
-        # Rows and sessions are in order, each for themselves, if they are of one group.
-        order = order_of(apart, start, is_nearly=True)
-        number = united(apart[order], start[order], end[order], self.window.gap_ms)
-        begins = np.flatnonzero(np.append(True, number[1:] != number[:-1]))
-        has_row = np.add.reduceat(order < rows, begins, dtype=np.int64) > 0
-        # Only unions that a row joined are new; they are numbered again without the others.
-        renumbered = np.where(has_row, np.cumsum(has_row) - 1, -1)
-        of_row = np.full(len(row_key), -1, dtype=np.int64)
-        of_stored = np.empty(len(stored.key), dtype=np.int64)
-        is_row = order < rows
-        union = renumbered[number]
-        of_row[in_time[order[is_row]]] = union[is_row]
-        of_stored[order[~is_row] - rows] = union[~is_row]
-        ends = np.maximum.reduceat(end[order], begins)
-        chosen = order[begins[has_row]]
-        return _Unions(key[chosen], start[chosen], ends[has_row], of_row, of_stored)
-
-    def _partials_by_union(
-        self, rows: _Rows, in_time: Int64s, unions: _Unions, merging: Merging
-    ) -> pa.RecordBatch:
+    def _partials_by_union(self, joining: _Joining) -> pa.RecordBatch:
+        rows, in_time = joining.rows, joining.in_time
         kept = rows.rows
         if len(in_time) < len(rows.time):
             kept = kept.take(pa.array(in_time))
-        kept = kept.append_column(_UNION, pa.array(unions.of_row[in_time]))
-        kept = kept.append_column(_PIECE, pa.array(merging.row_piece[in_time]))
+        kept = kept.append_column(_UNION, pa.array(joining.unions.of_row[in_time]))
+        kept = kept.append_column(_PIECE, pa.array(joining.merging.row_piece[in_time]))
         return self._partials.of_rows(kept)
 
-    def _merge(
-        self,
-        keys: Int64s,
-        unions: _Unions,
-        stored: _Stored,
-        partials: pa.RecordBatch,
-        merging: Merging,
-        partition: Int64s,
-    ) -> Int64s:
-        """Bring the states of stored sessions and of rows together; gives the slot of each union.
-
-        keys  the index's number for the key of each union
-        """
+    def _merge(self, joining: _Joining) -> Int64s:
+        """Bring the states of stored sessions and of rows together; gives the slot of each union."""
         groups, store = self.groups, self.groups.store
+        unions, stored = joining.unions, joining.stored
+        partials = self._partials_by_union(joining)
         absorbed = np.flatnonzero(unions.of_stored >= 0)
         union = np.concatenate([unions.of_stored[absorbed], partials.column(_UNION).to_numpy()])
-        turn = np.concatenate([merging.stored_turn[absorbed], partials.column(_PIECE).to_numpy()])
+        turn = np.concatenate([joining.merging.stored_turn[absorbed], partials.column(_PIECE).to_numpy()])
         # Stored sessions are in the order of their starts already.
         order = order_of(union, turn)
         # A stored session that comes first and starts where the union does becomes the union in its place.
         is_first = np.append(True, union[order][1:] != union[order][:-1])
         grows = order[is_first] < len(absorbed)
         base = absorbed[order[is_first][grows]]
-        same_start = stored.start[base] == unions.start[unions.of_stored[base]]
-        base = base[same_start]
-        stays = np.zeros(len(stored.slot), dtype=np.bool_)
-        stays[base] = True
-        leaving = absorbed[~stays[absorbed]]
+        base = base[stored.start[base] == unions.start[unions.of_stored[base]]]
+        is_leaving = ~np.isin(absorbed, base)
         columns = [*groups.states.names, TIME]
-        old = store.values.get(stored.slot[leaving]).select(columns)
-        self._remove(stored.slot[leaving])
-        slots = np.full(len(unions.key), -1, dtype=np.int64)
-        slots[unions.of_stored[base]] = stored.slot[base]
-        fresh = np.flatnonzero(slots < 0)
-        slots[fresh] = self._add(keys[fresh], unions.start[fresh])
-        groups.begin(slots[fresh])
-        store.values.fixed(PARTITION).values[slots[fresh]] = partition[fresh]
+        old = store.values.get(stored.slot[absorbed[is_leaving]]).select(columns)
+        slots = self._settle(joining, base)
         news = partials.select(columns)
         news = pa.RecordBatch.from_arrays(
             [
@@ -351,13 +353,32 @@ class SessionAggregateOperator(Operator):
         )
         together = pa.concat_batches([old, news])
         places = np.full(len(absorbed), -1, dtype=np.int64)
-        places[~stays[absorbed]] = np.arange(len(leaving))
-        places = np.concatenate([places, len(leaving) + np.arange(partials.num_rows)])
+        places[is_leaving] = np.arange(old.num_rows)
+        places = np.concatenate([places, old.num_rows + np.arange(partials.num_rows)])
         order = order[places[order] >= 0]
         touched = slots if len(order) != len(slots) else None
         groups.merge(slots[union[order]], together.take(pa.array(places[order])), touched)
-        store.values.fixed(WINDOW_END).values[slots] = unions.end
-        self._enter(slots[fresh], unions.end[fresh], partition[fresh])
+        return slots
+
+    def _settle(self, joining: _Joining, base: Int64s) -> Int64s:
+        """A slot for each union, with its bounds; that of a stored session that goes on, or a new one.
+
+        base  the stored sessions that go on; the others that became part of a union leave
+        """
+        unions, stored = joining.unions, joining.stored
+        leaves = unions.of_stored >= 0
+        leaves[base] = False
+        self._remove(stored.slot[leaves])
+        slots = np.full(len(unions.key), -1, dtype=np.int64)
+        slots[unions.of_stored[base]] = stored.slot[base]
+        fresh = np.flatnonzero(slots < 0)
+        slots[fresh] = self._add(joining.key_slot[fresh], unions.start[fresh])
+        self.groups.begin(slots[fresh])
+        partition = joining.rows.partition[joining.last_row[fresh]]
+        values = self.groups.store.values
+        values.fixed(PARTITION).values[slots[fresh]] = partition
+        values.fixed(WINDOW_END).values[slots] = unions.end
+        self._enter(slots[fresh], unions.end[fresh], partition)
         return slots
 
     def _add(self, keys: Int64s, start: Int64s) -> Int64s:
@@ -375,7 +396,7 @@ class SessionAggregateOperator(Operator):
 
     # What follows
 
-    def _taken_back(self, stored: _Stored, unions: _Unions, seq: Int64s) -> pa.RecordBatch | None:
+    def _taken_back(self, stored: Stored, unions: Unions, seq: Int64s) -> pa.RecordBatch | None:
         """The stored sessions that became part of others, under their old bounds."""
         chosen = np.flatnonzero(unions.of_stored >= 0)
         if self.spec.emit_final:
@@ -486,3 +507,9 @@ class SessionAggregateOperator(Operator):
             columns += [pa.nulls(len(slots), call.result_type) for call in self.spec.calls]
         columns += [keys.column(WINDOW_START), end, end, pa.array(seq), weights(len(slots), weight)]
         return pa.RecordBatch.from_arrays(columns, schema=self.spec.output)
+
+
+def _in_order(changes: pa.RecordBatch) -> pa.RecordBatch:
+    """The changes by `$seq`; those of one number as they are."""
+    seq = changes.column(SEQ).to_numpy()
+    return changes.take(pa.array(order_of(seq, np.zeros_like(seq))))

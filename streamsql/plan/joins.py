@@ -137,7 +137,7 @@ def _stream_table(
     left_keys, right_keys = key_names(len(pairs)), tuple(f"KSQL_TABLE_KEY_{n}" for n in range(len(pairs)))
     left_node = with_keys(left, [p.left for p in pairs], left_keys)
     right_node = with_keys(right, [p.right for p in pairs], right_keys, left.window)
-    emit_every_change(right.graph, right_node, join.span)
+    emit_every_change(right.graph, right_node)
     bounds = BOUNDS if left.window and right.window else ()
     spec = StreamTableJoin(
         left.builder.schema,

@@ -15,7 +15,6 @@ from streamsql.engine.graph import Graph
 from streamsql.engine.operators.aggregate import Aggregate
 from streamsql.engine.operators.materialise import Materialise
 from streamsql.engine.operators.stateless import Stateless
-from streamsql.errors import NotSupportedError, Span
 from streamsql.grammar import ast
 from streamsql.plan.compiled import Compiled
 from streamsql.plan.environment import Environment
@@ -97,22 +96,14 @@ def _aggregate_below(flow: Flow) -> int | None:
     return node if isinstance(flow.graph.nodes[node].spec, Aggregate) else None
 
 
-def emit_every_change(graph: Graph, node: int, span: Span) -> None:
+def emit_every_change(graph: Graph, node: int) -> None:
     """Make the aggregates below a node tell each change of a group, not the last one of a batch.
 
     What follows from a table row by row, as a join of a stream with it does, would else depend on how the
     input is cut into batches.
-
-    raises  NotSupportedError for windowed aggregates, unless they are final
     """
     spec = graph.nodes[node].spec
     if isinstance(spec, Aggregate) and not spec.emit_final:
-        if spec.window is not None:
-            raise NotSupportedError(
-                "a join of a stream with a windowed aggregate of the same query",
-                span=span,
-                hint="EMIT FINAL in the subquery, or a table of its own",
-            )
         graph.change(node, replace(spec, emit_every=True))
     for below in graph.nodes[node].inputs:
-        emit_every_change(graph, below, span)
+        emit_every_change(graph, below)

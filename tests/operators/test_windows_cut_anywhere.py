@@ -180,6 +180,27 @@ def test_final_rows_of_sessions(window, calls, plain, cuts, partitions):
         assert cut.table() == model.table()
 
 
+@pytest.mark.parametrize("calls", CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize("window", SESSIONS.values(), ids=SESSIONS)
+@few
+@given(plain=rows, cuts=cuts, partitions=st.sampled_from([1, 2]), emit_old=st.booleans())
+def test_every_change_of_sessions(window, calls, plain, cuts, partitions, emit_old):
+    spec = Aggregate(stage(), ("k",), calls, window, emit_old=emit_old, emit_every=True)
+    model, cut = session_model(spec), open_run(spec)
+    blank = {} if emit_old else dict.fromkeys(names(spec))
+    first = 0
+    for piece in pieces(with_partitions(plain, partitions), cuts):
+        expected = [
+            {**change, **(blank if weight < 0 else {}), "$seq": first + i, "$weight": weight}
+            for i, row in enumerate(piece)
+            for weight, change in model.feed(row)
+        ]
+        assert cut.feed(piece, first) == expected
+        first += len(piece)
+        assert cut.table() == model.table()
+    assert cut.problems.counters.late == model.late
+
+
 EMITS = {"changes": {}, "every change": {"emit_every": True}, "final": {"emit_final": True}}
 
 

@@ -56,6 +56,13 @@ TABLES = {
 STREAMS = {
     "a projection of a filter": "SELECT y + 1 AS z, k FROM (SELECT k, x * 2 AS y FROM events WHERE x > 0) WHERE y < 8",
     "rows beside their running aggregate": f"WITH c AS ({PER_KEY}) SELECT e.k AS k, e.x, c.n, c.s FROM events e LEFT JOIN c ON e.k = c.k",
+    "beside an aggregate of windows": f"WITH w AS (SELECT k, WINDOWSTART AS start, COUNT(*) AS n FROM events {WINDOW} GROUP BY k), "
+    "a AS (SELECT k, COUNT(*) AS w, SUM(n) AS n FROM w GROUP BY k HAVING SUM(n) > 1) "
+    "SELECT e.k AS k, e.x, a.w, a.n FROM events e LEFT JOIN a ON e.k = a.k",
+    "beside an aggregate of hopping windows": f"WITH a AS (SELECT start, COUNT(*) AS w, SUM(s) AS s FROM "
+    "(SELECT k, WINDOWSTART AS start, SUM(x) AS s FROM events WINDOW HOPPING (SIZE 20 MILLISECONDS, ADVANCE BY 5 MILLISECONDS, "
+    "GRACE PERIOD 30 MILLISECONDS) GROUP BY k) GROUP BY start) "
+    "SELECT e.k, e.x, a.start, a.w, a.s FROM events e JOIN a ON CAST(e.x AS BIGINT) * 5 = a.start",
     "beside an aggregate of an aggregate": f"WITH c AS ({PER_KEY}), d AS (SELECT n, COUNT(*) AS m FROM c GROUP BY n) "
     "SELECT d.n, e.x, e.k, d.m FROM events e JOIN d ON CAST(e.x AS BIGINT) = d.n",
     "a stream with itself": "SELECT a.k AS k, a.x AS ax, b.x AS bx FROM (SELECT k, x FROM events WHERE x > 0) a "
