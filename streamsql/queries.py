@@ -208,7 +208,10 @@ class Queries:
         ]
 
     def _upstream(self, names: Iterable[str], catalog: Catalog) -> list[str]:
-        """The queries that streams and tables depend on, each after those it depends on itself."""
+        """The queries that streams and tables depend on, each after those it depends on itself.
+
+        Who writes a topic may do so under another name than those who read it.
+        """
         found: dict[str, None] = {}
         seen: set[str] = set()
 
@@ -216,7 +219,8 @@ class Queries:
             if name in seen:
                 return
             seen.add(name)
-            for query_id in catalog.writers(name):
+            of_topic = (source.name for source in catalog.on_topic(catalog.source(name).topic))
+            for query_id in dict.fromkeys(q for other in of_topic for q in catalog.writers(other)):
                 for read in catalog.queries[query_id].reads:
                     visit(read)
                 found.setdefault(query_id)

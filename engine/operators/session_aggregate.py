@@ -8,7 +8,7 @@ put in, even if the bounds are the same.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,10 +17,10 @@ import pyarrow as pa
 from streamsql.engine.batch import PARTITION, SEQ, TIME, WINDOW_END, WINDOW_START
 from streamsql.engine.operators.aggregate import Aggregate
 from streamsql.engine.operators.base import Context, Operator, WindowBounds
-from streamsql.engine.operators.calendar import Calendar
 from streamsql.engine.operators.changes import by_processing, key_order, weights
 from streamsql.engine.operators.group_states import GroupStates, StateArithmetic
 from streamsql.engine.operators.partials import ROW, Numbering, Partials, is_rising
+from streamsql.engine.operators.session_calendar import SessionCalendar
 from streamsql.engine.operators.session_index import SessionIndex
 from streamsql.engine.operators.session_rows import Intervals, Merging, resolve
 from streamsql.engine.operators.session_steps import rounds_in_order, steps_of
@@ -34,7 +34,6 @@ from streamsql.engine.windows import Session
 
 _UNION = "$union"
 _PIECE = "$piece"
-_DueTime = Callable[[Int64s], Int64s]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +110,7 @@ class SessionAggregateOperator(Operator):
         self._hasher = KeyHasher(context.workspace, bare)
         self._is_ordered = any(call.is_ordered for call in spec.calls)
         self._index = SessionIndex(bare)
-        self._closing: dict[int, Calendar] = {}
-        self._expiring: dict[int, Calendar] = {}
+        self._calendar = SessionCalendar(self.groups.store.values, self.window, spec.emit_final)
         self._restorations = 0
 
     def process(self, *inputs: pa.RecordBatch | None) -> pa.RecordBatch | None:
@@ -378,7 +376,7 @@ class SessionAggregateOperator(Operator):
         values = self.groups.store.values
         values.fixed(PARTITION).values[slots[fresh]] = partition
         values.fixed(WINDOW_END).values[slots] = unions.end
-        self._enter(slots[fresh], unions.end[fresh], partition)
+        self._calendar.enter(slots[fresh], partition)
         return slots
 
     def _add(self, keys: Int64s, start: Int64s) -> Int64s:
@@ -410,12 +408,9 @@ class SessionAggregateOperator(Operator):
         closed: list[Int64s] = []
         seqs: list[Int64s] = []
         for partition in distinct(rows.partition):
-            calendar = self._closing.get(int(partition))
-            if calendar is None:
-                continue
-            slots = self._due(calendar, int(partition), self.stream_time.of(int(partition)), self._close_time)
+            slots = self._calendar.closed(int(partition), self.stream_time.of(int(partition)))
             mine = np.flatnonzero(rows.partition == partition)
-            driver = np.searchsorted(rows.stream_time[mine], self._close_time(slots))
+            driver = np.searchsorted(rows.stream_time[mine], self._calendar.close_time(slots))
             closed.append(slots)
             seqs.append(rows.seq[mine[driver]])
         if not closed:
@@ -426,52 +421,20 @@ class SessionAggregateOperator(Operator):
         return [self._output(slots[order], seq[order], 1)]
 
     def _expire(self) -> None:
-        for partition, calendar in self._expiring.items():
-            slots = self._due(calendar, partition, self.stream_time.of(partition), self._expiry_time)
+        for partition in self.stream_time.partitions():
+            slots = self._calendar.expired(partition, self.stream_time.of(partition))
             if len(slots):
                 owners = distinct(self._index.owners(slots))
                 self._index.remove(slots)
                 self._index.forget_empty(owners)
                 self._remove(slots)
 
-    def _due(self, calendar: Calendar, partition: int, until: int, due_time: _DueTime) -> Int64s:
-        """The sessions in a calendar that are due by what their end is now.
-
-        A session is entered once, when it begins; by the time its entry comes up it may have grown, or
-        another one may have its slot.
-        """
-        slots, _ = calendar.take(until)
-        slots = distinct(slots)
-        store = self.groups.store.values
-        slots = slots[store.is_live(slots)]
-        slots = slots[store.fixed(PARTITION).values[slots] == partition]
-        due = due_time(slots)
-        calendar.enter(due[due > until], slots[due > until])
-        found: Int64s = slots[due <= until]
-        return found
-
-    def _close_time(self, slots: Int64s) -> Int64s:
-        return self.window.close_time(self.groups.store.values.fixed(WINDOW_END).values[slots])
-
-    def _expiry_time(self, slots: Int64s) -> Int64s:
-        """The stream time at which sessions leave; with EMIT FINAL counted from their being final."""
-        if self.spec.emit_final:
-            return self._close_time(slots) + self.window.retention_ms
-        return self.window.expiry_time(self.groups.store.values.fixed(WINDOW_END).values[slots])
-
-    def _enter(self, slots: Int64s, end: Int64s, partition: Int64s) -> None:
-        for number in distinct(partition):
-            mine = slots[partition == number]
-            if self.spec.emit_final:
-                self._closing.setdefault(int(number), Calendar()).enter(self._close_time(mine), mine)
-            self._expiring.setdefault(int(number), Calendar()).enter(self._expiry_time(mine), mine)
-
     def _catch_up_with_restored_rows(self) -> None:
         store = self.groups.store
         if self._restorations == store.restorations:
             return
         self._restorations = store.restorations
-        self._closing, self._expiring = {}, {}
+        self._calendar = SessionCalendar(store.values, self.window, self.spec.emit_final)
         self._index = SessionIndex(self._bare_keys)
         slots = store.values.slots()
         if not len(slots):
@@ -483,17 +446,17 @@ class SessionAggregateOperator(Operator):
         nothing_after = np.full(len(key_slots), -1, dtype=np.int64)
         self._index.relink(key_slots, nothing_after, place.reshape(-1), slots, start)
         partition = store.values.fixed(PARTITION).values[slots].astype(np.int64)
-        self._enter(slots, store.values.fixed(WINDOW_END).values[slots], partition)
+        self._calendar.enter(slots, partition)
         # What was final before the restart has been emitted.
-        for number, calendar in self._closing.items():
-            self._due(calendar, number, self.stream_time.of(number), self._close_time)
+        for number in self.stream_time.partitions():
+            self._calendar.closed(number, self.stream_time.of(number))
 
     def _is_final(self, slots: Int64s) -> Bools:
         partition = self.groups.store.values.fixed(PARTITION).values[slots]
         stream_time = np.full(len(slots), NEVER)
         for number in self.stream_time.partitions():
             stream_time[partition == number] = self.stream_time.of(number)
-        final: Bools = self._close_time(slots) <= stream_time
+        final: Bools = self._calendar.close_time(slots) <= stream_time
         return final
 
     def _output(self, slots: Int64s, seq: Int64s, weight: int) -> pa.RecordBatch:

@@ -117,7 +117,9 @@ def test_every_change_of_time_windows(window, calls, plain, cuts, partitions, em
     table = {}
     first = 0
     for piece in pieces(with_partitions(plain, partitions), cuts):
-        expected = [{**change, "$seq": first + i} for i, row in enumerate(piece) for change in model.feed(row)]
+        expected = [
+            {**change, "$seq": first + i} for i, row in enumerate(piece) for change in model.feed(row)
+        ]
         came = cut.feed(piece, first)
         assert [without(c, "$weight") for c in came if c["$weight"] > 0] == expected
         apply(came, table, check_old=emit_old)

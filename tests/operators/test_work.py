@@ -249,6 +249,5 @@ def _held(operator: Operator) -> list[int]:
         found.append(len(operator._keys))
     if isinstance(operator, SessionAggregateOperator):
         found.append(len(operator._index.keys))
-        calendars = [*operator._closing.values(), *operator._expiring.values()]
-        found.append(sum(len(calendar) for calendar in calendars))
+        found.append(len(operator._calendar))
     return found

@@ -59,7 +59,10 @@ STREAMS = {
     "beside an aggregate of windows": f"WITH w AS (SELECT k, WINDOWSTART AS start, COUNT(*) AS n FROM events {WINDOW} GROUP BY k), "
     "a AS (SELECT k, COUNT(*) AS w, SUM(n) AS n FROM w GROUP BY k HAVING SUM(n) > 1) "
     "SELECT e.k AS k, e.x, a.w, a.n FROM events e LEFT JOIN a ON e.k = a.k",
-    "beside an aggregate of hopping windows": f"WITH a AS (SELECT start, COUNT(*) AS w, SUM(s) AS s FROM "
+    "beside an aggregate of sessions": "WITH a AS (SELECT k, COUNT(*) AS w, SUM(n) AS n FROM (SELECT k, COUNT(*) AS n, AVG(x) AS m "
+    "FROM events WINDOW SESSION (8 MILLISECONDS, GRACE PERIOD 20 MILLISECONDS) GROUP BY k HAVING COUNT(*) > 1) GROUP BY k) "
+    "SELECT e.k AS k, e.x, a.w, a.n FROM events e JOIN a ON e.k = a.k",
+    "beside an aggregate of hopping windows": "WITH a AS (SELECT start, COUNT(*) AS w, SUM(s) AS s FROM "
     "(SELECT k, WINDOWSTART AS start, SUM(x) AS s FROM events WINDOW HOPPING (SIZE 20 MILLISECONDS, ADVANCE BY 5 MILLISECONDS, "
     "GRACE PERIOD 30 MILLISECONDS) GROUP BY k) GROUP BY start) "
     "SELECT e.k, e.x, a.start, a.w, a.s FROM events e JOIN a ON CAST(e.x AS BIGINT) * 5 = a.start",
