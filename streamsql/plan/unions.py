@@ -14,6 +14,7 @@ from streamsql.grammar.printer import to_sql
 from streamsql.plan.compiled import Compiled
 from streamsql.plan.flow import Flow, OutputColumn, Selected, source_names
 from streamsql.plan.items import KeyColumn
+from streamsql.plan.join_keys import BOUNDS
 from streamsql.plan.scope import Scope, at, column_sql
 from streamsql.plan.stages import Output, StageBuilder
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 def union_all(planner: SelectPlanner, query: ast.SetOperation) -> Selected:
     """The rows of both sides, with the columns and names of the left one.
 
-    The result has a key if both sides have one, in the same places of their SELECT lists.
+    The result has a key if both sides have one, in the same places of their SELECT lists, and over the same
+    windows if one is windowed: then it is windowed too.
 
     raises  PlanError if a side is a table or the columns differ; NotSupportedError for other operations
     """
@@ -42,8 +44,6 @@ def union_all(planner: SelectPlanner, query: ast.SetOperation) -> Selected:
                 "PLAN-SET-OPERATION",
                 "a table has one row per key",
             )
-        if flow.window is not None:
-            raise NotSupportedError("UNION ALL of windowed streams", span=side.span)
     mine, other = (side.columns for side in sides)
     if [c.column.type for c in mine] != [c.column.type for c in other]:
         raise at(
@@ -53,9 +53,18 @@ def union_all(planner: SelectPlanner, query: ast.SetOperation) -> Selected:
             "CAST the columns of one side",
         )
     nodes = [_named(flow, columns, mine) for flow, columns in ((left, mine), (right, other))]
-    spec = Union(pa.schema([pa.field(c.physical, c.column.type.arrow) for c in mine]))
-    is_keyed = _key_places(sides[0]) == _key_places(sides[1])
+    is_keyed = _key_places(sides[0]) == _key_places(sides[1]) and left.window == right.window
     key = sides[0].key if is_keyed else ()
+    window = left.window if key else None
+    bounds = () if window is None else BOUNDS
+    spec = Union(
+        pa.schema(
+            [
+                *(pa.field(c.physical, c.column.type.arrow) for c in mine),
+                *(pa.field(name, pa.int64()) for name in bounds),
+            ]
+        )
+    )
     columns = tuple(OutputColumn(c.name, c.column, c.name in key) for c in mine)
     flow = Flow(
         planner.graph,
@@ -66,6 +75,7 @@ def union_all(planner: SelectPlanner, query: ast.SetOperation) -> Selected:
         tuple(KeyColumn(ast.ColumnRef(name), name) for name in key),
         source_names((left, right)),
         frozenset(c.name for c in mine),
+        window,
         null_key=left.null_key and right.null_key,
         is_rekeyed=left.is_rekeyed or right.is_rekeyed,
         is_spread=True,

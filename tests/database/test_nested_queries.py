@@ -118,6 +118,36 @@ def test_streams_united(db: Database) -> None:
     ]
 
 
+def test_windowed_streams_united(db: Database) -> None:
+    # ms        1    3    5    12     windows of 10 ms
+    # views     a    b    a    a
+    db.execute(
+        DECLARED
+        + "CREATE TABLE counted WITH (KAFKA_TOPIC = 'counted') AS SELECT page, COUNT(*) AS n FROM views "
+        "WINDOW TUMBLING (SIZE 10 MILLISECONDS) GROUP BY page;"
+        "CREATE STREAM counts (page VARCHAR KEY, n BIGINT) WITH (KAFKA_TOPIC = 'counted', "
+        "WINDOW_TYPE = 'TUMBLING', WINDOW_SIZE = '10 MILLISECONDS');"
+        "CREATE STREAM both AS SELECT page, n FROM counts WHERE n > 1 UNION ALL SELECT page, n * 10 FROM counts;"
+        "CREATE STREAM again AS SELECT page, n, WINDOWSTART AS s FROM "
+        "(SELECT * FROM counts UNION ALL SELECT * FROM counts) WHERE n > 1;"
+        # A windowed key and a plain one are not of one kind: the result has none.
+        "CREATE STREAM mixed AS SELECT page, n FROM counts UNION ALL SELECT page, user_id FROM views;"
+    )
+    feed(db, (1, "a", 1), (1, "b", 3), (1, "a", 5), (1, "a", 12))
+    windows = db.catalog.source("COUNTS").window
+    assert db.catalog.source("BOTH").window == db.catalog.source("AGAIN").window == windows
+    assert sorted(db.execute("SELECT page, windowstart, windowend, n FROM both;").fetchall()) == [
+        ("a", 0, 10, 2),
+        ("a", 0, 10, 20),
+        ("a", 10, 20, 10),
+        ("b", 0, 10, 10),
+    ]
+    assert db.execute("SELECT page, windowstart, s, n FROM again;").fetchall() == [("a", 0, 0, 2)] * 2
+    mixed = db.catalog.source("MIXED")
+    assert (mixed.window, mixed.schema.key) == (None, ())
+    assert len(db.execute("SELECT * FROM mixed;").fetchall()) == 3 + 4
+
+
 def test_insert_into_takes_a_subquery(db: Database) -> None:
     db.execute(
         DECLARED + "CREATE STREAM pages (user_id BIGINT KEY, page VARCHAR);"
