@@ -20,6 +20,7 @@ from streamsql.formats.format import SchemaStore
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
 from streamsql.grammar.printer import to_sql
+from streamsql.peek import unreadable
 from streamsql.plan.alter import plan_alter
 from streamsql.plan.create import plan_create, register_schemas
 from streamsql.plan.environment import Environment
@@ -126,7 +127,11 @@ class Definitions:
         self._record(to_sql(statement), None)
         self.catalog.sources[info.name] = info
         self.on_change(info)
-        return message(f"{info.title} " + ("created" if old is None else "replaced"))
+        done = f"{info.title} " + ("created" if old is None else "replaced")
+        reason = unreadable(self.log, info, self.schemas)
+        if reason is not None:
+            done += f"; but the newest record of topic {info.topic} cannot be read this way: {reason}"
+        return message(done)
 
     def _create_query(self, statement: ast.CreateAsSelect | ast.InsertSelect) -> Result:
         if isinstance(statement, ast.CreateAsSelect):

@@ -44,6 +44,20 @@ class Stretch:
         return Inputs(LogUntil(log, self.end), graph, self.start)
 
 
+@dataclass(slots=True)
+class LeftOut:
+    """Records that could not be read: how many, and why the first of them."""
+
+    records: int = 0
+    reason: str = ""
+
+    def note(self, entries: pa.RecordBatch) -> None:
+        """Count entries of the processing log (see `problems.ENTRIES`)."""
+        if entries.num_rows and not self.records:
+            self.reason = entries.column("reason")[0].as_py()
+        self.records += entries.num_rows
+
+
 class Decoder:
     """Decodes some columns of a stream's records; may be used again and again."""
 
@@ -55,10 +69,10 @@ class Decoder:
         self.graph.add(Collect(source.output), self.graph.add(source))
         self._task = Task(self.graph)
 
-    def decode(self, raw: Mapping[int, pa.RecordBatch]) -> list[pa.RecordBatch]:
-        """The rows of a micro-batch. Records that cannot be read are left out."""
+    def decode(self, raw: Mapping[int, pa.RecordBatch], left_out: LeftOut) -> list[pa.RecordBatch]:
+        """The rows of a micro-batch. Records that cannot be read are noted in `left_out`."""
         self._task.feed(raw)
-        self._task.problems.drain()
+        left_out.note(self._task.problems.drain())
         return self._task.take_rows()
 
     def close(self) -> None:
@@ -68,11 +82,13 @@ class Decoder:
 class History:
     """The records of a stretch of a stream, as often as they are asked for.
 
-    error  what broke the last reading off: on its way through DuckDB it becomes a mere text
+    error     what broke the last reading off: on its way through DuckDB it becomes a mere text
+    left_out  records that could not be read, as far as it was read the last time
     """
 
     def __init__(self, log: Log, decoder: Decoder, stretch: Stretch) -> None:
         self.error: StreamSQLError | None = None
+        self.left_out = LeftOut()
         self._log = log
         self._decoder = decoder
         self._stretch = stretch
@@ -90,6 +106,7 @@ class History:
 
     def _read(self) -> Iterator[pa.RecordBatch]:
         stretch, graph = self._stretch, self._decoder.graph
+        self.left_out = LeftOut()
         # With a time column of its own, what a record was stamped with says nothing.
         is_stamped = self._decoder.info.timestamp is None
         if not stretch.start:
@@ -101,7 +118,7 @@ class History:
             rows_at_once = min(2 * rows_at_once, _BATCH_ROWS)
             if is_stamped:
                 raw = {node: _within(batch, "timestamp", stretch) for node, batch in raw.items()}
-            for rows in self._decoder.decode(raw):
+            for rows in self._decoder.decode(raw, self.left_out):
                 rows = _within(rows, TIME, stretch)
                 # In one order over all batches.
                 seq = pa.array(np.arange(count, count + rows.num_rows))
@@ -112,7 +129,8 @@ class History:
 class FoldedTable:
     """A table as its topic's records make it, brought forward by reading on.
 
-    left_out  of each partition the first offset of a record that is later than the stretch
+    later     of each partition the first offset of a record that is later than the stretch
+    left_out  records that could not be read, since the beginning
     """
 
     def __init__(
@@ -121,7 +139,8 @@ class FoldedTable:
         """Begins at the start of the stretch, and holds nothing before the first `advance`."""
         self.info = info
         self.start = dict(stretch.start)
-        self.left_out: dict[TopicPartition, int] = {}
+        self.later: dict[TopicPartition, int] = {}
+        self.left_out = LeftOut()
         self._stretch = stretch
         graph = Graph()
         source = build_source(info, Needs(columns), schemas)
@@ -139,19 +158,19 @@ class FoldedTable:
             while (raw := self._inputs.poll(_BATCH_ROWS)) is not None:
                 (records,) = raw.values()
                 if self._stretch.last_time < _FOREVER:
-                    self._note_left_out(records)
+                    self._note_later(records)
                 rows = self._source.process(records)
                 if rows is not None:
                     self._table.process(_within(rows, TIME, self._stretch))
-                self.task.problems.drain()
+                self.left_out.note(self.task.problems.drain())
 
-    def _note_left_out(self, records: pa.RecordBatch) -> None:
+    def _note_later(self, records: pa.RecordBatch) -> None:
         late = records.column("timestamp").to_numpy() > self._stretch.last_time
         partitions, offsets = (records.column(name).to_numpy()[late] for name in (PARTITION, OFFSET))
         for number in np.unique(partitions):
             place = TopicPartition(self.info.topic, int(number))
             first = int(offsets[partitions == number].min())
-            self.left_out[place] = min(first, self.left_out.get(place, first))
+            self.later[place] = min(first, self.later.get(place, first))
 
     def rows(self) -> list[pa.RecordBatch]:
         """The table now."""

@@ -154,10 +154,13 @@ class PullQueries:
             if rows is not None:
                 return self._found(prepared, rows)
         places = [self._places(prepared, number) for number in range(len(plan.sources))]
-        return self._result(plan, self._run(prepared, self.snapshots.take(plan.sources, places, catalog)))
+        feeds = self.snapshots.take(plan.sources, places, catalog)
+        return self._result(plan, self._run(prepared, feeds), feeds)
 
-    def _result(self, plan: PullPlan, pieces: Iterable[Sequence[pa.Array]]) -> Result:
-        """The answer, given its columns piece by piece."""
+    def _result(
+        self, plan: PullPlan, pieces: Iterable[Sequence[pa.Array]], feeds: Mapping[str, Rows | History]
+    ) -> Result:
+        """The answer, given its columns piece by piece, and what it was made from."""
         names = [c.name for c in plan.columns]
         batches = [
             pa.RecordBatch.from_arrays(
@@ -169,7 +172,8 @@ class PullQueries:
             )
             for arrays in pieces
         ]
-        return Result("ROWS", plan.columns, keys=plan.keys, _changes=map(Changes, batches))
+        remark = _remark(plan, feeds)
+        return Result("ROWS", plan.columns, remark, keys=plan.keys, _changes=map(Changes, batches))
 
     def close(self) -> None:
         for prepared in self._plans.values():
@@ -189,10 +193,11 @@ class PullQueries:
         """The answer, given the rows that were looked up."""
         plan = prepared.plan
         assert plan.lookup is not None
+        feeds = {plan.sources[0].feed: rows}
         if plan.lookup.moves is None:
-            return self._result(plan, self._run(prepared, {plan.sources[0].feed: rows}))
+            return self._result(plan, self._run(prepared, feeds), feeds)
         (found,) = rows.batches
-        return self._result(plan, [[found.column(name) for name in plan.lookup.moves]])
+        return self._result(plan, [[found.column(name) for name in plan.lookup.moves]], feeds)
 
     def _sought(self, prepared: Prepared, lookup: Lookup) -> Sought:
         """What a query looks up; evaluated once if it calls no function, which might say `now`."""
@@ -285,6 +290,17 @@ class PullQueries:
         kernel = workspace.kernel(sql, schemas, prepared.plan.functions)
         prepared.kernels[sql] = (schemas, kernel)
         return kernel
+
+
+def _remark(plan: PullPlan, feeds: Mapping[str, Rows | History]) -> str:
+    """What of the sources is not in the answer, because it could not be read."""
+    remarks = []
+    for source in plan.sources:
+        left_out = feeds[source.feed].left_out
+        if left_out.records:
+            records = "1 record" if left_out.records == 1 else f"{left_out.records:,} records"
+            remarks.append(f"{records} of {source.info.title} could not be read (first: {left_out.reason})")
+    return "\n".join(dict.fromkeys(remarks))
 
 
 def _raise_own(feeds: Mapping[str, Rows | History]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 import pyarrow as pa
@@ -15,7 +15,7 @@ from streamsql.engine.operators.base import WindowBounds
 from streamsql.engine.state.keys import UInt64s
 from streamsql.errors import DataError, StreamSQLError
 from streamsql.formats.format import SchemaStore
-from streamsql.history import Decoder, FoldedTable, History, Stretch
+from streamsql.history import Decoder, FoldedTable, History, LeftOut, Stretch
 from streamsql.plan.pull_from import PullSource
 from streamsql.plan.scope import at
 from streamsql.queries import Moment, Queries
@@ -27,10 +27,11 @@ _KEPT = 16
 
 @dataclass(slots=True)
 class Rows:
-    """Rows for a feed, as often as they are asked for; `error` as in `History`."""
+    """Rows for a feed, as often as they are asked for; `error` and `left_out` as in `History`."""
 
     schema: pa.Schema
     batches: Sequence[pa.RecordBatch]
+    left_out: LeftOut = field(default_factory=LeftOut)
     error: StreamSQLError | None = None
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
@@ -107,17 +108,17 @@ class Snapshots:
             assert view is not None
             with self._queries.runners[info.query_id].still() as task:
                 rows = task.look_up(view, keys, bounds, hashes)
-            schema = task.graph.nodes[view].spec.output
+            schema, left_out = task.graph.nodes[view].spec.output, LeftOut()
         else:
             with self._queries.moment([info.name], catalog) as moment:
                 pass
             table = self._table(info, moment)
             rows = table.task.look_up(table.node, keys, bounds, hashes)
-            schema = table.schema
+            schema, left_out = table.schema, table.left_out
         if rows is None:
             return None
         self.rows_read += rows.num_rows
-        return Rows(schema, [rows])
+        return Rows(schema, [rows], left_out)
 
     def close(self) -> None:
         self._decoders.clear()
@@ -138,12 +139,12 @@ class Snapshots:
             return History(self._log, decoder, stretch)
         if source.as_of is None:
             table = self._table(info, moment)
-            return Rows(table.schema, table.rows())
+            return Rows(table.schema, table.rows(), table.left_out)
         table = FoldedTable(self._log, info, columns, self._schemas, stretch)
         try:
             table.advance(stretch.end)
             self._check_whole(source, table, stretch)
-            return Rows(table.schema, table.rows())
+            return Rows(table.schema, table.rows(), table.left_out)
         finally:
             table.close()
 
@@ -213,7 +214,7 @@ class Snapshots:
         assert as_of is not None
         for place, end in stretch.end.items():
             compacted = self._log.compacted_offset(*place)
-            if min(end, table.left_out.get(place, end)) >= min(compacted, self._log.end_offset(*place)):
+            if min(end, table.later.get(place, end)) >= min(compacted, self._log.end_offset(*place)):
                 continue
             raise DataError(
                 f"{info.title} cannot be seen as of this {as_of.kind}: of the records of topic {info.topic} "

@@ -15,9 +15,10 @@ import pyarrow as pa
 from streamsql.engine.codec import Decoded, Decoder, Encoder
 from streamsql.engine.kernel import Workspace
 from streamsql.errors import PlanError
-from streamsql.formats.arrays import Mask, Vector, mask_of, nulls, pc, valid_mask
+from streamsql.formats.arrays import Mask, Vector, mask_of, nulls, pc
 from streamsql.formats.checks import refuse_properties, wanted_columns
 from streamsql.formats.format import Format, Layout
+from streamsql.formats.payloads import all_bad
 from streamsql.schema import Column
 from streamsql.types import VARCHAR, Array, Map, SqlType, Struct, from_arrow, widens
 
@@ -29,7 +30,9 @@ class ArrowDecoder:
     def decode(self, payloads: Vector) -> Decoded:
         n = len(payloads)
         if not pa.types.is_struct(payloads.type):
-            return self._all_bad(payloads, f"the payload is {payloads.type}, not a struct of columns")
+            return all_bad(
+                payloads, self._columns, "it is bytes and not ARROW columns: another format reads it"
+            )
         columns: list[Vector] = []
         reasons: dict[int, str] = {}
         for column in self._columns:
@@ -45,11 +48,6 @@ class ArrowDecoder:
             columns = [pc.if_else(good, c, pa.scalar(None, c.type)) for c in columns]
         rising = sorted(reasons)
         return Decoded(tuple(columns), rising, [reasons[row] for row in rising])
-
-    def _all_bad(self, payloads: Vector, reason: str) -> Decoded:
-        rows = np.flatnonzero(valid_mask(payloads)).tolist()
-        nothing = tuple(nulls(len(payloads), c.type.arrow) for c in self._columns)
-        return Decoded(nothing, rows, [reason] * len(rows))
 
 
 def _field(payloads: Vector, column: Column) -> tuple[Vector, str | None, Mask]:

@@ -15,6 +15,7 @@ from streamsql.engine.codec import OpenDecoder, OpenEncoder
 from streamsql.engine.log.reader import Wanted
 from streamsql.engine.operators.source import EventTime, Source
 from streamsql.formats.format import Layout, SchemaStore
+from streamsql.formats.payloads import BytesOnly
 from streamsql.functions.java_time import timestamp_sql
 from streamsql.plan.scope import Scope, ScopeColumn, column_sql, physical
 from streamsql.schema import Column
@@ -113,7 +114,11 @@ def open_decoder(
     side = info.key_format if is_key else info.value_format
     layout = layout_of(info, is_key=is_key, schemas=schemas)
     names = [c.name for c in wanted]
-    return lambda workspace: formats.get(side.name).decoder(layout, names, workspace)
+    chosen = formats.get(side.name)
+    if chosen.is_typed:
+        return lambda workspace: chosen.decoder(layout, names, workspace)
+    columns = tuple(wanted)
+    return lambda workspace: BytesOnly(chosen.decoder(layout, names, workspace), columns, chosen.name)
 
 
 def open_encoder(info: SourceInfo, *, is_key: bool, schemas: SchemaStore | None) -> OpenEncoder:

@@ -32,8 +32,10 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, list[str]]]:
     found: list[tuple[int, list[str]]] = []
     decode = history.Decoder.decode
 
-    def noted(self: history.Decoder, raw: Mapping[int, pa.RecordBatch]) -> list[pa.RecordBatch]:
-        rows = decode(self, raw)
+    def noted(
+        self: history.Decoder, raw: Mapping[int, pa.RecordBatch], left_out: history.LeftOut
+    ) -> list[pa.RecordBatch]:
+        rows = decode(self, raw, left_out)
         found.extend(
             (batch.num_rows, [n for n in batch.schema.names if not n.startswith("$")]) for batch in rows
         )
@@ -118,7 +120,9 @@ def test_a_time_column_is_not_taken_for_the_time_of_the_log(db: Database) -> Non
 def test_what_breaks_a_reading_off_is_said_as_it_is(
     filled: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(self: history.Decoder, raw: Mapping[int, pa.RecordBatch]) -> list[pa.RecordBatch]:
+    def broken(
+        self: history.Decoder, raw: Mapping[int, pa.RecordBatch], left_out: history.LeftOut
+    ) -> list[pa.RecordBatch]:
         raise DataError("this record is damaged", code="LOG-CORRUPT")
 
     monkeypatch.setattr(history.Decoder, "decode", broken)
