@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def datagen(arguments: Namespace) -> int:
     """Generate, then say how much it was and what to type next."""
     from streamsql.connectors import generate
-    from streamsql.engine.log.log import TopicConfig
+    from streamsql.connectors.topics import ensure_topic
 
     template = generate.template(arguments.template)
     topic = arguments.topic
@@ -33,8 +33,7 @@ def datagen(arguments: Namespace) -> int:
         statement = generate.create_statement(template, topic, has_key=arguments.create)
         if arguments.create and not is_declared:
             db.execute(statement)
-        if not db.log.has_topic(topic):
-            db.log.create_topic(topic, TopicConfig())
+        ensure_topic(db.log, topic)
         if arguments.rate is None:
             rows = generate.batches(template, arguments.rows, seed=arguments.seed)
         else:

@@ -19,8 +19,8 @@ import pyarrow as pa
 from streamsql.connectors.columns import read_csv, read_parquet
 from streamsql.connectors.lines import Block, Places, read_lines, without_blank
 from streamsql.connectors.resume import Bookmark, Place, unended_line
+from streamsql.connectors.topics import ensure_topic
 from streamsql.engine.kernel import Workspace
-from streamsql.engine.log.log import TopicConfig
 from streamsql.errors import DataError, ExternalError, PlanError, StreamSQLError
 from streamsql.formats.format import Layout
 
@@ -88,14 +88,11 @@ def load(
         raise PlanError(
             f"'{format}' is no format of files", code="LOAD-FORMAT", hint=f"use one of {', '.join(FORMATS)}"
         )
-    if topic.startswith("_streamsql"):
-        raise PlanError(f"topic {topic} is the database's own", code="LOAD-TOPIC")
     if resume and STDIN in map(str, paths):
         raise PlanError("standard input cannot be resumed", code="LOAD-RESUME", hint="name a file")
     started = time.perf_counter()
     total = _total_bytes(paths)
-    if not db.log.has_topic(topic):
-        db.log.create_topic(topic, TopicConfig())
+    ensure_topic(db.log, topic)
     loading = _Loading(db, topic, format, batch_rows)
     done_bytes = rows_before = 0
     try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from streamsql.errors import PlanError, Span
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
-from streamsql.types import SqlType, duckdb_name
+from streamsql.types import SqlType, Struct, duckdb_name
 
 if TYPE_CHECKING:
     from streamsql.plan.compiled import Compiled
@@ -100,11 +100,14 @@ class Scope:
     def _check_qualifier(self, ref: ast.ColumnRef) -> None:
         qualifiers = list(dict.fromkeys(c.qualifier for c in self.columns if c.qualifier is not None))
         if ref.qualifier not in qualifiers:
+            hint = f"the sources are {', '.join(map(quote_name, qualifiers))}" if qualifiers else None
+            if any(c.name == ref.qualifier and isinstance(c.type, Struct) for c in self.columns):
+                hint = f"a field of a STRUCT: {quote_name(ref.qualifier or '')}->{quote_name(ref.name)}"
             raise PlanError(
                 f"{quote_name(ref.qualifier or '')} in {self.clause} is not a source of this query",
                 code="PLAN-UNKNOWN-SOURCE",
                 span=ref.span,
-                hint=f"the sources are {', '.join(map(quote_name, qualifiers))}" if qualifiers else None,
+                hint=hint,
             )
 
     def _unknown(self, ref: ast.ColumnRef) -> PlanError:

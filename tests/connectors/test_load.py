@@ -193,3 +193,7 @@ def test_formats_and_topics_that_cannot_be(db: Database, tmp_path: Path) -> None
         load(db, "raw", [tmp_path], "xml")
     with pytest.raises(PlanError, match="the database's own"):
         load(db, "_streamsql-commands", [write(tmp_path / "a", "x")], "lines")
+    db.execute("CREATE STREAM clicks (line VARCHAR);")
+    with pytest.raises(PlanError, match="no topic clicks, but there is CLICKS"):
+        load(db, "clicks", [write(tmp_path / "a", "x")], "lines")
+    assert db.log.topics().count("clicks") == 0

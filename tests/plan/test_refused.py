@@ -47,3 +47,10 @@ def test_a_statement_is_refused(db: Database, sql: str, code: str, place: str) -
 def test_struct_fields_that_only_case_tells_apart_are_not_built(db: Database) -> None:
     with pytest.raises(NotSupportedError):
         db.execute("CREATE STREAM x (s STRUCT<a INT, `a` INT>) WITH (FORMAT = 'JSON');")
+
+
+def test_a_field_written_as_a_column_of_a_source_is_shown_how_to_write_it(db: Database) -> None:
+    db.execute("CREATE STREAM x (s STRUCT<a INT>) WITH (FORMAT = 'JSON');")
+    with pytest.raises(PlanError, match="S in SELECT is not a source of this query") as caught:
+        db.execute("SELECT s.a FROM x;")
+    assert caught.value.hint == "a field of a STRUCT: S->A"
