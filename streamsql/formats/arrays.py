@@ -82,10 +82,12 @@ def put_at(array: Vector, rows: Ints, values: Vector, gone: Sequence[int] = ()) 
 def first_bytes(texts: Vector) -> Bytes:
     """The first byte of each value, 0 for an empty or null one; uint8[n]."""
     offsets, data = parts(texts)
-    starts, lengths = offsets[:-1], np.diff(offsets)
-    found = np.zeros(len(texts), dtype=np.uint8)
-    some = (lengths > 0) & valid_mask(texts)
-    found[some] = data[starts[some]]
+    if not len(data):
+        return np.zeros(len(texts), dtype=np.uint8)
+    found: Bytes = data.take(offsets[:-1], mode="clip")
+    found[np.diff(offsets) == 0] = 0
+    if texts.null_count:
+        found[~valid_mask(texts)] = 0
     return found
 
 

@@ -18,7 +18,6 @@ from streamsql.formats.arrays import (
     Ints,
     Mask,
     Vector,
-    as_text,
     mask_of,
     null_where,
     nulls,
@@ -58,20 +57,20 @@ class JsonDecoder:
         fast = self._fast
         if fast is None or len(payloads) < _FAST_ROWS or fast.is_ambiguous:
             return self._read_all_exactly(payloads)
-        texts, broken = as_text(payloads)
-        fast.learn(_some(texts, np.flatnonzero(valid_mask(texts))))
+        fast.learn(_some(payloads, np.flatnonzero(valid_mask(payloads))))
         if fast.is_ambiguous:
             return self._read_all_exactly(payloads)
+        # DuckDB takes no JSON whose bytes are not UTF-8.
+        texts = payloads.view(pa.string())
         columns, doubt, broken_json = fast.read(texts)
-        doubt |= broken
         rows = np.flatnonzero(doubt & ~broken_json)
-        if len(rows) > max(_FAST_ROWS, len(payloads) // 10) and fast.learn(_some(texts, rows)):
+        if len(rows) > max(_FAST_ROWS, len(payloads) // 10) and fast.learn(_some(payloads, rows)):
             # Many rows are spelt in another way: one more try, for them.
             if fast.is_ambiguous:
                 return self._read_all_exactly(payloads)
             again, still, _ = fast.read(texts.take(pa.array(rows)))
             columns = [put_at(column, rows, more) for column, more in zip(columns, again, strict=True)]
-            doubt[rows] = still | broken[rows]
+            doubt[rows] = still
         return self._read_exactly(payloads, np.flatnonzero(doubt), columns, broken_json)
 
     def _read_all_exactly(self, payloads: Vector) -> Decoded:
@@ -85,17 +84,19 @@ class JsonDecoder:
 
         broken_json  rows worth asking first whether they are JSON at all: that is the cheaper question
         """
+        if not len(rows):
+            return Decoded(tuple(columns))
         read: list[list[object]] = []
         good: list[int] = []
         bad: list[int] = []
         reasons: list[str] = []
         chosen = payloads.take(pa.array(rows)) if len(rows) < len(payloads) else payloads
         for row, payload in zip(rows.tolist(), chosen.to_pylist(), strict=True):
-            if broken_json is not None and broken_json[row] and (reason := why_not_json(payload)):
-                bad.append(row)
-                reasons.append(reason)
-                continue
             try:
+                if broken_json is not None and broken_json[row] and (reason := _why_broken(payload)):
+                    bad.append(row)
+                    reasons.append(reason)
+                    continue
                 read.append(self._reader.read(payload))
                 good.append(row)
             except UnicodeDecodeError:
@@ -110,10 +111,15 @@ class JsonDecoder:
         return Decoded(tuple(filled), bad, reasons)
 
 
-def _some(texts: Vector, rows: Ints) -> list[str]:
+def _why_broken(payload: bytes) -> str | None:
+    payload.decode("utf-8")
+    return why_not_json(payload)
+
+
+def _some(payloads: Vector, rows: Ints) -> list[bytes]:
     """The first, the middle and the last of the rows."""
     chosen = dict.fromkeys(int(rows[place]) for place in (0, len(rows) // 2, -1)) if len(rows) else {}
-    return [texts[row].as_py() for row in chosen]
+    return [payloads[row].as_py() for row in chosen]
 
 
 class JsonEncoder:

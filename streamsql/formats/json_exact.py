@@ -13,7 +13,7 @@ The rules, per column type; JSON null is NULL for every type, anything not liste
 
 A field is looked up by the column's exact name; if there is none, by the JSON names whose upper case
 is the column's name, the last one of several. One name twice in one object: the first one counts.
-Bare NaN and Infinity, and a comma before a closing bracket, are read although JSON has none.
+Bare NaN and Infinity in any case, and a comma before a closing bracket, are read although JSON has none.
 """
 
 from __future__ import annotations
@@ -63,8 +63,9 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _decode = json.JSONDecoder(parse_float=Real, parse_constant=Real, object_pairs_hook=_pairs).decode
-_HAS_EXTRA_COMMA = re.compile(r",\s*[}\]]")
-_EXTRA_COMMA = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])', re.DOTALL)
+_TO_MEND = re.compile(
+    r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])|(-?)\b(?:(nan)|inf(?:inity)?)\b', re.DOTALL | re.IGNORECASE
+)
 
 
 def parse(payload: bytes | str) -> Any:
@@ -95,13 +96,22 @@ def why_not_json(payload: bytes | str) -> str | None:
 
 
 def _decode_mended(text: str) -> Any:
-    """A text with commas before closing brackets, which are common enough to be read."""
-    if _HAS_EXTRA_COMMA.search(text):
+    """A text with commas before closing brackets, or NaN in other letters: common enough to be read."""
+    mended = _TO_MEND.sub(_mended, text)
+    if mended != text:
         try:
-            return _decode(_EXTRA_COMMA.sub(r"\1", text))
+            return _decode(mended)
         except (RecursionError, ValueError):
             pass
     raise ValueError(why_not_json(text) or "not JSON: a number of too many digits")
+
+
+def _mended(found: re.Match[str]) -> str:
+    if found[1] is not None:
+        return found[1]
+    if found[0] == ",":
+        return ""
+    return "NaN" if found[3] else f"{found[2]}Infinity"
 
 
 def _refuse_lone_surrogates(value: Any, text: str) -> None:

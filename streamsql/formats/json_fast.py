@@ -3,10 +3,10 @@
 DuckDB converts more than the rules allow and says nothing (1.7 becomes the BIGINT 2, true the DOUBLE
 1.0, a mismatch NULL), so types are read in a way that gives the difference away:
 
-    raw      the value's own JSON text: BOOLEAN, whole numbers, times, BYTES, and all numbers inside of
-             arrays and maps. Its form says what it was.
-    typed    DOUBLE, DECIMAL, VARCHAR, ARRAY, MAP, STRUCT. A NULL may be a mismatch, a DOUBLE 0 or 1 a
-             boolean, a DECIMAL rounded, a VARCHAR an array or a number in other digits: those rows are
+    raw      the value's own JSON text, whose form says what it was (`json_raw`). Everything if there are a
+             few columns without arrays, maps and structs; else all but what is read typed.
+    typed    VARCHAR, ARRAY, MAP, STRUCT, and DOUBLE outside of arrays and maps. A NULL may be a mismatch, a
+             DOUBLE 0 or 1 a boolean, a VARCHAR an array or a number in other digits: those rows are
              searched for the field's name with a value of another form.
 
 A row in doubt is read again by `json_exact`; all others are read here as `json_exact` would.
@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from streamsql.engine.kernel import Workspace
-from streamsql.formats.arrays import Mask, Vector, mask_of, nulls, valid_mask
+from streamsql.formats.arrays import Mask, Vector, nulls, valid_mask
 from streamsql.formats.json_exact import parse
 from streamsql.formats.json_finish import Finish
 from streamsql.formats.json_names import is_folded
@@ -47,7 +47,7 @@ class FastReader:
         self._plans: dict[tuple[tuple[str, str], ...], Plan] = {}
         self.is_ambiguous = False
 
-    def learn(self, payloads: Sequence[str]) -> bool:
+    def learn(self, payloads: Sequence[bytes]) -> bool:
         """Look how some payloads spell the fields; gives whether that is news."""
         before = dict(self._spellings)
         if len(self._plans) >= _MAX_PLANS:
@@ -89,9 +89,9 @@ class FastReader:
                 self._look_at(value[spelt[-1]], t)
 
     def read(self, payloads: Vector) -> tuple[list[Vector], Mask, Mask]:
-        """string[n] as the columns, the rows in doubt, and those of them that look like no JSON.
+        """string[n] as the columns, the rows in doubt, and those that look like no JSON.
 
-        What stands in a column at a row in doubt means nothing.
+        The bytes need not be UTF-8. What stands in a column at a row in doubt means nothing.
         Null payloads are not in doubt.
         """
         names = tuple(sorted(self._spellings.items()))
@@ -100,9 +100,9 @@ class FastReader:
             plan = Plan(self._columns, self._spellings, self._workspace, is_record=self._is_record)
             self._plans[names] = plan
         found = plan.run(payloads)
+        none = np.zeros(len(payloads), dtype=np.bool_)
         if found is None:
-            nothing = [nulls(len(payloads), c.type.arrow) for c in self._columns]
-            return nothing, valid_mask(payloads), np.zeros(len(payloads), dtype=np.bool_)
+            return [nulls(len(payloads), c.type.arrow) for c in self._columns], valid_mask(payloads), none
         columns, doubt = Finish(plan, payloads).columns(found)
         # A bare value of the wrong kind is null as well.
-        return columns, doubt, doubt & mask_of(found.is_null()) & self._is_record
+        return columns, doubt, found.broken if self._is_record and found.broken is not None else none

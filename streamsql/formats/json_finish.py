@@ -3,45 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from streamsql.errors import InternalError
-from streamsql.formats.arrays import (
-    Ints,
-    Mask,
-    Vector,
-    first_bytes,
-    mask_of,
-    null_where,
-    parts,
-    pc,
-    valid_mask,
-)
+from streamsql.formats.arrays import Ints, Mask, Vector, first_bytes, mask_of, null_where, pc, valid_mask
 from streamsql.formats.json_names import any_spelling
-from streamsql.formats.json_plan import Plan
-from streamsql.formats.texts import foreign, from_counts, read_texts
-from streamsql.types import (
-    BIGINT,
-    BOOLEAN,
-    BYTES,
-    DATE,
-    DOUBLE,
-    INTEGER,
-    TIME,
-    TIMESTAMP,
-    VARCHAR,
-    Array,
-    Decimal,
-    Map,
-    SqlType,
-    Struct,
-)
+from streamsql.formats.json_plan import Found, Plan
+from streamsql.formats.json_raw import LONG_DIGITS, has_long_number, read_raw
+from streamsql.types import VARCHAR, Array, Decimal, Map, SqlType, Struct
 
-_WHOLE = (INTEGER, BIGINT, DATE, TIME, TIMESTAMP)
 _NULL_OR = "[^n\\s]"
+_ZEROS = pa.array(["0.0", "-0.0"])
+_LONG_NUMBER = f"-?(?:[0-9][.]?){{{LONG_DIGITS}}}"
 
 
 class Finish:
@@ -56,35 +32,49 @@ class Finish:
         self._doubt = np.zeros(len(payloads), dtype=np.bool_)
         self._unnamed_nulls = np.zeros(len(payloads), dtype=np.bool_)
 
-    def columns(self, found: Vector) -> tuple[list[Vector], Mask]:
+    def columns(self, found: Found) -> tuple[list[Vector], Mask]:
         plan = self._plan
+        if found.broken is not None:
+            self._doubt |= found.broken
         if plan.is_record:
-            # Whatever is no object came out as a struct of nulls, or as null.
-            self._doubt |= _starts_otherwise(self._payloads, ord("{"))
-            self._doubt |= mask_of(found.is_null())
             fields = [(c.name, c.type) for c in plan.columns]
-            columns = self._fields(found, fields, None)
+            columns = self._fields(found.fields, fields, None)
+            self._doubt_what_is_no_object(found.fields)
         else:
-            self._doubt |= mask_of(found.is_null())
-            columns = [self._value(found, plan.columns[0].type, None, None)]
+            (value,) = found.fields
+            self._doubt |= mask_of(value.is_null())
+            columns = [self._value(value, plan.columns[0].type, None, None)]
         self._search_other_names()
         self._doubt &= valid_mask(self._payloads)
         return columns, self._doubt
 
+    def _doubt_what_is_no_object(self, fields: Sequence[Vector]) -> None:
+        """Whatever is no object has no fields: among those without any, those that begin otherwise."""
+        if not all(field.null_count for field in fields):
+            return
+        empty = valid_mask(self._payloads)
+        for field in fields:
+            empty &= ~valid_mask(field)
+        rows = np.flatnonzero(empty)
+        if len(rows):
+            texts = pc.ascii_ltrim_whitespace(self._payloads.take(pa.array(rows)))
+            self._doubt[rows[first_bytes(texts) != ord("{")]] = True
+
     def _search_other_names(self) -> None:
         """Rows with a null may have spelt its name in another way."""
         rows = np.flatnonzero(self._unnamed_nulls & ~self._doubt & valid_mask(self._payloads))
-        self._doubt_where(rows, self._plan.other_names())
+        self._doubt_where(rows, self._plan.other_names)
 
     def _fields(
-        self, found: Vector, fields: Sequence[tuple[str, SqlType]], owners: Ints | None
+        self, found: Sequence[Vector], fields: Sequence[tuple[str, SqlType]], owners: Ints | None
     ) -> list[Vector]:
-        children = found.flatten() if found.null_count else [found.field(i) for i in range(len(fields))]
-        present = valid_mask(found)
+        """The fields of objects; a null of those that are none is noted as one without a name, too."""
         columns = []
-        for (name, t), child in zip(fields, children, strict=True):
-            self._unnamed_nulls[self._rows(present & ~valid_mask(child), owners)] = True
-            columns.append(self._value(child, t, name, owners))
+        for (name, t), field in zip(fields, found, strict=True):
+            column = self._value(field, t, name, owners)
+            if column.null_count:
+                self._unnamed_nulls[self._rows(~valid_mask(column), owners)] = True
+            columns.append(column)
         return columns
 
     def _value(self, found: Vector, t: SqlType, name: str | None, owners: Ints | None) -> Vector:
@@ -96,6 +86,8 @@ class Finish:
                 return self._map(found, t, name, owners)
             case Struct():
                 return self._struct(found, t, name, owners)
+        if found.type == pa.string() and (t != VARCHAR or self._plan.by_paths):
+            return self._raw(found, t, name, owners)
         if t == VARCHAR:
             suspects = _may_be_no_text(found)
             if name is None:
@@ -103,13 +95,7 @@ class Finish:
             elif suspects.any():
                 self._search(self._in_rows(suspects, owners), name, '[^"n\\s]')
             return found
-        if found.type == pa.string():
-            return self._raw(found, t, owners)
-        if name is None:
-            name = ""
-        if t == DOUBLE:
-            return self._double(found, name)
-        return self._decimal(found, t, name)
+        return self._double(found, name or "")
 
     # Typed values, which only a row's own payload can vouch for.
 
@@ -117,14 +103,6 @@ class Finish:
         values = found.to_numpy(zero_copy_only=False)
         self._search(mask_of(found.is_null()), name, _NULL_OR)
         self._search((values == 0) | (values == 1), name, "[tf]")
-        return found
-
-    def _decimal(self, found: Vector, t: SqlType, name: str) -> Vector:
-        assert isinstance(t, Decimal)
-        self._search(mask_of(found.is_null()), name, _NULL_OR)
-        digits = f"\\.[0-9]{{{t.scale}}}[0-9]" if t.scale else "\\.[0-9]"
-        inexact = f'(?:[tf]|"?[-+]?[0-9]*(?:{digits}|\\.?[0-9]*[eE])|"[^"]*[^-.0-9"])'
-        self._search(valid_mask(found), name, inexact)
         return found
 
     def _array(self, found: Vector, t: Array, name: str | None, owners: Ints | None) -> Vector:
@@ -146,7 +124,8 @@ class Finish:
         return _nested(arrow, found, offsets - offsets[0], entries)
 
     def _struct(self, found: Vector, t: Struct, name: str | None, owners: Ints | None) -> Vector:
-        children = self._fields(found, t.fields, owners)
+        inner = found.flatten() if found.null_count else [found.field(i) for i in range(len(t.fields))]
+        children = self._fields(inner, t.fields, owners)
         empty = valid_mask(found)
         for child in children:
             empty &= ~valid_mask(child)
@@ -157,7 +136,7 @@ class Finish:
             self._search(self._in_rows(empty | ~valid_mask(found), owners), name, "[^{n\\s]")
         mask = pa.array(~valid_mask(found)) if found.null_count else None
         return pa.StructArray.from_arrays(
-            children, fields=[pa.field(n, inner.arrow) for n, inner in t.fields], mask=mask
+            children, fields=[pa.field(n, kind.arrow) for n, kind in t.fields], mask=mask
         )
 
     def _check_container(self, found: Vector, name: str | None, owners: Ints | None) -> None:
@@ -170,28 +149,26 @@ class Finish:
 
     # Raw values: the text tells what it is.
 
-    def _raw(self, found: Vector, t: SqlType, owners: Ints | None) -> Vector:
-        if t == BOOLEAN:
-            values = pc.equal(found, "true")
-            odd = ~mask_of(pc.or_(values, pc.equal(found, "false")).fill_null(True))
-        elif t == BYTES:
-            texts, odd = _unquoted(found, required=True)
-            values, wrong = read_texts(null_where(texts, odd), BYTES)
-            odd[list(wrong)] = True
-        elif t in _WHOLE:
-            values, odd = _whole(found, t)
-        else:
-            texts, odd = _unquoted(found, required=False)
-            values, wrong = read_texts(null_where(texts, odd), t)
-            odd[list(wrong)] = True
-            if isinstance(t, Decimal):
-                # DuckDB prints a number with the shortest digits of its double: of 15 none is lost.
-                rows = self._in_rows(valid_mask(texts), owners)
-                self._doubt_where(np.flatnonzero(rows & ~self._doubt), "(?:[0-9][.]?){16}")
+    def _raw(self, found: Vector, t: SqlType, name: str | None, owners: Ints | None) -> Vector:
+        values, odd = read_raw(found, t, self._plan.unescape)
         self._doubt_values(odd, owners)
+        if isinstance(t, Decimal):
+            # A number that is too small for a double has become zero.
+            zeros = mask_of(pc.is_in(found, _ZEROS))
+            self._doubt_where(np.flatnonzero(self._in_rows(zeros, owners) & ~self._doubt), "[0-9][eE]-")
+            # DuckDB prints a number with the shortest digits of its double: of 15 none is lost.
+            rows = self._in_rows(valid_mask(values), owners) & self._long_numbers
+            if name is None:
+                self._doubt |= rows
+            else:
+                self._search(rows, name, _LONG_NUMBER)
         return null_where(values, odd)
 
     # Doubt.
+
+    @cached_property
+    def _long_numbers(self) -> Mask:
+        return has_long_number(self._payloads)
 
     def _rows(self, values: Mask, owners: Ints | None) -> Ints:
         places = np.flatnonzero(values)
@@ -224,17 +201,6 @@ class Finish:
             self._doubt[rows[mask_of(pc.match_substring_regex(searched, pattern).fill_null(False))]] = True
 
 
-def _starts_otherwise(texts: Vector, letter: int) -> Mask:
-    firsts = first_bytes(texts)
-    otherwise: Mask = firsts != letter
-    blank = otherwise & np.isin(firsts, np.frombuffer(b" \t\r\n", dtype=np.uint8))
-    if blank.any():
-        rows = np.flatnonzero(blank)
-        trimmed = pc.ascii_ltrim_whitespace(texts.take(pa.array(rows)))
-        otherwise[rows] = first_bytes(trimmed) != letter
-    return otherwise
-
-
 def _ranges(found: Vector, owners: Ints | None) -> tuple[Ints, Ints]:
     """Offsets of a list or map array, and the row that each inner value belongs to."""
     offsets: Ints = found.offsets.to_numpy().astype(np.int64)
@@ -264,59 +230,3 @@ def _may_be_no_text(texts: Vector) -> Mask:
         found = mask_of(pc.match_substring_regex(chosen, _NO_TEXT))
         maybe[rows] = found & ~mask_of(pc.match_substring_regex(chosen, _DIGITS))
     return maybe
-
-
-def _unquoted(texts: Vector, *, required: bool) -> tuple[Vector, Mask]:
-    """Raw JSON values without the quotes of texts, and which are something else: literals, escapes.
-
-    required  a number is something else too
-    """
-    firsts = first_bytes(texts)
-    present = valid_mask(texts)
-    quoted = firsts == ord('"')
-    if required:
-        odd = present & ~quoted
-    else:
-        odd = present & ~quoted & ~np.isin(firsts, np.frombuffer(b"-0123456789NI", dtype=np.uint8))
-    if not quoted.any():
-        return texts, odd
-    data = parts(texts)[1]
-    if (data == ord("\\")).any():
-        odd |= mask_of(pc.match_substring(texts, "\\").fill_null(False))
-    return pc.utf8_trim(texts, '"'), odd
-
-
-def _whole(texts: Vector, t: SqlType) -> tuple[Vector, Mask]:
-    """Raw JSON values as whole numbers, and which are something else."""
-    try:
-        # The raw text of any other JSON value is none that Arrow takes for a whole number.
-        values, odd = texts.cast(pa.int64()), np.zeros(len(texts), dtype=np.bool_)
-    except pa.ArrowInvalid:
-        texts, odd = _unquoted(texts, required=False)
-        values, more = _some_whole(null_where(texts, odd))
-        odd |= more
-    if t == BIGINT:
-        return values, odd
-    if t != INTEGER:
-        column, outside = from_counts(values, t)
-        return column, odd | outside
-    numbers = (values.fill_null(0) if values.null_count else values).to_numpy(zero_copy_only=False)
-    wrapped = numbers.astype(np.int32)
-    # A number keeps its low 32 bits, a text of digits must be in range: `json_exact` tells them apart.
-    odd |= wrapped != numbers
-    return pa.array(wrapped, mask=~valid_mask(values) if values.null_count else None), odd
-
-
-def _some_whole(texts: Vector) -> tuple[Vector, Mask]:
-    odd = foreign(texts, "-0123456789")
-    try:
-        return null_where(texts, odd).cast(pa.int64()), odd
-    except pa.ArrowInvalid:
-        pass  # a dash in the middle, or a number beyond 64 bits
-    for pattern in (r"^-?[0-9]+$", r"^-?[0-9]{1,18}$"):
-        odd = valid_mask(texts) & ~mask_of(pc.match_substring_regex(texts, pattern).fill_null(False))
-        try:
-            return null_where(texts, odd).cast(pa.int64()), odd
-        except pa.ArrowInvalid:
-            continue  # a number beyond 64 bits: the second pattern has none
-    raise InternalError("eighteen digits do not make a 64-bit number")

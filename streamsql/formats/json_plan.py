@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import duckdb
 import pyarrow as pa
 
 from streamsql.engine.kernel import Kernel, Workspace
-from streamsql.formats.arrays import Vector
+from streamsql.formats.arrays import Mask, Vector, mask_of
 from streamsql.formats.json_names import ESCAPED_NAME, other_spellings
 from streamsql.schema import Column
-from streamsql.types import DOUBLE, VARCHAR, Array, Decimal, Map, SqlType, Struct, duckdb_name, duckdb_string
+from streamsql.types import DOUBLE, VARCHAR, Array, Map, SqlType, Struct, duckdb_name, duckdb_string
 
 _PAYLOADS = pa.schema([("payload", pa.string())])
 _GUARDED_RUNS = 32
+_MOST_PATHS = 8
+"""Up to this many columns looking up each costs less than `from_json`, however many fields there are."""
+# What a payload that is no JSON raises. Where the error quotes bytes that are no UTF-8, it is no text itself.
+_REFUSED = (duckdb.Error, UnicodeDecodeError)
 
 
 def can_read_fast(columns: Sequence[Column], *, is_record: bool) -> bool:
@@ -27,6 +33,10 @@ def can_read_fast(columns: Sequence[Column], *, is_record: bool) -> bool:
         len({name.lower() for name in group}) == len(group) and all(map(_is_searchable, group))
         for group in groups
     )
+
+
+def _is_scalar(column: Column) -> bool:
+    return not isinstance(column.type, Array | Map | Struct)
 
 
 def _field_names(t: SqlType) -> Iterator[list[str]]:
@@ -45,8 +55,24 @@ def _is_searchable(name: str) -> bool:
     return name != "" and name.isprintable() and not set(name) & {'"', "\\", "/", "{"}
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What DuckDB read of some payloads.
+
+    fields  one array per column. By paths: the values' JSON texts, string[n]
+    broken  rows that are no JSON, null in every field; None if there is none
+    """
+
+    fields: Sequence[Vector]
+    broken: Mask | None = None
+
+
 class Plan:
-    """The kernels for one set of spellings."""
+    """The kernels for one set of spellings.
+
+    by_paths  each value is looked up by its path and comes as JSON text. Beyond some columns, and inside
+              of arrays and objects, reading all into one structure costs less
+    """
 
     def __init__(
         self,
@@ -58,45 +84,77 @@ class Plan:
     ) -> None:
         self.columns = columns
         self.is_record = is_record
-        self._spellings = spellings = dict(spellings)
+        self.by_paths = is_record and len(columns) <= _MOST_PATHS and all(map(_is_scalar, columns))
+        self._spellings = dict(spellings)
         self._workspace = workspace
-        if is_record:
-            kind = _struct_type([(c.name, c.type) for c in columns], spellings, is_inside=False)
-        else:
-            kind = _read_type(columns[0].type, spellings, is_inside=False)
-        self._structure = duckdb_string(json.dumps(kind, ensure_ascii=False))
         self._plain: Kernel | None = None
         self._guarded: Kernel | None = None
         self._guarded_left = 0
+        self._unescape: Kernel | None = None
 
-    def run(self, payloads: Vector) -> Vector | None:
-        """The payloads as DuckDB reads them, null where they are no JSON; None if it cannot."""
+    def run(self, payloads: Vector) -> Found | None:
+        """string[n], which may be no UTF-8, as DuckDB reads them; None if it cannot."""
         batch = pa.RecordBatch.from_arrays([payloads], schema=_PAYLOADS)
         if not self._guarded_left:
-            if self._plain is None:
-                self._plain = self._kernel("payload")
+            self._plain = self._plain or self._kernel(is_guarded=False)
             try:
-                return self._plain.run(payloads=batch).column(0)
-            except duckdb.Error:
+                return Found(self._fields(self._plain.run(payloads=batch)))
+            except _REFUSED:
                 # One payload is no JSON, and has stopped the others. They rarely come alone.
                 self._guarded_left = _GUARDED_RUNS
         self._guarded_left -= 1
-        if self._guarded is None:
-            self._guarded = self._kernel("CASE WHEN json_valid(payload) THEN payload END")
+        self._guarded = self._guarded or self._kernel(is_guarded=True)
         try:
-            return self._guarded.run(payloads=batch).column(0)
-        except duckdb.Error:
+            *_, is_broken = found = self._guarded.run(payloads=batch)
+        except _REFUSED:
             return None  # everything is in doubt then, and read exactly
+        return Found(self._fields(found), mask_of(is_broken))
 
-    def _kernel(self, payload: str) -> Kernel:
-        sql = f"SELECT from_json({payload}, {self._structure}) AS value FROM {{payloads}}"
+    def unescape(self, texts: Vector) -> Vector:
+        """Quoted JSON texts as what they say."""
+        if self._unescape is None:
+            sql = "SELECT json_extract_string(payload, '$') AS text FROM {payloads}"
+            self._unescape = self._workspace.kernel(sql, {"payloads": _PAYLOADS})
+        batch = pa.RecordBatch.from_arrays([texts], schema=_PAYLOADS)
+        return self._unescape.run(payloads=batch).column(0)
+
+    def _kernel(self, *, is_guarded: bool) -> Kernel:
+        """The fields, or the structure that holds them; guarded, also which payloads are no JSON."""
+        if self.by_paths:
+            paths = ", ".join(duckdb_string(f'$."{self._spelt(c.name)}"') for c in self.columns)
+            read = f"json_extract(payload, [{paths}])"
+            fields = ", ".join(f"found[{i}] AS c{i}" for i in range(1, len(self.columns) + 1))
+        else:
+            read = f"from_json(payload, {duckdb_string(json.dumps(self._structure(), ensure_ascii=False))})"
+            fields = "found"
+        if is_guarded:
+            read = f"CASE WHEN json_valid(payload) THEN {read} END"
+            fields += ", found IS NULL AND payload IS NOT NULL AS is_broken"
+        sql = f"SELECT {fields} FROM (SELECT payload, {read} AS found FROM {{payloads}})"
         return self._workspace.kernel(sql, {"payloads": _PAYLOADS})
 
+    def _fields(self, found: pa.RecordBatch) -> Sequence[Vector]:
+        if self.by_paths:
+            return found.columns[: len(self.columns)]
+        value: Vector = found.column(0)
+        if not self.is_record:
+            return [value]
+        return value.flatten() if value.null_count else [value.field(i) for i in range(len(self.columns))]
+
+    def _spelt(self, name: str) -> str:
+        return self._spellings.get(name, name)
+
+    def _structure(self) -> str:
+        if not self.is_record:
+            return _read_type(self.columns[0].type, self._spellings, is_inside=False)
+        return _struct_type([(c.name, c.type) for c in self.columns], self._spellings, is_inside=False)
+
+    @cached_property
     def other_names(self) -> str:
         """A pattern of fields that fold to a wanted name and are spelt in another way."""
         found = [ESCAPED_NAME]
         for name in sorted(self._all_names()):
-            others = other_spellings(name, self._spellings.get(name, name))
+            others = other_spellings(name, self._spelt(name))
             if others:
                 found.append(f'"(?:{others})"\\s*:')
         return "|".join(found)
@@ -117,7 +175,7 @@ def _read_type(t: SqlType, spellings: Mapping[str, str], *, is_inside: bool) -> 
             return f"MAP(VARCHAR, {_read_type(item, spellings, is_inside=True)})"
         case Struct(fields):
             return _struct_type(fields, spellings, is_inside=is_inside)
-    if t == VARCHAR or (t == DOUBLE or isinstance(t, Decimal)) and not is_inside:
+    if t == VARCHAR or t == DOUBLE and not is_inside:
         return t.duckdb
     return "JSON"
 

@@ -264,6 +264,99 @@ def test_both_ways_agree_on_generated_records(t: SqlType, values: list[Any], com
     assert_same(columns_of(t), payloads)
 
 
+# Names and values that look like each other, or like parts of a record.
+SPELT_NAMES = [
+    "A",
+    "a",
+    "\\u0041",
+    "B",
+    "b",
+    "C",
+    "D",
+    "E",
+    "F",
+    "x",
+    "",
+    'A\\":1,\\"B',
+    "A.B",
+    "$",
+    "*",
+    "[0]",
+]
+SPELT_VALUES = [
+    *TRICKY,
+    *(
+        "nan -nan NAN inf -inf iNFinity 1e-400 0e0 -0e-1 1e15 1E16 99999999999999.99 0.30000000000000004".split()
+    ),
+    *(
+        '" 1" "1 " "1\\t" "0012" "-0" "1e0" "A" "\\"A\\":2" "{\\"A\\":2}" "\\u0000" "\\n" "\\ud83d\\ude00"'.split(
+            "@"
+        )
+    ),
+    *('{"A":2} {"a":{"A":3}} [{"A":4}] {"B":"x","A":5} [1,] {"A":1,}'.split()),
+]
+BLANKS = st.sampled_from(["", "", "", " ", "\t", "\n", "\r\n "])
+MEMBERS = st.lists(st.tuples(st.sampled_from(SPELT_NAMES), st.sampled_from(SPELT_VALUES)), max_size=6)
+
+
+@st.composite
+def spelt_records(draw: st.DrawFn) -> bytes:
+    """Objects as nobody should write them, and some that are none."""
+    kept: dict[str, tuple[str, str]] = {}
+    for name, value in draw(MEMBERS):
+        # The same name twice is fine, in two cases it is only told apart when it is learnt from.
+        other = kept.setdefault(json.loads(f'"{name}"').upper(), (name, value))
+        if other[0] == name:
+            kept[json.loads(f'"{name}"').upper()] = (name, other[1])
+    members = [*kept.values(), *draw(st.lists(st.sampled_from([*kept.values()] or [("x", "1")]), max_size=2))]
+    blank = draw(BLANKS)
+    text = ",".join(f'{blank}"{name}"{blank}:{draw(BLANKS)}{value}{blank}' for name, value in members)
+    text = f"{blank}{{{text}}}{blank}"
+    return draw(
+        st.sampled_from([text, text, text, text, text[:-1], f"[{text}]", text.replace(":", "", 1)])
+    ).encode()
+
+
+@given(st.lists(spelt_records(), min_size=1, max_size=20))
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.parametrize(
+    "types",
+    [
+        (BIGINT, VARCHAR, DOUBLE, BOOLEAN, Decimal(10, 2), INTEGER),
+        (TIMESTAMP, BYTES, DATE, TIME, Decimal(20, 3)),
+    ],
+    ids=str,
+)
+def test_both_ways_agree_on_records_spelt_oddly(types: tuple[SqlType, ...], payloads: list[bytes]) -> None:
+    assert_same([Column(name, t) for name, t in zip("ABCDEF", types, strict=False)], payloads)
+
+
+ODD_NAMES = [
+    "a*",
+    "*",
+    "a.b",
+    "a[0]",
+    "[*]",
+    "#",
+    "$",
+    "$.a",
+    " ",
+    "é",
+    "a'b",
+    "0",
+    "-1",
+    "a?(@)",
+    "%",
+    "a,b",
+]
+
+
+def test_names_that_are_paths_are_names() -> None:
+    texts = [json.dumps({name: i + j for j, name in enumerate(ODD_NAMES)}).encode() for i in range(3)]
+    for some in (ODD_NAMES[:8], ODD_NAMES[8:], ODD_NAMES):
+        assert_same([Column(name, BIGINT) for name in some], texts)
+
+
 def test_clean_records_are_all_read_fast() -> None:
     columns = [
         Column("TIME", BIGINT),

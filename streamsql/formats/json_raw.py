@@ -1,0 +1,182 @@
+"""JSON texts of single values, `12`, `"12"`, `true`, as DuckDB hands them on, as typed columns; vectorised.
+
+Each function gives a column and says which values are something else than the type takes, or are written
+in a way that only `json_exact` reads: those are not vouched for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+
+from streamsql.errors import InternalError
+from streamsql.formats.arrays import (
+    Mask,
+    Vector,
+    first_bytes,
+    mask_of,
+    null_where,
+    parts,
+    pc,
+    put_at,
+    valid_mask,
+)
+from streamsql.formats.texts import foreign, from_counts, read_texts
+from streamsql.types import (
+    BIGINT,
+    BOOLEAN,
+    BYTES,
+    DATE,
+    DOUBLE,
+    INTEGER,
+    TIME,
+    TIMESTAMP,
+    VARCHAR,
+    SqlType,
+)
+
+Unescape = Callable[[Vector], Vector]
+"""Quoted JSON texts, string[n] without nulls, as what they say."""
+
+_WHOLE = (INTEGER, BIGINT, DATE, TIME, TIMESTAMP)
+_NUMBER_STARTS = np.frombuffer(b"-0123456789NI", dtype=np.uint8)
+_SAME_AS_TEXT = r"^(?:-?[0-9]+|true|false)$"
+
+
+def read_raw(found: Vector, t: SqlType, unescape: Unescape) -> tuple[Vector, Mask]:
+    """string[n] as a column of `t`, null where the JSON is null, and which values are something else.
+
+    t  any type but ARRAY, MAP and STRUCT
+    """
+    if t in _WHOLE:
+        return _whole(found, t)
+    if t == DOUBLE:
+        return _double(found)
+    if t == VARCHAR:
+        return _text(found, unescape)
+    found = _without_nulls(found)
+    if t == BOOLEAN:
+        values = pc.equal(found, "true")
+        return values, ~mask_of(pc.or_(values, pc.equal(found, "false")).fill_null(True))
+    return _of_text(found, t)
+
+
+def _without_nulls(found: Vector) -> Vector:
+    """The texts, null instead of `null`."""
+    if not (first_bytes(found) == ord("n")).any():
+        return found
+    return null_where(found, mask_of(pc.equal(found, "null").fill_null(False)))
+
+
+def _of_text(found: Vector, t: SqlType) -> tuple[Vector, Mask]:
+    """Numbers, or texts that hold a value of the type; of BYTES only texts."""
+    texts, odd = _unquoted(found, required=t == BYTES)
+    values, wrong = read_texts(null_where(texts, odd), t)
+    odd[list(wrong)] = True
+    return values, odd
+
+
+def _unquoted(found: Vector, *, required: bool) -> tuple[Vector, Mask]:
+    """Raw values without the quotes of texts, and which are something else: literals, escapes.
+
+    required  a number is something else too
+    """
+    firsts = first_bytes(found)
+    present = valid_mask(found)
+    quoted = firsts == ord('"')
+    odd = present & ~quoted if required else present & ~quoted & ~np.isin(firsts, _NUMBER_STARTS)
+    if not quoted.any():
+        return found, odd
+    if _has_backslash(found):
+        odd |= mask_of(pc.match_substring(found, "\\").fill_null(False))
+    return pc.utf8_trim(found, '"'), odd
+
+
+def _has_backslash(found: Vector) -> bool:
+    offsets, data = parts(found)
+    return bool((data[offsets[0] : offsets[-1]] == ord("\\")).any())
+
+
+def _text(found: Vector, unescape: Unescape) -> tuple[Vector, Mask]:
+    quoted = first_bytes(found) == ord('"')
+    odd = np.zeros(len(found), dtype=np.bool_)
+    texts = pc.binary_slice(found.view(pa.binary()), 1, -1).view(pa.string())
+    bare = np.flatnonzero(valid_mask(found) & ~quoted)
+    if len(bare):
+        # Whole numbers and booleans say as texts what they are written as; objects and others do not.
+        chosen = found.take(pa.array(bare))
+        is_null = mask_of(pc.equal(chosen, "null"))
+        odd[bare] = ~is_null & ~mask_of(pc.match_substring_regex(chosen, _SAME_AS_TEXT))
+        texts = put_at(texts, bare, null_where(chosen, is_null))
+    if _has_backslash(found):
+        escaped = np.flatnonzero(quoted & mask_of(pc.match_substring(found, "\\").fill_null(False)))
+        if len(escaped):
+            texts = put_at(texts, escaped, unescape(found.take(pa.array(escaped))))
+    return texts, odd
+
+
+def _double(found: Vector) -> tuple[Vector, Mask]:
+    try:
+        values, odd = found.cast(pa.float64()), np.zeros(len(found), dtype=np.bool_)
+    except pa.ArrowInvalid:
+        values, odd = _of_text(_without_nulls(found), DOUBLE)
+    # DuckDB takes NaN and Infinity in any case, and a number may be beyond a double's range.
+    return values, odd | ~np.isfinite((values.fill_null(0) if values.null_count else values).to_numpy())
+
+
+def _whole(found: Vector, t: SqlType) -> tuple[Vector, Mask]:
+    try:
+        # The raw text of any other JSON value is none that Arrow takes for a whole number.
+        values, odd = found.cast(pa.int64()), np.zeros(len(found), dtype=np.bool_)
+    except pa.ArrowInvalid:
+        texts, odd = _unquoted(_without_nulls(found), required=False)
+        values, more = _some_whole(null_where(texts, odd))
+        odd |= more
+    if t == BIGINT:
+        return values, odd
+    if t != INTEGER:
+        column, outside = from_counts(values, t)
+        return column, odd | outside
+    numbers = (values.fill_null(0) if values.null_count else values).to_numpy(zero_copy_only=False)
+    wrapped = numbers.astype(np.int32)
+    # A number keeps its low 32 bits, a text of digits must be in range: `json_exact` tells them apart.
+    odd |= wrapped != numbers
+    return pa.array(wrapped, mask=~valid_mask(values) if values.null_count else None), odd
+
+
+def _some_whole(texts: Vector) -> tuple[Vector, Mask]:
+    odd = foreign(texts, "-0123456789")
+    try:
+        return null_where(texts, odd).cast(pa.int64()), odd
+    except pa.ArrowInvalid:
+        pass  # a dash in the middle, or a number beyond 64 bits
+    for pattern in (r"^-?[0-9]+$", r"^-?[0-9]{1,18}$"):
+        odd = valid_mask(texts) & ~mask_of(pc.match_substring_regex(texts, pattern).fill_null(False))
+        try:
+            return null_where(texts, odd).cast(pa.int64()), odd
+        except pa.ArrowInvalid:
+            continue  # a number beyond 64 bits: the second pattern has none
+    raise InternalError("eighteen digits do not make a 64-bit number")
+
+
+LONG_DIGITS = 16
+"""Digits of a number, from which on the shortest ones of its double may not be all of them."""
+
+
+def has_long_number(texts: Vector) -> Mask:
+    """Where a text may have a number of as many digits: where that many digits and points stand in a row."""
+    offsets, data = parts(texts)
+    first, last = int(offsets[0]), int(offsets[-1])
+    found = np.zeros(len(texts), dtype=np.bool_)
+    # Points, slashes and digits are neighbours.
+    runs = data[first:last] - np.uint8(ord(".")) < 12
+    length = 1
+    while length < LONG_DIGITS:
+        runs = runs[:-length] & runs[length:]
+        length *= 2
+    places = np.flatnonzero(runs)
+    if len(places):
+        found[np.searchsorted(offsets, places + first, side="right") - 1] = True
+    return found
