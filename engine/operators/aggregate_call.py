@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -41,8 +42,40 @@ class RowPartial:
         else:
             values = np.ones(rows.num_rows, dtype=np.int64)
         if self.is_signed:
+            if values.dtype.kind == "i":
+                # The opposite of the smallest number needs one bit more.
+                values = values.astype(np.int64)
             values = values * rows.column(WEIGHT).to_numpy().astype(values.dtype)
         return values, valid
+
+
+@dataclass(frozen=True, slots=True)
+class StateColumn:
+    """One column of the state of an aggregate, or of several that keep the same.
+
+    name     unique within the operator: columns of one name are one column
+    initial  SQL literal: the state before any row
+    partial  DuckDB aggregate over a batch's rows of one group. It may use "$seq", which rises over the
+             operator's whole life, and over a table's changes "$weight"
+    merge    SQL over "old.<name>" and "new.<name>" of its call's columns: old is an earlier state (or the
+             initial one), new the partial of the rows that follow
+    plain    what numpy does instead of `merge`, None if only SQL will do. "sum" wraps at the width of the
+             column; "min" and "max" skip nulls and take NaN for the largest number. The column must be
+             numeric, a date or a time, and all others of its call plain too
+    of_row   if plain: the partial of a single row, None if that cannot be said
+    """
+
+    name: str
+    type: pa.DataType
+    initial: str
+    partial: str
+    merge: str
+    plain: Plain | None = None
+    of_row: RowPartial | None = None
+
+    @property
+    def field(self) -> pa.Field:
+        return pa.field(self.name, self.type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +83,10 @@ class AggregateCall:
     """How an aggregate is computed over a batch, brought together with its state, and read out.
 
     name         output column
-    state        state columns; names unique within the operator
-    initial      SQL literal per state column: the state before any row
-    partial      DuckDB aggregate per state column over a batch's rows of one group. It may use "$seq",
-                 which rises over the operator's whole life, and over a table's changes "$weight"
-    merge        SQL per state column over "old.<state>" and "new.<state>": old is an earlier state (or
-                 the initial one), new the partial of the rows that follow
+    state        state columns
     result       SQL over the state columns, of type `result_type`
-    plain        per state column: what numpy does instead of `merge`, None if only SQL will do.
-                 "sum" wraps at the width of the column; "min" and "max" skip nulls and take NaN for the
-                 largest number. The column must be numeric, a date or a time
-    of_row       if plain: per state column the partial of a single row; () if that cannot be said
+    bare         the state column that is the result as it stands, or once cut to the width of a narrower
+                 integer; None if `result` must be computed
     is_ordered   the result depends on the order in which partials are merged, so that windows must not
                  be put together from panes, nor sessions out of order
     uses_seq     a partial uses "$seq"
@@ -68,30 +94,23 @@ class AggregateCall:
     """
 
     name: str
-    state: tuple[pa.Field, ...]
-    initial: tuple[str, ...]
-    partial: tuple[str, ...]
-    merge: tuple[str, ...]
+    state: tuple[StateColumn, ...]
     result: str
     result_type: pa.DataType
-    plain: tuple[Plain | None, ...] = ()
-    of_row: tuple[RowPartial, ...] = ()
+    bare: str | None = None
     is_ordered: bool = False
     uses_seq: bool = False
     functions: tuple[ArrowFunction, ...] = ()
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether numpy alone can merge it."""
-        return len(self.plain) == len(self.state) and None not in self.plain
 
-    @property
-    def bare_state(self) -> str | None:
-        """The state column that is the result as it stands, if one is."""
-        for field in self.state:
-            if self.result == f'"{field.name}"' and field.type == self.result_type:
-                return str(field.name)
-        return None
+def state_columns(calls: Iterable[AggregateCall]) -> tuple[StateColumn, ...]:
+    """The state columns of calls, each once: what is declared alike is kept once."""
+    return tuple({column.name: column for call in calls for column in call.state}.values())
+
+
+def schema_of(columns: Iterable[StateColumn]) -> pa.Schema:
+    """State columns as columns of a batch."""
+    return pa.schema([column.field for column in columns])
 
 
 def aggregate_failed(error: duckdb.Error) -> DataError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import duckdb
@@ -11,7 +11,14 @@ import pyarrow as pa
 
 from streamsql.engine.batch import TIME
 from streamsql.engine.kernel import Kernel, Workspace
-from streamsql.engine.operators.aggregate_call import AggregateCall, Plain, aggregate_failed
+from streamsql.engine.operators.aggregate_call import (
+    AggregateCall,
+    Plain,
+    StateColumn,
+    aggregate_failed,
+    schema_of,
+    state_columns,
+)
 from streamsql.engine.state.columns import Bools, FixedColumn, Int64s, Values, to_numpy
 from streamsql.engine.state.hashing import KeyHasher
 from streamsql.engine.state.store import KeyedStore
@@ -36,24 +43,19 @@ class GroupStates:
         extra: Sequence[pa.Field] = (),
     ) -> None:
         self._calls = calls
-        self.states = pa.schema([f for call in calls for f in call.state])
+        self._columns = state_columns(calls)
+        self.states = schema_of(self._columns)
         values = pa.schema([*self.states, pa.field(TIME, pa.int64()), *extra])
         self.store = KeyedStore("groups", keys, values, KeyHasher(workspace, keys), time=TIME)
         self.touched = 0
-        self._initial = _initial(calls, workspace)
-        self._plain: dict[str, Plain] = {
-            f.name: kind
-            for call in calls
-            if call.is_plain
-            for f, kind in zip(call.state, call.plain, strict=True)
-            if kind is not None
-        }
-        merged = [call for call in calls if not call.is_plain]
-        self._merged = pa.schema([f for call in merged for f in call.state])
-        self._merge = _merge_kernel(merged, self._merged, workspace)
-        computed = [call for call in calls if call.bare_state is None]
-        self._computed = pa.schema([f for call in computed for f in call.state])
-        self._result = _result_kernel(computed, self._computed, workspace)
+        self._initial = _initial(self._columns, workspace)
+        self._plain: dict[str, Plain] = {c.name: c.plain for c in self._columns if c.plain is not None}
+        merged = [c for c in self._columns if c.plain is None]
+        self._merged = schema_of(merged)
+        self._merge = _merge_kernel(merged, calls, workspace)
+        computed = [call for call in calls if call.bare is None]
+        self._computed = schema_of(state_columns(computed))
+        self._result = _result_kernel(computed, workspace)
 
     def begin(self, slots: Int64s) -> None:
         """Give new groups the initial state."""
@@ -101,7 +103,7 @@ class GroupStates:
     @property
     def takes_rows(self) -> bool:
         """Whether `merge_rows` can be used."""
-        return all(call.of_row for call in self._calls)
+        return all(column.of_row is not None for column in self._columns)
 
     def merge_rows(self, slots: Int64s, rows: pa.RecordBatch, touched: Int64s) -> None:
         """Merge rows that were not grouped, each into the state of its slot, in the order given.
@@ -111,14 +113,13 @@ class GroupStates:
         """
         self.touched += len(slots)
         self.store.touch(touched)
-        for call in self._calls:
-            for field, of_row, kind in zip(call.state, call.of_row, call.plain, strict=True):
-                assert kind is not None
-                column = self.store.values.fixed(field.name)
-                values, valid = of_row.of(rows)
-                with np.errstate(all="ignore"):
-                    own = values.astype(column.values.dtype, copy=False)
-                    _merge_numbers(column, kind, slots, own, valid, is_distinct=False)
+        for declared in self._columns:
+            assert declared.plain is not None and declared.of_row is not None
+            column = self.store.values.fixed(declared.name)
+            values, valid = declared.of_row.of(rows)
+            with np.errstate(all="ignore"):
+                own = values.astype(column.values.dtype, copy=False)
+                _merge_numbers(column, declared.plain, slots, own, valid, is_distinct=False)
         times = rows.column(TIME).to_numpy()
         np.maximum.at(self.store.values.fixed(TIME).values, slots, times)
 
@@ -147,11 +148,14 @@ class GroupStates:
             computed = list(_run(self._result, state=state).columns)
         arrays: list[pa.Array] = []
         for call in self._calls:
-            if (bare := call.bare_state) is not None:
-                arrays.append(values.columns[values.schema.get_field_index(bare)].get(slots, None))
+            if call.bare is None:
+                arrays.append(_cast(computed.pop(0), call.result_type))
             else:
-                array = computed.pop(0)
-                arrays.append(array if array.type == call.result_type else array.cast(call.result_type))
+                array = values.columns[values.schema.get_field_index(call.bare)].get(slots, None)
+                # A wider integer is cut, as two's complement is.
+                arrays.append(
+                    array if array.type == call.result_type else array.cast(call.result_type, safe=False)
+                )
         return arrays
 
     def states_of(self, slots: Int64s) -> pa.RecordBatch:
@@ -185,9 +189,10 @@ class StateArithmetic:
 
     def __init__(self, calls: Sequence[AggregateCall], workspace: Workspace) -> None:
         self._calls = calls
-        self.states = pa.schema([f for call in calls for f in call.state])
-        self._merge = _merge_kernel(calls, self.states, workspace)
-        self._result = _result_kernel(calls, self.states, workspace)
+        columns = state_columns(calls)
+        self.states = schema_of(columns)
+        self._merge = _merge_kernel(columns, calls, workspace)
+        self._result = _result_kernel(calls, workspace)
 
     def typed(self, partials: pa.RecordBatch) -> list[pa.Array]:
         """The state columns of partials, in the types of states."""
@@ -326,36 +331,38 @@ def _greatest(dtype: np.dtype[Any]) -> tuple[np.ufunc, Any]:
 _EXTREMES = {"min": _least, "max": _greatest}
 
 
-def _initial(calls: Sequence[AggregateCall], workspace: Workspace) -> list[pa.Array]:
+def _initial(columns: Sequence[StateColumn], workspace: Workspace) -> list[pa.Array]:
     """The initial state, an array of one value per state column."""
-    fields = [f for call in calls for f in call.state]
-    literals = [sql for call in calls for sql in call.initial]
-    if not fields:
+    if not columns:
         return []
-    columns = ", ".join(f'{sql} AS "{f.name}"' for f, sql in zip(fields, literals, strict=True))
-    row = workspace.kernel(f"SELECT {columns}", {}).run()
-    return [array.cast(f.type) for f, array in zip(fields, row.columns, strict=True)]
+    row = workspace.kernel(f"SELECT {_listed((c.name, c.initial) for c in columns)}", {}).run()
+    return [array.cast(c.type) for c, array in zip(columns, row.columns, strict=True)]
+
+
+def _listed(values: Iterable[tuple[str, str]]) -> str:
+    """A SELECT list of SQL by name."""
+    return ", ".join(f'{sql} AS "{name}"' for name, sql in values)
 
 
 def _sides(states: pa.Schema) -> pa.Schema:
     return pa.schema([f.with_name(f"{side}.{f.name}") for side in ("old", "new") for f in states])
 
 
-def _merge_kernel(calls: Sequence[AggregateCall], states: pa.Schema, workspace: Workspace) -> Kernel | None:
-    if not calls:
+def _merge_kernel(
+    columns: Sequence[StateColumn], calls: Sequence[AggregateCall], workspace: Workspace
+) -> Kernel | None:
+    """The statement that merges some columns of the calls' states; None if there are none."""
+    if not columns:
         return None
-    columns = [
-        f'{sql} AS "{f.name}"' for call in calls for f, sql in zip(call.state, call.merge, strict=True)
-    ]
+    sql = f"SELECT {_listed((c.name, c.merge) for c in columns)} FROM {{sides}}"
     functions = [f for call in calls for f in call.functions]
-    return workspace.kernel(
-        f"SELECT {', '.join(columns)} FROM {{sides}}", {"sides": _sides(states)}, functions
-    )
+    return workspace.kernel(sql, {"sides": _sides(schema_of(columns))}, functions)
 
 
-def _result_kernel(calls: Sequence[AggregateCall], states: pa.Schema, workspace: Workspace) -> Kernel | None:
+def _result_kernel(calls: Sequence[AggregateCall], workspace: Workspace) -> Kernel | None:
+    """The statement that reads the calls' results out of their states; None if there are no calls."""
     if not calls:
         return None
-    columns = [f'{call.result} AS "r{number}"' for number, call in enumerate(calls)]
+    sql = f"SELECT {_listed((f'r{n}', call.result) for n, call in enumerate(calls))} FROM {{state}}"
     functions = [f for call in calls for f in call.functions]
-    return workspace.kernel(f"SELECT {', '.join(columns)} FROM {{state}}", {"state": states}, functions)
+    return workspace.kernel(sql, {"state": schema_of(state_columns(calls))}, functions)

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from streamsql.engine.batch import PARTITION, SEQ, TIME
 from streamsql.engine.kernel import Kernel
-from streamsql.engine.operators.aggregate_call import AggregateCall, aggregate_failed
+from streamsql.engine.operators.aggregate_call import AggregateCall, aggregate_failed, state_columns
 from streamsql.engine.operators.base import Context
 from streamsql.engine.stage import Stage, StageKernel
 from streamsql.engine.state.columns import Int64s
@@ -113,10 +113,7 @@ class Partials:
 
     def _sql(self, source: str, with_time: bool = True) -> str:
         columns = [f"{sql} AS {_quoted(name)}" for name, sql in self._group.items()]
-        for call in self._calls:
-            columns += [
-                f"{sql} AS {_quoted(f.name)}" for f, sql in zip(call.state, call.partial, strict=True)
-            ]
+        columns += [f"{c.partial} AS {_quoted(c.name)}" for c in state_columns(self._calls)]
         columns += [f"{sql} AS {_quoted(name)}" for name, sql in self._extra.items()]
         latest = (TIME, SEQ) if with_time else (SEQ,)
         columns += [f'max("{name}") AS "{name}"' for name in latest]

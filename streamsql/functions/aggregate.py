@@ -15,15 +15,13 @@ window, merge like any others, and a snapshot query reads its result from a part
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any, Literal
 
-import pyarrow as pa
-
 from streamsql.engine.kernel import ArrowFunction
-from streamsql.engine.operators.aggregate_call import AggregateCall, Plain, RowPartial, RowValue
+from streamsql.engine.operators.aggregate_call import AggregateCall, Plain, RowPartial, RowValue, StateColumn
 from streamsql.errors import PlanError
 from streamsql.functions.registry import ResultType
 from streamsql.functions.resolve import Match
@@ -85,6 +83,8 @@ class AggregateFunction:
 
     state        its state over a stream
     value        the result, over the state columns
+    bare         the state column that is the result once it is cut to the result's width; if `value` is
+                 nothing but a column, that goes without saying
     on_table     its state over a table, where rows are taken back too; None: streams only
     table_value  the result over that state, if it differs
     check        raises PlanError for literal parameters that make no sense
@@ -100,6 +100,7 @@ class AggregateFunction:
     value: Text
     on_table: States | None = None
     table_value: Text | None = None
+    bare: str | None = None
     check: Callable[[AggregateBinding], None] | None = None
     functions: Mapping[str, Callable[[AggregateBinding], ArrowFunction]] = field(default_factory=dict)
     is_ordered: bool = False
@@ -120,6 +121,7 @@ def bind(
     *,
     on_table: bool = False,
     settings: Mapping[str, str] | None = None,
+    names: StateNames | None = None,
 ) -> AggregateCall:
     """The declaration of a call for the engine.
 
@@ -128,6 +130,7 @@ def bind(
     name          output column
     prefix        of the state columns, to make them unique within an operator
     settings      properties that configure functions: ksql.functions.collect_list.limit
+    names         those of the operator's state columns so far, to share what is declared alike
     raises        PlanError PLAN-AGGREGATE-ON-TABLE, PLAN-LITERAL
     """
     row = match.overload
@@ -149,45 +152,98 @@ def bind(
         **{variable: t.duckdb for variable, t in binding.variables.items()},
         **{place: f.name for place, f in functions.items()},
     }
-    names = {state.name: prefix + state.name for state in columns}
-    sides = {
-        side: SimpleNamespace(**{short: f'"{side}.{full}"' for short, full in names.items()})
-        for side in ("old", "new")
-    }
+    declared = _declared(columns, places, binding, _first_column(argument_sql), on_table)
+    full = (names or StateNames()).of(declared, prefix)
     value = row.table_value if on_table and row.table_value is not None else row.value
     text = value(binding) if callable(value) else value
-    own = {short: f'"{full}"' for short, full in names.items()}
-    is_plain = all(state.plain is not None for state in columns)
+    result = text.format_map(places | {short: f'"{name}"' for short, name in full.items()})
+    whole = (c for c in declared if c.type == match.result.arrow and result == f'"{full[c.name]}"')
+    bare = row.bare or next((c.name for c in whole), None)
     return AggregateCall(
         name=name,
-        state=tuple(pa.field(names[s.name], state_type(s.type, binding.variables).arrow) for s in columns),
-        initial=tuple(s.initial.format_map(places) for s in columns),
-        partial=tuple(s.partial.format_map(places) for s in columns),
-        merge=tuple(
-            (s.merge or _MERGES[s.plain]).format_map(places | sides | _own(s, names)) for s in columns
+        state=tuple(
+            replace(column, name=full[column.name], merge=_merge(state, full, places))
+            for state, column in zip(columns, declared, strict=True)
         ),
-        result=text.format_map(places | own),
+        result=result,
         result_type=match.result.arrow,
-        plain=tuple(s.plain for s in columns) if is_plain else (),
-        of_row=_row_partials(columns, argument_sql, on_table),
+        bare=None if bare is None else full[bare],
         is_ordered=row.is_ordered,
         uses_seq=row.uses_seq,
         functions=tuple(functions.values()),
     )
 
 
-def _row_partials(
-    states: Sequence[State], argument_sql: Sequence[str], on_table: bool
-) -> tuple[RowPartial, ...]:
-    """The partials of single rows, if they follow from the first argument as it stands in a column."""
-    named = _COLUMN.fullmatch(argument_sql[0]) if argument_sql else None
-    column = named[1].replace('""', '"') if named else None
-    found: list[RowPartial] = []
+class StateNames:
+    """Names of the state columns within an operator: those that are declared alike have one.
+
+    So COUNT(x), SUM(x) and AVG(x) together keep one count and one sum.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[Hashable, str] = {}
+
+    def of(self, columns: Sequence[StateColumn], prefix: str) -> dict[str, str]:
+        """The names of a call's columns, by the names they have in the row; new ones get the prefix."""
+        return {
+            c.name: self._names.setdefault(self._declaration(c, columns), prefix + c.name) for c in columns
+        }
+
+    def _declaration(self, column: StateColumn, columns: Sequence[StateColumn]) -> Hashable:
+        others = [c.name for c in columns if c.name != column.name]
+        alone = replace(column, name="", merge=column.merge.replace(f'.{column.name}"', '.self"'))
+        if any(f'.{other}"' in column.merge for other in others):
+            # What it becomes depends on the others of its call: they are alike together, or not at all.
+            return column.name, tuple(columns)
+        return alone
+
+
+def _declared(
+    states: Sequence[State],
+    places: Mapping[str, Any],
+    binding: AggregateBinding,
+    argument: str | None,
+    on_table: bool,
+) -> tuple[StateColumn, ...]:
+    """The state columns of a call under the names they have in the row.
+
+    argument  the column that the first argument is, if it is one
+    """
+    is_plain = all(state.plain is not None for state in states)
+    own = {state.name: state.name for state in states}
+    found = []
     for state in states:
-        if not state.of_row or (state.of_row != "one" and column is None):
-            return ()
-        found.append(RowPartial(state.of_row, column, is_signed=on_table))
+        of_row = None
+        if is_plain and state.of_row and (state.of_row == "one" or argument is not None):
+            of_row = RowPartial(state.of_row, None if state.of_row == "one" else argument, is_signed=on_table)
+        found.append(
+            StateColumn(
+                state.name,
+                state_type(state.type, binding.variables).arrow,
+                state.initial.format_map(places),
+                state.partial.format_map(places),
+                _merge(state, own, places),
+                state.plain if is_plain else None,
+                of_row,
+            )
+        )
     return tuple(found)
+
+
+def _merge(state: State, names: Mapping[str, str], places: Mapping[str, Any]) -> str:
+    """The SQL that merges a state column, over columns of these names."""
+    sides = {
+        side: SimpleNamespace(**{short: f'"{side}.{name}"' for short, name in names.items()})
+        for side in ("old", "new")
+    }
+    own = {f"{side}_self": f'"{side}.{names[state.name]}"' for side in ("old", "new")}
+    return (state.merge or _MERGES[state.plain]).format_map({**places, **sides, **own})
+
+
+def _first_column(argument_sql: Sequence[str]) -> str | None:
+    """The column that the first argument is, if it is one as it stands."""
+    named = _COLUMN.fullmatch(argument_sql[0]) if argument_sql else None
+    return named[1].replace('""', '"') if named else None
 
 
 _COLUMN = re.compile(r'"((?:[^"]|"")+)"')
@@ -212,11 +268,6 @@ def check_count(parameter: str) -> Callable[[AggregateBinding], None]:
             )
 
     return check
-
-
-def _own(state: State, names: Mapping[str, str]) -> dict[str, str]:
-    full = names[state.name]
-    return {"old_self": f'"old.{full}"', "new_self": f'"new.{full}"'}
 
 
 def _binding(

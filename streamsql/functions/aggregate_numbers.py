@@ -89,14 +89,21 @@ _COUNTS = (
 )
 
 
+def _kept(t: str) -> str:
+    """The type that a sum is kept in: integers as BIGINT, so that SUM and AVG of a column share it."""
+    return "DOUBLE" if t == "DOUBLE" else "BIGINT"
+
+
 def _sum(t: str) -> AggregateFunction:
+    kept = _kept(t)
     return AggregateFunction(
         "SUM",
         f"(x {t}) -> {t}",
         "Sum of the values; 0 if there are none. Integers wrap around.",
-        state=(_total(t, "{x}"),),
-        value="{total}",
-        on_table=(_total(t, _signed(t, "{x}")),),
+        state=(_total(kept, "{x}"),),
+        value="{total}" if t == kept else _wrapped("{total}", t),
+        bare="total",
+        on_table=(_total(kept, _signed(kept, "{x}")),),
         example="SUM(x) of 1, 2, NULL",
         gives="3.0" if t == "DOUBLE" else "3",
     )
@@ -145,8 +152,8 @@ _SUMS = (
 
 
 def _average(t: str) -> AggregateFunction:
-    # Integers are added up as BIGINT, so that only sums beyond 64 bits wrap.
-    kept = "DOUBLE" if t == "DOUBLE" else "BIGINT"
+    # Only sums beyond 64 bits wrap.
+    kept = _kept(t)
     return AggregateFunction(
         "AVG",
         f"(x {t}) -> DOUBLE",

@@ -8,7 +8,7 @@ from typing import Any
 
 from streamsql.engine.operators.aggregate_call import AggregateCall
 from streamsql.errors import PlanError
-from streamsql.functions.aggregate import AggregateFunction, bind
+from streamsql.functions.aggregate import AggregateFunction, StateNames, bind
 from streamsql.functions.registry import unknown_function
 from streamsql.functions.resolve import Match, resolve
 from streamsql.grammar import ast
@@ -38,8 +38,16 @@ class ResolvedAggregate:
     def type(self) -> SqlType:
         return self.match.result
 
-    def call(self, name: str, prefix: str, argument_sql: Sequence[str], *, on_table: bool) -> AggregateCall:
-        """The declaration for the engine, over arguments read by this SQL."""
+    def call(
+        self,
+        name: str,
+        prefix: str,
+        argument_sql: Sequence[str],
+        *,
+        on_table: bool,
+        names: StateNames | None = None,
+    ) -> AggregateCall:
+        """The declaration for the engine, over arguments read by this SQL; see `bind`."""
         try:
             return bind(
                 self.match,
@@ -49,6 +57,7 @@ class ResolvedAggregate:
                 prefix,
                 on_table=on_table,
                 settings=self.settings,
+                names=names,
             )
         except PlanError as error:
             if error.span is None:

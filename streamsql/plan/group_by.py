@@ -12,6 +12,7 @@ from streamsql.engine.operators.aggregate import Aggregate
 from streamsql.engine.operators.aggregate_call import AggregateCall
 from streamsql.engine.windowed_keys import WindowedKey
 from streamsql.engine.windows import Session, TimeWindow, default_grace_ms, hopping, session
+from streamsql.functions.aggregate import StateNames
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
 from streamsql.grammar.printer import to_sql
@@ -74,9 +75,12 @@ def group_by(planner: SelectPlanner, query: ast.Select, items: Sequence[Item], f
     arguments = _argument_names(aggregates)
     on_table = flow.kind == TABLE and not flow.is_final
     declared: list[AggregateCall] = []
+    names = StateNames()
     for number, aggregate in enumerate(aggregates):
         sql = [column_sql(arguments[a.node]) for a in aggregate.arguments]
-        declared.append(aggregate.call(f"KSQL_AGG_{number}", f"a{number}_", sql, on_table=on_table))
+        declared.append(
+            aggregate.call(f"KSQL_AGG_{number}", f"a{number}_", sql, on_table=on_table, names=names)
+        )
     keys = tuple(f"KSQL_GROUP_{n}" for n in range(len(groups)))
     window = _window(query.window)
     spec = Aggregate(

@@ -102,8 +102,7 @@ def grouped(
         call = found.call(name, f"a{number}_", places, on_table=False)
         planner.functions.update(dict.fromkeys(call.functions))
         uses_seq |= call.uses_seq
-        for partial, state in zip(call.partial, call.state, strict=True):
-            partials.append(f"{partial} AS {duckdb_name(state.name)}")
+        partials += [f"{column.partial} AS {duckdb_name(column.name)}" for column in call.state]
         results.append(f'{call.result} AS "{name}"')
         columns.append(ScopeColumn(name, f'{own}."{name}"', found.type))
         names[node] = name

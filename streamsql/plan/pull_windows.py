@@ -96,7 +96,7 @@ def _aggregate(planner: Planner, node: ast.WindowFunction, scope: Scope, over: S
     for argument in found.arguments:
         planner.noted(argument)
     result = call.result
-    texts = {duckdb_name(f.name): with_over(p) for f, p in zip(call.state, call.partial, strict=True)}
+    texts = {duckdb_name(column.name): with_over(column.partial) for column in call.state}
     result = _filled(result, texts)
 
     def form(arguments: Sequence[str], clause: str) -> str:

@@ -16,6 +16,7 @@ from streamsql.engine.operators.aggregate_call import AggregateCall
 from streamsql.engine.operators.base import Context, Operator
 from streamsql.engine.problems import Problems
 from streamsql.engine.stage import Stage
+from streamsql.functions.aggregate import StateNames
 from streamsql.functions.aggregates import AGGREGATES, bind
 from streamsql.functions.registry import Registry
 from streamsql.functions.resolve import resolve
@@ -53,12 +54,14 @@ def call(
     literals: Sequence[Any] = (),
     on_table: bool = False,
     settings: dict[str, str] | None = None,
+    names: StateNames | None = None,
 ) -> AggregateCall:
-    """An aggregate over columns, `name` its output."""
+    """An aggregate over columns, `name` its output; calls with the same `names` share state columns."""
     types = [t for _, t in arguments] + [BOOLEAN if isinstance(v, bool) else INTEGER for v in literals]
     match = resolve(function, REGISTRY.overloads(function), types, widening=False)
     sql = [f'"{column}"' for column, _ in arguments]
-    return bind(match, sql, literals, name, f"s{next(_prefixes)}_", on_table=on_table, settings=settings)
+    prefix = f"s{next(_prefixes)}_"
+    return bind(match, sql, literals, name, prefix, on_table=on_table, settings=settings, names=names)
 
 
 X = ("x", BIGINT)
