@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import pyarrow as pa
 
 from streamsql.engine.failpoints import fail_point
 from streamsql.engine.log.log import Log, TopicConfig
 from streamsql.engine.operators.base import Store
+from streamsql.errors import DataError
 
 _READ_ROWS = 1 << 19
 # A changelog is only ever read from its start, by a restore: it may be compacted early, and a tombstone is
-# needed for as long as a restore that has begun may take. Not for longer: rows of a join's buffers have a
-# key each, and all of them end as tombstones.
-CHANGELOG = TopicConfig(cleanup="compact", segment_bytes=16 * 1024 * 1024, delete_retention_ms=20_000)
+# needed for as long as a restore that has begun may take.
+CHANGELOG = TopicConfig(segment_bytes=16 * 1024 * 1024, delete_retention_ms=20_000)
 
 
 def changelog_topic(query: str, store: str) -> str:
@@ -45,16 +46,30 @@ def restore(log: Log, topic: str, store: Store, restored: Callable[[int], None])
     restored  told how many records more have been read
     """
     if not log.has_topic(topic):
-        log.create_topic(topic, CHANGELOG)
+        log.create_topic(topic, replace(CHANGELOG, cleanup=store.cleanup))
         return
+    config = log.topic_config(topic)
+    if config.cleanup != store.cleanup:
+        log.alter_topic(topic, replace(config, cleanup=store.cleanup))
     offset = log.start_offset(topic, 0)
-    while batches := log.read(topic, 0, offset, _READ_ROWS):
+    while batches := _read(log, topic, offset):
         last = batches[-1].column("offset")[-1].as_py()
         for batch in _joined(batches):
             fail_point("restore.batch")
             store.restore(batch)
         restored(last + 1 - offset)
         offset = last + 1
+
+
+def _read(log: Log, topic: str, offset: int) -> list[pa.RecordBatch]:
+    try:
+        return log.read(topic, 0, offset, _READ_ROWS)
+    except DataError as error:
+        start = log.start_offset(topic, 0)
+        if error.code != "LOG-OFFSET-OUT-OF-RANGE" or offset >= start:
+            raise
+        # A query makes way for another: what it said is not needed any more may go only now.
+        return _read(log, topic, start)
 
 
 def _joined(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:

@@ -311,6 +311,7 @@ class Runner:
             if changes is not None:
                 appends.append((topic, 0, changes))
         appends += self._problem_records(self.task.problems.drain())
+        needed = {topic: store.needed() for topic, store in self._stores}
         positions = self._drained = dict(self._inputs.positions)
         now = time.time_ns() // 1_000_000
         metadata = {"time": now, **reached_as_metadata(self._inputs.reached)}
@@ -318,6 +319,10 @@ class Runner:
         def commit() -> None:
             self._log.commit(self.name, appends, positions, metadata)
             fail_point("query.after_commit")
+            for topic, count in needed.items():
+                if count is not None:
+                    # Nobody else writes to a changelog: it ends with what was drained last.
+                    self._log.trim(topic, 0, self._log.end_offset(topic, 0) - count)
             self.last_commit_ms = now
             with self._moved:
                 self._committed = positions

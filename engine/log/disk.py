@@ -317,6 +317,9 @@ class DiskLog(Log):
 
     # -- others
 
+    def trim(self, topic: str, partition: int, offset: int) -> None:
+        self._partition(topic, partition).trim(offset)
+
     def maintain(self, now_ms: int) -> list[StreamSQLError]:
         with self._maintaining:
             # Dropping is quick, and what is dropped need not be compacted: it comes first, everywhere.

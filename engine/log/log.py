@@ -274,6 +274,13 @@ class Log(ABC):
         """
 
     @abstractmethod
+    def trim(self, topic: str, partition: int, offset: int) -> None:
+        """Nobody needs the records before `offset`: `maintain` may drop them, whole segments, at any time.
+
+        It is not durable: whoever says so says so again after the log was opened again.
+        """
+
+    @abstractmethod
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Call `listener(topic)` after new records of a topic are visible; gives the way to stop it.
 

@@ -204,6 +204,10 @@ class MemoryLog(Log):
         with self._open():
             self._commits.pop(writer, None)
 
+    def trim(self, topic: str, partition: int, offset: int) -> None:
+        with self._open():
+            self._partition(topic, partition).trim(offset)
+
     def maintain(self, now_ms: int) -> list[StreamSQLError]:
         with self._open():
             parts = [(part, self._configs[name]) for name, some in self._partitions.items() for part in some]

@@ -42,6 +42,7 @@ class MemoryPartition:
         self.start = 0
         self.end = 0
         self.producers = ProducerStates()
+        self._trimmed = 0
         self._stored: list[Stored] = []
 
     def append(self, batch: pa.RecordBatch) -> int:
@@ -75,23 +76,30 @@ class MemoryPartition:
                 return int(one.batch.column("offset")[row].as_py())
         return self.end
 
+    def trim(self, offset: int) -> None:
+        """As `Log.trim`."""
+        self._trimmed = max(self._trimmed, offset)
+
     def expire(self, config: TopicConfig, now_ms: int) -> None:
         """Drop the first batches as retention says (retention.py)."""
-        if "delete" not in config.cleanup:
-            return
+        count = max(0, bisect_right(self._stored, self._trimmed, key=lambda one: one.base) - 1)
+        if "delete" in config.cleanup:
+            count = max(count, self._too_much(config, now_ms))
+        if count:
+            del self._stored[:count]
+            self.start = self._stored[0].base if self._stored else self.end
+
+    def _too_much(self, config: TopicConfig, now_ms: int) -> int:
+        """How many of the first batches are too old, or too many."""
         oldest = horizon(config, now_ms, [one.latest for one in self._stored])
         left = sum(one.batch.nbytes for one in self._stored)
-        count = 0
-        for one in self._stored:
+        for count, one in enumerate(self._stored):
             left -= one.batch.nbytes
             is_old = oldest is not None and one.latest < oldest
             is_too_much = config.retention_bytes is not None and left >= config.retention_bytes
             if not is_old and not (is_too_much and one is not self._stored[-1]):
-                break
-            count += 1
-        if count:
-            del self._stored[:count]
-            self.start = self._stored[0].base if self._stored else self.end
+                return count
+        return len(self._stored)
 
     def full_batches(self, config: TopicConfig) -> list[Stored]:
         """The batches but the last one if compacting them is worth it, else nothing."""

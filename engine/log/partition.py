@@ -85,6 +85,7 @@ class Partition:
         self._ticket = 0
         self._is_torn = False
         self._refusal: Callable[[], StreamSQLError] | None = None
+        self._trimmed = 0
         self._producers = KeptProducers(directory, self._segments, start.offset)
 
     # -- reading
@@ -282,6 +283,15 @@ class Partition:
     def segments(self) -> tuple[Segment, ...]:
         """All segments; the last one is being written, the others never change."""
         return self._segments
+
+    def trim(self, offset: int) -> None:
+        """As `Log.trim`."""
+        self._trimmed = max(self._trimmed, offset)
+
+    @property
+    def trimmed_offset(self) -> int:
+        """Nobody needs the records before this offset."""
+        return self._trimmed
 
     def new_segment(self, name: SegmentName) -> Segment:
         """A segment of this partition whose file is there."""

@@ -1,11 +1,12 @@
-"""Retention: whole segments of a partition dropped, the oldest first, by age and by size.
+"""Retention: whole segments of a partition dropped, the oldest first: by age, by size, and what nobody needs.
 
 A segment is too old when its latest record is. For a topic with cleanup "delete", age is measured against
 the wall clock, as Kafka does it. For "compact,delete", a table of windows, it is measured against the
 partition's stream time (but never a time ahead of the clock), as the windows' own retention is: an old
 history that is worked through again must not vanish while it is read.
 
-The segment being written is closed first if all of it is too old. By size, it always stays.
+The segment being written is closed first if all of it is too old. By size, it always stays. What somebody
+said is not needed any more (`Log.trim`) goes whatever the topic's settings are.
 """
 
 from __future__ import annotations
@@ -24,15 +25,17 @@ def expire(partition: Partition, now_ms: int) -> int:
     raises  ExternalError, DataError if a segment cannot be read
     """
     config = partition.config
-    if "delete" not in config.cleanup or not partition.segments:
+    if not partition.segments:
         return 0
-    oldest = horizon(config, now_ms, [segment.largest_time for segment in partition.segments])
-    if all(_is_old(segment, oldest) for segment in partition.segments):
-        partition.roll()
-    segments = partition.segments
-    count = max(_too_old(segments, oldest), _too_many(segments, config.retention_bytes))
+    count = _before(partition.segments, partition.trimmed_offset)
+    if "delete" in config.cleanup:
+        oldest = horizon(config, now_ms, [segment.largest_time for segment in partition.segments])
+        if all(_is_old(segment, oldest) for segment in partition.segments):
+            partition.roll()
+        segments = partition.segments
+        count = max(count, _too_old(segments, oldest), _too_many(segments, config.retention_bytes))
     # A segment is closed only when all of it is visible; its successor says that it is closed.
-    count = min(count, len(segments) - 1)
+    count = min(count, len(partition.segments) - 1)
     if count:
         partition.drop(count)
     return count
@@ -48,6 +51,11 @@ def horizon(config: TopicConfig, now_ms: int, latest: Sequence[int | None]) -> i
     if "compact" in config.cleanup:
         now_ms = min(now_ms, max((time for time in latest if time is not None), default=now_ms))
     return now_ms - config.retention_ms
+
+
+def _before(segments: Sequence[Segment], offset: int) -> int:
+    """How many of the first segments lie before an offset, but for the last one."""
+    return sum(following.base_offset <= offset for following in segments[1:])
 
 
 def _is_old(segment: Segment, oldest: int | None) -> bool:

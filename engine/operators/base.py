@@ -21,14 +21,19 @@ class Store(Protocol):
     A changelog record has the form of any record: key struct<..>, value struct<..> or null when the
     key was dropped, timestamp int64 (ms).
 
-    bound  what keeps it from growing for ever, for people to read; None: nothing does
+    bound    what keeps it from growing for ever, for people to read; None: nothing does
+    cleanup  what keeps its changelog from growing: "compact", or "delete" if that is `needed` alone
     """
 
     name: str
     bound: str | None
+    cleanup: str
 
     def drain(self) -> pa.RecordBatch | None:
         """The rows changed since the last call, each key once, as changelog records; None if none."""
+
+    def needed(self) -> int | None:
+        """How many of the records drained last a restore needs, those before may go; None: not known."""
 
     def restore(self, records: pa.RecordBatch) -> None:
         """Apply changelog records; later ones win."""

@@ -24,6 +24,7 @@ class StreamTime:
 
     name = "stream-time"
     bound: str | None = "a row per partition"
+    cleanup = "compact"
 
     def __init__(self) -> None:
         self._times: dict[int, int] = {}
@@ -89,6 +90,10 @@ class StreamTime:
         key = pa.StructArray.from_arrays([pa.array(partitions, pa.int32())], fields=list(_KEY))
         value = pa.StructArray.from_arrays([times], fields=list(_VALUE))
         return pa.RecordBatch.from_arrays([key, value, times], names=["key", "value", "timestamp"])
+
+    def needed(self) -> int | None:
+        """Not known: compaction sees to it."""
+        return None
 
     def restore(self, records: pa.RecordBatch) -> None:
         """Apply changelog records; later ones win."""

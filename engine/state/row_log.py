@@ -6,7 +6,10 @@ partition's stream time, the rows of a chunk die close together: a chunk goes wh
 is rewritten without its dead partitions where an idle one keeps it from going.
 
 As a durable store it is one record per row: key struct<$row: int64>, value struct<columns>, null when the
-row was dropped.
+row was dropped. Rows that go from the front need no record each: one says what is the first row now. As they
+come and go in one order, so do their records, and the changelog is cut off before those that are `needed`,
+instead of being compacted. A chunk that stays for long, with rows of an idle partition, would keep all that
+comes after it: it is recorded once more when that has become several times as much as all rows there are.
 """
 
 from __future__ import annotations
@@ -22,12 +25,24 @@ import pyarrow as pa
 from streamsql.engine.batch import PARTITION, TIME
 from streamsql.engine.state.columns import Bools, Int64s, concatenated, distinct
 from streamsql.engine.state.gather import gathered
-from streamsql.engine.state.row_records import KEY, ROW, by_row, last_per_row, records_of
+from streamsql.engine.state.row_records import (
+    KEY,
+    ROW,
+    by_row,
+    first_of,
+    last_per_row,
+    record_of_first,
+    records_of,
+)
 from streamsql.engine.state.tiers import FANOUT, tier
 from streamsql.errors import InternalError
 
 _CHUNK_ROWS = 1 << 18
 _RESTORED_ROWS = 1 << 20
+_NEEDED_PER_ROW = 4
+"""A changelog may hold so many records for each row there is .."""
+_NEEDED_RECORDS = 1 << 18
+""".. or so many in all, before the oldest are written once more to let go of the others."""
 _NONE: Int64s = np.zeros(0, dtype=np.int64)
 
 
@@ -40,6 +55,8 @@ class _Chunk:
     columns     as in the schema, without the mark
     tags        int64[n], see `RowLog.append`
     latest      partition -> (latest time, rows)
+    since       how many records there were, drained or restored, before those of this chunk; None if none of
+                its rows has been drained
     """
 
     first: int
@@ -48,6 +65,7 @@ class _Chunk:
     columns: tuple[pa.Array[Any], ...]
     tags: Int64s
     latest: Mapping[int, tuple[int, int]]
+    since: int | None = None
 
     def __len__(self) -> int:
         return len(self.tags)
@@ -70,6 +88,8 @@ class RowLog:
     copied  rows written to a chunk: the work done, for who wants to count it
     """
 
+    cleanup = "delete"
+
     def __init__(self, name: str, schema: pa.Schema, mark: str | None = None) -> None:
         self.name = name
         self.bound: str | None = None
@@ -87,6 +107,11 @@ class RowLog:
         self._drained = 0
         self._unmarked: list[Int64s] = []
         self._dropped: list[tuple[Int64s, Int64s]] = []
+        self._front_time: int | None = None
+        """A time among the rows that went from the front since the last drain; None if none were known."""
+        self._records = 0
+        self._records_restored = 0
+        self._restored_first = 0
         self._restored: list[pa.RecordBatch] = []
         self._restored_rows = 0
         self._restored_limit = _RESTORED_ROWS
@@ -199,7 +224,10 @@ class RowLog:
         for chunk in self._chunks:
             dead = {p for p, (latest, _) in chunk.latest.items() if latest <= bound(p)}
             if len(dead) == len(chunk.latest):
-                self._drop(chunk.rows(), chunk.columns)
+                if kept:
+                    self._drop(chunk.rows(), chunk.columns)
+                elif chunk.since is not None:
+                    self._front_time = max(latest for latest, _ in chunk.latest.values())
                 gone.append(chunk.tags)
             elif 2 * sum(chunk.latest[p][1] for p in dead) > len(chunk):
                 rest, tags = self._without(chunk, dead)
@@ -218,11 +246,22 @@ class RowLog:
 
     def drain(self) -> pa.RecordBatch | None:
         """Rows that came, went or lost their mark since the last call, as changelog records."""
-        parts = [part for part in (self._drain_dropped(), self._drain_unmarked(), *self._drain_new()) if part]
+        found = [self._drain_first(), self._drain_dropped(), self._drain_unmarked(), *self._drain_new()]
+        parts = [part for part in found if part]
         self._drained = self._end
+        self._records += sum(part.num_rows for part in parts)
+        if again := self._drain_again():
+            parts.append(again)
+            self._records += again.num_rows
         if not parts:
             return None
         return parts[0] if len(parts) == 1 else pa.concat_batches(parts)
+
+    def needed(self) -> int | None:
+        """How many of the records drained last a restore needs; None if it needs some that were restored."""
+        self._take_in_restored()
+        oldest = min((c.since for c in self._chunks if c.since is not None), default=self._records)
+        return None if oldest < self._records_restored else self._records - oldest
 
     def restore(self, records: pa.RecordBatch) -> None:
         """Apply changelog records; later ones win.
@@ -244,9 +283,11 @@ class RowLog:
             values = pa.nulls(len(values), pa.struct(list(self.schema)))
         self._restored.append(by_row(keys, values))
         self._restored_rows += records.num_rows
+        self._restored_first = max(self._restored_first, first_of(keys))
+        self._records = self._records_restored = self._records + records.num_rows
         # What is dropped from these records must not be in a chunk.
         if self._restored_rows > self._restored_limit and not self._chunks:
-            self._restored = last_per_row(self._restored, _CHUNK_ROWS)
+            self._restored = last_per_row(self._restored, _CHUNK_ROWS, self._restored_first)
             self._restored_rows = sum(part.num_rows for part in self._restored)
             self._restored_limit = max(_RESTORED_ROWS, 2 * self._restored_rows)
 
@@ -290,7 +331,8 @@ class RowLog:
                 before = latest.get(partition, (time, 0))
                 latest[partition] = max(before[0], time), before[1] + rows
         tags = np.concatenate([chunk.tags for chunk in chunks])
-        return _Chunk(chunks[0].first, chunks[-1].end, numbers, columns, tags, latest)
+        since = min((chunk.since for chunk in chunks if chunk.since is not None), default=None)
+        return _Chunk(chunks[0].first, chunks[-1].end, numbers, columns, tags, latest, since)
 
     def _without(self, chunk: _Chunk, partitions: set[int]) -> tuple[_Chunk, Int64s]:
         """A chunk without the rows of some partitions, and the tags of those."""
@@ -306,6 +348,7 @@ class RowLog:
             tuple(column.filter(stays) for column in chunk.columns),
             chunk.tags[~goes],
             {p: found for p, found in chunk.latest.items() if p not in partitions},
+            chunk.since,
         )
         self.copied += len(rows)
         return rest, chunk.tags[goes]
@@ -328,7 +371,13 @@ class RowLog:
 
     # --- the changelog ----------------------------------------------------------------------------
 
+    def _drain_first(self) -> pa.RecordBatch | None:
+        """Which row is the first, if some that the changelog knows have gone from before it."""
+        time_ms, self._front_time = self._front_time, None
+        return None if time_ms is None else record_of_first(self.first, self.schema, time_ms)
+
     def _drain_dropped(self) -> pa.RecordBatch | None:
+        """Rows that went from between others."""
         dropped, self._dropped = self._dropped, []
         if not dropped:
             return None
@@ -347,12 +396,25 @@ class RowLog:
 
     def _drain_new(self) -> list[pa.RecordBatch]:
         parts = []
-        for chunk in self._chunks:
+        for place, chunk in enumerate(self._chunks):
             if chunk.end > self._drained:
+                if chunk.since is None:
+                    self._chunks[place] = replace(chunk, since=self._records)
                 rows = chunk.rows()
                 known = int(np.searchsorted(rows, self._drained))
                 parts.append(self._values(rows[known:], [column.slice(known) for column in chunk.columns]))
         return [part for part in parts if part.num_rows]
+
+    def _drain_again(self) -> pa.RecordBatch | None:
+        """The chunk whose records are the oldest, once more, if they keep too many others from going."""
+        if not self._chunks:
+            return None
+        place, since = min(enumerate(chunk.since or 0 for chunk in self._chunks), key=lambda found: found[1])
+        rows = sum(len(chunk) for chunk in self._chunks)
+        if self._records - since <= max(_NEEDED_RECORDS, _NEEDED_PER_ROW * rows):
+            return None
+        chunk = self._chunks[place] = replace(self._chunks[place], since=self._records)
+        return self._values(chunk.rows(), chunk.columns)
 
     def _values(self, rows: Int64s, columns: Sequence[pa.Array[Any]]) -> pa.RecordBatch:
         arrays = list(columns)
@@ -367,9 +429,10 @@ class RowLog:
             return
         kept = [self._values(chunk.rows(), chunk.columns) for chunk in self._chunks]
         before = [by_row(part.column("key"), part.column("value")) for part in kept]
-        parts = last_per_row([*before, *self._restored], _CHUNK_ROWS)
+        parts = last_per_row([*before, *self._restored], _CHUNK_ROWS, self._restored_first)
         self._restored, self._restored_rows = [], 0
-        self._chunks, self._end, self._marks_first = [], 0, 0
+        self._chunks, self._end = [], self._restored_first
+        self._marks_first = self._end
         for part in parts:
             numbers = part.column(ROW).to_numpy()
             values = dict(zip(self.schema.names, part.column("value").flatten(), strict=True))
@@ -383,7 +446,7 @@ class RowLog:
                 self._set_marks(first, marks)
             tags = np.zeros(len(numbers), dtype=np.int64)
             rows = None if len(numbers) == self._end - first else numbers
-            self._push(_Chunk(first, self._end, rows, columns, tags, self._latest(columns)))
+            self._push(_Chunk(first, self._end, rows, columns, tags, self._latest(columns), since=0))
         self._is_dense = _has_no_gaps(self._chunks)
         self._drained = self._end
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from streamsql.engine.state.columns import Bools, Int64s, concatenated
 from streamsql.engine.state.keys import Hasher, KeyIndex, UInt64s
+from streamsql.engine.state.last_records import LastRecords
 from streamsql.engine.state.rows import RowStore
 from streamsql.errors import InternalError
 
@@ -26,6 +27,8 @@ class KeyedStore:
     bound   what keeps it from growing with every new key; whoever removes rows says so
     """
 
+    cleanup = "compact"
+
     def __init__(
         self, name: str, keys: pa.Schema, values: pa.Schema, hasher: Hasher, time: str | None = None
     ) -> None:
@@ -36,6 +39,7 @@ class KeyedStore:
         self.hasher = hasher
         self.restorations = 0
         self._time = time
+        self._last = LastRecords()
         self._dirty: Bools = np.zeros(0, dtype=np.bool_)
         self._mark: npt.NDArray[np.int32] = np.zeros(0, dtype=np.int32)
         self._changed: list[Int64s] = []
@@ -95,6 +99,8 @@ class KeyedStore:
         self.values.remove(slots)
         if len(self._dirty):
             self._dirty[slots[slots < len(self._dirty)]] = False
+        if self.bound is not None:
+            self._last.gone(slots)
 
     def table(self, slots: Int64s | None = None) -> pa.RecordBatch:
         """Key and value columns of all rows, or of the given slots."""
@@ -105,10 +111,17 @@ class KeyedStore:
 
     def drain(self) -> pa.RecordBatch | None:
         """The changed rows since the last call as changelog records, tombstones first; None if none."""
-        parts = [part for part in (self._drain_removed(), self._drain_changed()) if part is not None]
+        slots = self._take_changed()
+        parts = [part for part in (self._drain_removed(), self._drain_changed(slots)) if part is not None]
         if not parts:
             return None
+        if self.bound is not None:
+            self._last.drained(slots, sum(part.num_rows for part in parts))
         return parts[0] if len(parts) == 1 else pa.concat_batches(parts)
+
+    def needed(self) -> int | None:
+        """As `Store.needed`; where rows stay for ever it is not looked for, and compaction sees to it."""
+        return None if self.bound is None else self._last.needed()
 
     def restore(self, records: pa.RecordBatch) -> None:
         """Apply changelog records; later ones win.
@@ -140,10 +153,12 @@ class KeyedStore:
         if len(dropped):
             self.index.remove(dropped)
             self.values.remove(dropped)
+        if self.bound is not None:
+            self._last.restored(slots[upserts])
+            self._last.gone(dropped)
 
-    def _drain_changed(self) -> pa.RecordBatch | None:
-        if not self._changed:
-            return None
+    def _take_changed(self) -> Int64s:
+        """The slots that were written since the last call and still hold a row, each once."""
         # A slot that was removed and used again is listed twice; one removed for good is not dirty.
         living: list[Int64s] = []
         for slots in self._changed:
@@ -151,7 +166,9 @@ class KeyedStore:
             self._dirty[still_dirty] = False
             living.append(still_dirty)
         self._changed = []
-        slots = np.concatenate(living)
+        return np.concatenate(living) if living else np.zeros(0, dtype=np.int64)
+
+    def _drain_changed(self, slots: Int64s) -> pa.RecordBatch | None:
         if not len(slots):
             return None
         keys, values = self.index.keys.get(slots), self.values.get(slots)

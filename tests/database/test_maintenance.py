@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 
 import streamsql
 from streamsql.engine import restore
 from streamsql.engine.log.log import TopicConfig
+from streamsql.engine.state import row_log
 from streamsql.errors import PlanError
 
 
@@ -39,6 +42,76 @@ def test_the_changelog_of_a_state_is_compacted_as_it_grows_and_restores_the_same
     with streamsql.connect(tmp_path) as db:
         rows = db.execute("SELECT COUNT(*), MIN(n), MAX(n) FROM hits;").fetchall()
         assert rows == [(50, 40, 40)]
+
+
+PASSING = (
+    "CREATE STREAM l (id BIGINT, x BIGINT) WITH (KAFKA_TOPIC='l', PARTITIONS=2);"
+    "CREATE STREAM r (id BIGINT, y BIGINT) WITH (KAFKA_TOPIC='r', PARTITIONS=2);"
+    "CREATE STREAM joined AS SELECT l.id AS id, x, y FROM l LEFT JOIN r WITHIN 1 SECOND "
+    "GRACE PERIOD 500 MILLISECONDS ON l.id = r.id;"
+    "CREATE TABLE counted AS SELECT id, COUNT(*) AS n, SUM(x) AS s FROM l WINDOW TUMBLING "
+    "(SIZE 1 SECOND, RETENTION 3 SECONDS, GRACE PERIOD 500 MILLISECONDS) GROUP BY id;"
+    "CREATE TABLE visits AS SELECT id, COUNT(*) AS n, SUM(y) AS s FROM r WINDOW SESSION "
+    "(200 MILLISECONDS, RETENTION 2 SECONDS, GRACE PERIOD 500 MILLISECONDS) GROUP BY id;"
+)
+RESULTS = (
+    "SELECT id, x, y, ROWTIME FROM joined;",
+    "SELECT id, WINDOWSTART, n, s FROM counted;",
+    "SELECT id, WINDOWSTART, WINDOWEND, n, s FROM visits;",
+)
+
+
+def load(db: streamsql.Database, chance: Random, turn: int) -> None:
+    """Some rows, 300 ms after those before: a few late, some without a key, one from the far future.
+
+    Partition 0 stops early and goes on much later, so that what it holds must not go with the other's.
+    """
+    for name, column in (("L", "X"), ("R", "Y")):
+        rows = [{"ID": chance.choice([None, *range(6)]), column: chance.randrange(9)} for _ in range(40)]
+        times = [300 * turn + chance.choice([*range(600), -900, -5000]) for _ in rows]
+        if turn == 33:
+            times[-1] = 10**14
+        partition = 0 if turn < 4 or turn > 36 else 1
+        db.append(name, rows, timestamps=[max(0, time) for time in times], partition=partition)
+        db.wait_idle()
+
+
+def test_changelogs_of_what_passes_stay_small_and_bring_the_same_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restore, "CHANGELOG", replace(restore.CHANGELOG, segment_bytes=5_000))
+    monkeypatch.setattr(row_log, "_NEEDED_RECORDS", 50)
+    chance, again = Random(1), Random(1)
+    with streamsql.connect(tmp_path) as db:
+        db.execute(PASSING)
+    with streamsql.connect() as undisturbed:
+        undisturbed.execute(PASSING)
+        for begin in range(0, 40, 8):
+            with streamsql.connect(tmp_path) as db:
+                for turn in range(begin, begin + 8):
+                    load(undisturbed, chance, turn)
+                    load(db, again, turn)
+                    assert db.log.maintain(db.clock.now_ms()) == []
+                for query in RESULTS:
+                    expected = undisturbed.execute(query).fetchall()
+                    assert sorted(db.execute(query).fetchall(), key=repr) == sorted(expected, key=repr)
+                logs = [name for name in db.log.topics() if re.search("(left|right|groups)-changelog", name)]
+                held = {name: (db.log.start_offset(name, 0), db.log.end_offset(name, 0)) for name in logs}
+    assert len(held) == 4
+    for name, (start, end) in held.items():
+        assert end > 250, f"{name} is hardly used"
+        assert end - start < 0.6 * end, f"little of {name} was let go"
+
+
+def test_a_changelog_that_was_compacted_until_now_goes_over_to_what_its_store_wants(tmp_path: Path) -> None:
+    with streamsql.connect(tmp_path) as db:
+        db.execute(PASSING)
+        load(db, Random(1), 0)
+        (name,) = (name for name in db.log.topics() if "left-changelog" in name)
+        before = replace(db.log.topic_config(name), cleanup="compact", segment_bytes=1234)
+        db.log.alter_topic(name, before)
+    with streamsql.connect(tmp_path) as db:
+        assert db.log.topic_config(name) == replace(before, cleanup="delete")
 
 
 @pytest.mark.parametrize(("reset", "expected"), [("earliest", ["2", "3"]), ("latest", ["3"])])

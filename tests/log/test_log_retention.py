@@ -99,6 +99,28 @@ def test_by_size_the_oldest_go_while_the_rest_still_holds_the_limit(data: Path) 
         assert values(log, "t") == ["r4-0"], "the segment being written stays"
 
 
+@pytest.mark.parametrize("cleanup", ["delete", "compact"])
+def test_what_nobody_needs_goes_in_whole_segments(data: Path, cleanup: str) -> None:
+    log = filled(data, one_per_segment(cleanup=cleanup), [0] * 3)
+    log.trim("t", 0, 2)
+    assert log.start_offset("t", 0) == 0, "maintenance drops it"
+    log.maintain(0)
+    assert values(log, "t") == ["r2-0"]
+    log.trim("t", 0, 1)
+    log.trim("t", 0, 3)
+    log.maintain(0)
+    assert values(log, "t") == ["r2-0"], "the segment being written stays"
+    log.append("t", 0, timed([0], "r3-"))
+    log.maintain(0)
+    assert values(log, "t") == ["r3-0"]
+    log.close()
+    with DiskLog(data) as again:
+        assert [again.recovery_notes, again.start_offset("t", 0)] == [[], 3]
+        again.append("t", 0, timed([0], "r4-"))
+        again.maintain(0)
+        assert again.start_offset("t", 0) == 3
+
+
 def test_what_was_read_stays_valid_and_a_position_that_is_gone_is_named(data: Path) -> None:
     with filled(data, one_per_segment(retention_ms=HOUR), [0, 1, 2, 5 * HOUR]) as log:
         batches = log.read("t", 0, 0, 100)

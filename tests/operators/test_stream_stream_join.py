@@ -17,6 +17,7 @@ from streamsql.engine.operators.base import Context
 from streamsql.engine.operators.join_buffer import JoinBuffer
 from streamsql.engine.operators.stream_stream_join import StreamStreamJoin, StreamStreamJoinOperator
 from streamsql.engine.problems import Problems
+from streamsql.engine.state import row_log
 from tests.operators.examples import many
 from tests.operators.join_model import JoinModel, Row
 
@@ -156,22 +157,37 @@ def test_once_all_windows_have_closed_it_is_duckdbs_join_over_the_history(
 
 
 @many
-@given(arrivals, st.integers(0, 40), st.sampled_from(["INNER", "FULL"]))
-def test_state_comes_back_from_its_changelog(
-    context: Context, drawn: list[tuple[int, int | None, int, int]], stop: int, kind: str
+@given(
+    arrivals,
+    st.lists(st.integers(0, 40), max_size=6),
+    st.integers(0, 40),
+    st.sampled_from(["INNER", "FULL"]),
+    st.sampled_from([0, 1 << 18]),
+)
+def test_state_comes_back_from_what_is_needed_of_its_changelog(
+    context: Context,
+    drawn: list[tuple[int, int | None, int, int]],
+    cuts: list[int],
+    stop: int,
+    kind: str,
+    most_needed: int,
 ) -> None:
     rows = [Row(side, key, time, p, number) for number, (side, key, time, p) in enumerate(drawn)]
     spec = join(kind, 3, 4, 5)
     first, second = opened(context, spec), opened(context, spec)
-    changes: dict[str, list[pa.RecordBatch]] = {store.name: [] for store in first.stores}
-    for part in cut(rows[:stop], [stop // 2]):
-        run(first, part)
-        for store in first.stores:
-            drained = store.drain()
-            if drained is not None:
-                changes[store.name].append(drained)
+    changes: dict[str, pa.Table] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(row_log, "_NEEDED_RECORDS", most_needed)
+        for part in cut(rows[:stop], cuts):
+            run(first, part)
+            for store in first.stores:
+                if (drained := store.drain()) is not None:
+                    table = pa.Table.from_batches([drained])
+                    changes[store.name] = pa.concat_tables([changes.get(store.name, table[:0]), table])
+                if store.name in changes and (needed := store.needed()) is not None:
+                    changes[store.name] = changes[store.name][changes[store.name].num_rows - needed :]
     for store in second.stores:
-        for records in changes[store.name]:
+        for records in changes[store.name].to_batches() if store.name in changes else ():
             store.restore(records)
     assert run(second, rows[stop:]) == run(first, rows[stop:])
 

@@ -124,6 +124,82 @@ def test_it_comes_back_from_its_changelog(before, after, random, most_restored) 
     assert shown(back) == model.rows
 
 
+class Kept:
+    """A row log with a changelog that is cut off, somewhere, before what is needed of it."""
+
+    def __init__(self, random) -> None:
+        self.log = opened()
+        self.offset = 0
+        self.changelog: list[pa.RecordBatch] = []
+        self._random = random
+
+    @property
+    def records(self) -> int:
+        return sum(part.num_rows for part in self.changelog)
+
+    def commit(self) -> None:
+        if (changes := self.log.drain()) is not None:
+            self.changelog.append(changes)
+        needed = self.log.needed()
+        if needed is not None:
+            assert needed <= self.records
+            self._forget(self._random.randint(0, self.records - needed))
+
+    def _forget(self, count: int) -> None:
+        """Segments go as a whole: seldom all that may."""
+        while count and self.changelog:
+            first = self.changelog[0]
+            self.changelog[0] = first.slice(min(count, first.num_rows))
+            count -= min(count, first.num_rows)
+            if not self.changelog[0].num_rows:
+                del self.changelog[0]
+
+    def restart(self) -> None:
+        self.log = opened()
+        for records in self.changelog:
+            self.log.restore(records)
+        for numbers, _ in self.log.parts(["v"]):
+            self.log.tag(numbers, numbers + 1000)
+
+
+@settings(deadline=None)
+@given(batches, st.randoms(use_true_random=False), st.sampled_from([0, 10, 1 << 18]))
+def test_it_comes_back_from_what_is_needed_of_its_changelog(drawn, random, most) -> None:
+    row_log._NEEDED_RECORDS, saved = most, row_log._NEEDED_RECORDS
+    try:
+        kept, model = Kept(random), Model()
+        for rows in drawn:
+            append(kept.log, model, rows)
+            unmark(kept.log, model, random)
+            if random.random() < 0.7:
+                expire(kept.log, model)
+            if random.random() < 0.7:
+                kept.commit()
+            if random.random() < 0.3:
+                kept.commit()
+                kept.restart()
+                assert shown(kept.log) == model.rows
+    finally:
+        row_log._NEEDED_RECORDS = saved
+
+
+def test_the_changelog_stays_small_though_an_idle_partition_keeps_the_first_row(monkeypatch) -> None:
+    monkeypatch.setattr(row_log, "_NEEDED_RECORDS", 100)
+    log, drained, most = opened(), 0, 0
+    for number in range(500):
+        times = pa.array(np.arange(10) + 10 * number)
+        partitions = pa.array(np.full(10, min(number, 1), np.int32))
+        columns = [pa.array(["v"] * 10), times, partitions]
+        log.append(columns, np.zeros(10, np.int64), np.zeros(10, np.bool_))
+        log.expire(lambda partition, now=10 * number: now - 50 if partition else 9 - 50)
+        changes = log.drain()
+        drained += 0 if changes is None else changes.num_rows
+        most = max(most, log.needed())
+    assert log.first == 0
+    assert most <= 1000
+    assert drained <= 5000 + 5000 + 500, "each came and went, and few came again"
+
+
 def test_small_batches_become_few_chunks_and_are_copied_a_logarithm_of_times() -> None:
     log = opened()
     column = pa.array(["v"] * 64)

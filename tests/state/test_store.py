@@ -9,12 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamsql.engine.kernel import Workspace
+from streamsql.engine.state import last_records
 from streamsql.engine.state.hashing import KeyHasher
 from streamsql.engine.state.store import KeyedStore
 from streamsql.errors import InternalError
 
 KEYS = pa.schema([("k", pa.string())])
 VALUES = pa.schema([("v", pa.int64()), ("note", pa.string()), ("$time", pa.int64())])
+RECORD = pa.schema(
+    [("key", pa.struct(list(KEYS))), ("value", pa.struct(list(VALUES))), ("timestamp", pa.int64())]
+)
 WORKSPACE = Workspace()
 
 
@@ -78,6 +82,53 @@ def test_restoring_what_was_drained_gives_the_store_back(steps, cut):
         copy.restore(log.slice(cut))
     assert contents(copy) == model
     assert copy.drain() is None, "what was restored is not a change"
+
+
+@settings(deadline=None)
+@given(
+    steps=st.lists(step | st.just(("restart", [])), max_size=25),
+    stretch=st.sampled_from([1, 3]),
+    random=st.randoms(use_true_random=False),
+)
+def test_what_is_needed_of_the_changelog_gives_the_store_back(steps, stretch, random):
+    def opened() -> KeyedStore:
+        store = make()
+        store.bound = "rows go"
+        return store
+
+    def commit() -> None:
+        changelog.extend([] if (records := store.drain()) is None else records.to_pylist())
+        if (needed := store.needed()) is not None:
+            assert needed <= len(changelog)
+            # Segments go as a whole: seldom all that may.
+            del changelog[: random.randint(0, len(changelog) - needed)]
+
+    last_records._STRETCH, saved = stretch, last_records._STRETCH
+    try:
+        store, model, changelog = opened(), {}, []
+        for number, (what, items) in enumerate([*steps, ("restart", [])]):
+            if what == "put":
+                put(store, items, time=number)
+                model.update(items)
+            elif what == "remove":
+                remove(store, items)
+                for key in items:
+                    model.pop(key, None)
+            else:
+                commit()
+            if what == "restart":
+                store = opened()
+                if changelog:
+                    store.restore(pa.RecordBatch.from_pylist(changelog, RECORD))
+                assert contents(store) == model
+        put(store, [("a", 1)])
+        remove(store, [*model, "a"])
+        for turn in range(2 + stretch):
+            put(store, [(("b", "c")[turn % 2], turn)])
+            commit()
+        assert store.needed() <= stretch + 2
+    finally:
+        last_records._STRETCH = saved
 
 
 def test_a_record_carries_key_value_and_time():
