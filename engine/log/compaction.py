@@ -1,8 +1,10 @@
 """Compaction: of each key only the last record stays; offsets do not change, so that gaps appear.
 
-Closed segments are looked at together: one pass over their keys finds the last record of each, a second one
-copies what stays into new segments, each of which takes the place of some neighbours at once. The segment
-being written is left alone, and a reader sees either the old files or the new ones.
+A pass is about the first closed segments: those that have been through here before, and some new ones. What
+stays of the new ones is found from their keys; what stays of the others, each key of which they hold once, is
+found from the same keys, some segments at a time. Then all of it is copied into new segments, each of which
+takes the place of some neighbours at once. The segment being written is left alone, and a reader sees either
+the old files or the new ones.
 
     before   0 a1   1 b1   2 a2 | 3 c1   4 b-   5 a3 | 6 b2 ..        b- is a tombstone: key b, no value
     after                              3 c1   4 b-   5 a3 | 6 b2 ..
@@ -12,9 +14,9 @@ reads from the start learns of it. Records without a key stay. So does the very 
 of a partition is always one after a record.
 
 It is done when at least half of the closed bytes have not been through it, as in Kafka (min.cleanable.
-dirty.ratio), so that over time a byte is copied about twice. One pass takes no more new bytes than there are
-compacted ones, or than `_PASS_BYTES`: a long backlog is worked off from its start. Memory: the keys of a
-pass, once each, and some tens of bytes per record of it.
+dirty.ratio). One pass takes `_PASS_BYTES` that are new, or a quarter of what is compacted if that is more, as
+Kafka's dedupe buffer limits it: a long backlog is worked off from its start. So memory is bounded, at about a
+hundred bytes for each record of twice as much, and over time a byte is copied a few times.
 """
 
 from __future__ import annotations
@@ -36,9 +38,11 @@ from streamsql.engine.log.segment_files import SegmentName, next_generation
 
 _DIRTY_SHARE = 0.5
 _READ_ROWS = 1 << 17
-_PASS_BYTES = 64 * 1024 * 1024
+_PASS_BYTES = 32 * 1024 * 1024
+_PASS_SHARE = 0.25
 
 Int64s = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 
 class _Stopped(Exception):
@@ -103,7 +107,7 @@ def _due(closed: Sequence[Segment]) -> Sequence[Segment]:
     dirty = sum(size for size, new in zip(sizes, is_new, strict=True) if new)
     if not dirty or dirty < _DIRTY_SHARE * sum(sizes):
         return ()
-    left = max(_PASS_BYTES, sum(sizes) - dirty)
+    left = max(_PASS_BYTES, _PASS_SHARE * (sum(sizes) - dirty))
     for place, (size, new) in enumerate(zip(sizes, is_new, strict=True)):
         if new and left <= 0:
             return closed[:place]
@@ -115,15 +119,34 @@ def _kept(closed: Sequence[Segment], is_stopped: Callable[[], bool]) -> tuple[In
     """Offsets of the records that stay but for tombstones, and the rows of each segment."""
     rows = [0] * len(closed)
 
-    def batches() -> Iterator[pa.RecordBatch]:
-        for place, segment in enumerate(closed):
-            for batch in _batches(segment):
+    def batches(places: Iterable[int]) -> Iterator[pa.RecordBatch]:
+        for place in places:
+            for batch in _batches(closed[place]):
                 if is_stopped():
                     raise _Stopped
                 rows[place] += batch.num_rows
                 yield batch.select(["offset", "key"])
 
-    return last_offsets(batches()), rows
+    # What has been compacted comes before what has not.
+    begin = next(place for place, segment in enumerate(closed) if segment.name.end is None)
+    new = list(batches(range(begin, len(closed))))
+    kept = [last_offsets(new)]
+    new = [batch.filter(pa.array(_is_in(kept[0], batch))) for batch in new] if begin else []
+    limit = sum(segment.file_bytes() for segment in closed[begin:])
+    upto, size = begin, 0
+    for place in reversed(range(begin)):
+        size += closed[place].file_bytes()
+        if not place or size + closed[place - 1].file_bytes() > limit:
+            kept.append(last_offsets(batches(range(place, upto)), new))
+            upto, size = place, 0
+    return np.concatenate(kept[::-1]), rows
+
+
+def _is_in(kept: Int64s, batch: pa.RecordBatch) -> Bools:
+    """bool[n]: which records' offsets are among some, rising, that reach past them all."""
+    offsets = batch.column("offset").to_numpy()
+    found: Bools = kept[np.searchsorted(kept, offsets)] == offsets
+    return found
 
 
 def _groups(
@@ -166,12 +189,11 @@ def _survivors(
     """
     for segment in group:
         for since_ms, batch in _with_since(segment):
-            offsets = batch.column("offset").to_numpy()
             # The last closed record is the last of its key: `kept` has it, and reaches past all others.
-            stays = kept[np.searchsorted(kept, offsets)] == offsets
+            stays = _is_in(kept, batch)
             is_deleted = pc.is_null(batch.column("value")).to_numpy(zero_copy_only=False)
             if since_ms and since_ms <= horizon:
-                stays &= ~is_deleted | (offsets == kept[-1])
+                stays &= ~is_deleted | (batch.column("offset").to_numpy() == kept[-1])
             if stays.any():
                 has_tombstones = bool((is_deleted & stays).any())
                 yield (since_ms or max(1, now_ms)) if has_tombstones else 0, batch.filter(pa.array(stays))
