@@ -202,6 +202,9 @@ class _Check:
             last = part.scans[-1]
             known = stored[last.name]
             part.end = max(part.end, last.name.end or 0, last.settled, known.end_offset if known else 0)
+            if known is not None and known.is_awaiting and not last.size:
+                says = "it is empty, and records were about to be written: if acknowledged, they are lost"
+                self._found(False, says, last.path, where)
         self._segments(part, where)
         if self._knows_commits:
             self._unfinished(part, end, where)
@@ -238,6 +241,10 @@ class _Check:
                 self._found(False, says, one.path, where, tail.start)
             else:
                 one.bad.append(tail._replace(end_offset=max(tail.end_offset, limit)))
+        elif is_last and one.good and frame.is_schema(one.good[-1][1]) and one.end_offset >= limit:
+            position, _ = one.good.pop()
+            says = f"{one.size - position} bytes of an append that was not finished: opening cuts them off"
+            self._found(False, says, one.path, where, position)
         elif one.end_offset < limit:
             one.bad.append(Stretch(one.size, one.size, one.end_offset, limit, "the file ends there"))
         for bad in one.bad:

@@ -115,6 +115,11 @@ def decode(data: memoryview, position: int, end: int, seed: int) -> Header | Non
     return header if position + header.frame_bytes <= end else None
 
 
+def is_schema(header: Header | None) -> bool:
+    """Whether it is the header of a schema, not of records."""
+    return header is not None and header.kind == SCHEMA
+
+
 def is_payload_good(data: memoryview, position: int, header: Header) -> bool:
     """Whether the payload of the frame at `position` has the bytes it was written with."""
     start = position + HEADER_BYTES

@@ -16,7 +16,8 @@ it is made again from the frames.
     24  8   base offset of the segment
     32  8   end: position after the last frame
     40  8   offset after the last frame
-    48  8   largest timestamp of the segment's first frame, ms
+    48  8   largest timestamp of the segment's first frame, ms; of an empty segment -1, or 0 if its first
+            records were about to be written
     56  ..  int64[n] offsets, int64[n] positions, int64[n] largest timestamps,
             int64[m] numbers and int64[m] positions of the schema frames
 """
@@ -36,6 +37,7 @@ from streamsql.errors import InternalError
 
 MAGIC = b"sQLi"
 SPACING_BYTES = 16 * 1024
+_NOTHING, _AWAITING = -1, 0
 _HEAD = struct.Struct("<4sIQQqqqq")
 
 
@@ -45,7 +47,11 @@ def _int64s() -> array[int]:
 
 @dataclass(slots=True)
 class Index:
-    """Entries of one segment, in rising order of offset and position, and how far they reach."""
+    """Entries of one segment, in rising order of offset and position, and how far they reach.
+
+    is_awaiting  it was saved when the first records of the segment were about to be written: if the
+                 segment is found empty, they may be lost
+    """
 
     base_offset: int
     end: int = 0
@@ -55,6 +61,7 @@ class Index:
     positions: array[int] = field(default_factory=_int64s)
     latest: array[int] = field(default_factory=_int64s)
     schemas: dict[int, int] = field(default_factory=dict)
+    is_awaiting: bool = False
 
     def __post_init__(self) -> None:
         self.end_offset = max(self.end_offset, self.base_offset)
@@ -117,7 +124,9 @@ class Index:
         """The contents of the index file."""
         numbers, places = array("q", self.schemas.keys()), array("q", self.schemas.values())
         columns = (self.offsets, self.positions, self.latest, numbers, places)
-        first_time = -1 if self.first_time is None else self.first_time
+        first_time = _AWAITING if self.is_awaiting else _NOTHING
+        if self.first_time is not None:
+            first_time = self.first_time
         counts = (len(self.offsets), len(numbers))
         rest = (*counts, self.base_offset, self.end, self.end_offset, first_time)
         body = b"".join([_HEAD.pack(MAGIC, 0, *rest)[8:], *map(_little_endian, columns)])
@@ -141,7 +150,9 @@ class Index:
                 column.byteswap()
         offsets, positions, latest, numbers, places = columns
         schemas = dict(zip(numbers, places, strict=True))
-        return cls(base, end, end_offset, first_time if n else None, offsets, positions, latest, schemas)
+        made = cls(base, end, end_offset, first_time if n else None, offsets, positions, latest, schemas)
+        made.is_awaiting = not n and first_time == _AWAITING
+        return made
 
 
 def path_of(segment: Path) -> Path:

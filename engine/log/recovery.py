@@ -4,6 +4,8 @@ Only the last segment can have a torn end: a segment is synced before the next o
 in it is *damage*, and stays where it is to be reported by whoever reads it, if something proves that
 its records were once on the disk and committed: the index file reaches past it, a later frame calls it
 settled, or a commit does. Anything else may never have been acknowledged, and the file is cut there.
+A last segment without a frame is empty because it has just been begun, unless its index file says that
+records were about to be written: these may have been acknowledged, and that is noted.
 
 After that, the frames of transactions whose commit is not on record are cut off too. They can only be
 at the end: a partition is locked from a transaction's first frame to its commit.
@@ -151,11 +153,19 @@ def recover(directory: Path, where: str, seed: int, handles: Handles, proven: in
             index = stored
     frames = last.headers(index.end, index.end_offset)
     proven = max([proven, *(found.header.settled for found, _ in frames if found.header)])
+    if index.is_awaiting and not frames:
+        recovery.notes.append(
+            f"{where}: {path} is empty, and records were about to be written to it, at offset "
+            f"{index.end_offset}: if acknowledged, they are lost"
+        )
+        index = Index(last.base_offset)  # said once: it will be saved without
     last.set_index(index)
     recovery.proven, recovery.index = proven, index
     recovery.is_unsaved = bool(frames) or index is not stored
-    for found, is_good in frames:
-        if not is_good and found.offset >= proven:
+    for number, (found, is_good) in enumerate(frames):
+        # A schema is written together with the records that need it.
+        is_torn = not is_good or (number == len(frames) - 1 and frame.is_schema(found.header))
+        if is_torn and found.offset >= proven:
             size = last.file_bytes() - found.start
             recovery.notes.append(
                 f"{where}: cut off {size} bytes of an append that was not finished, "

@@ -145,6 +145,9 @@ class Segment:
             )
         )
         parts += [frame.encode(headers[-1], self._seed), *batch.payload]
+        if not self.index.end:
+            # Should the file ever be found empty: there may have been records.
+            self.save_index(Index(self.base_offset, is_awaiting=True))
         with self._handles.use(self.path) as handle:
             write_at(handle, parts, self.index.end)
         begin = self.index.end
@@ -167,6 +170,9 @@ class Segment:
         with self._handles.use(self.path) as handle:
             os.ftruncate(handle, end)
             sync(handle)
+        if not end:
+            # It says that there may have been records; the next append says so again.
+            index.path_of(self.path).unlink(missing_ok=True)
 
     def sync(self) -> None:
         """Wait until all that was written is on the disk. OSError if that failed."""

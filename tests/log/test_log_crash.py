@@ -21,12 +21,12 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from log_samples import batch, numbered, rows, values
+from log_samples import batch, numbered, rows, timed, values
 
 from streamsql.engine.failpoints import arm_from, armed
 from streamsql.engine.log.disk import DiskLog
 from streamsql.engine.log.log import Stamp, TopicConfig, TopicPartition
-from streamsql.errors import DataError, ExternalError
+from streamsql.errors import ConflictError, DataError, ExternalError
 
 IN = TopicPartition("in", 0)
 
@@ -249,6 +249,44 @@ def test_a_segment_torn_at_any_length_is_cut_at_its_last_good_frame(data: Path, 
         with DiskLog(copy) as found:
             assert (values(found, "t"), found.recovery_notes) == ([f"v{n}" for n in range(6)], [])
         shutil.rmtree(copy)
+
+
+@pytest.mark.parametrize("cut", ["all", "all but the schema"])
+def test_a_segment_that_lost_its_only_append_is_not_taken_for_a_new_one(data: Path, cut: str) -> None:
+    log = DiskLog(data / "sample")
+    log.create_topic("t", TopicConfig(segment_bytes=1))
+    for turn in range(2):
+        log.append("t", 0, numbered(1, turn))
+    shutil.copytree(data / "sample", data / "crashed")
+    log.close()
+    last = max((data / "crashed" / "topics" / "t" / "0").glob("*.log"))
+    frames = last.read_bytes()
+    last.write_bytes(frames[: 0 if cut == "all" else frames.index(b"sQLf", 1)])
+    with DiskLog(data / "crashed") as found:
+        (note,) = found.recovery_notes
+        assert ("if acknowledged, they are lost" if cut == "all" else "cut off") in note
+        assert str(last) in note
+        assert values(found, "t") == ["v0"]
+        assert found.append("t", 0, numbered(1, 1)) == 1
+    with DiskLog(data / "crashed") as found:
+        assert (found.recovery_notes, values(found, "t")) == ([], ["v0", "v1"])
+
+
+def test_a_segment_that_was_just_begun_is_empty_without_a_word(data: Path) -> None:
+    log = DiskLog(data / "sample")
+    log.create_topic("t", TopicConfig(retention_ms=10))
+    log.append("t", 0, timed([0]))
+    log.maintain(now_ms := 100)
+    assert [file.stat().st_size for file in (data / "sample").rglob("*.log") if file.parent.name == "0"] == [
+        0
+    ]
+    with pytest.raises(ConflictError):
+        log.append("t", 0, timed([now_ms]), expected_offset=7)
+    shutil.copytree(data / "sample", data / "crashed")
+    log.close()
+    for state in ("crashed", "sample"):
+        with DiskLog(data / state) as found:
+            assert (found.recovery_notes, found.end_offset("t", 0)) == ([], 1)
 
 
 def test_the_file_of_commits_torn_at_any_length_loses_the_last_commit_as_a_whole(data: Path) -> None:

@@ -200,7 +200,7 @@ def test_killed_and_sent_again_from_the_start_every_batch_is_there_once(data: Pa
     ):
         environment = {**os.environ, "STREAMSQL_FAILPOINTS": kill}
         command = [sys.executable, "-c", CHILD, str(data), str(Path(__file__).parent)]
-        codes.append(subprocess.run(command, env=environment, timeout=60).returncode)
+        codes.append(subprocess.run(command, env=environment).returncode)
     with DiskLog(data) as log:
         me = log.open_producer("me")
         for sequence in range(1, 61):
