@@ -23,12 +23,21 @@ from streamsql.engine.state.keys import UInt64s
 
 
 class Task:
-    """Not thread-safe: the owner takes turns."""
+    """Not thread-safe: the owner takes turns.
 
-    def __init__(self, graph: Graph, threads: int = 1, shared: SharedDecoding | None = None) -> None:
+    workspace  to run in, which is closed with the task; one of its own if none is given
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        threads: int = 1,
+        shared: SharedDecoding | None = None,
+        workspace: Workspace | None = None,
+    ) -> None:
         self.graph = graph
         self.problems = Problems()
-        self.workspace = Workspace(threads)
+        self.workspace = workspace or Workspace(threads)
         context = Context(self.workspace, self.problems, shared)
         self.operators: list[Operator] = [node.spec.open(context) for node in graph.nodes]
         self._sources = tuple(graph.sources())

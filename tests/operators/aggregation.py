@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
 
 from streamsql.engine.check import CheckedOperator
-from streamsql.engine.kernel import Workspace
 from streamsql.engine.operators.aggregate import Aggregate
 from streamsql.engine.operators.aggregate_call import AggregateCall
 from streamsql.engine.operators.base import Context, Operator
@@ -21,6 +21,7 @@ from streamsql.functions.aggregates import AGGREGATES, bind
 from streamsql.functions.registry import Registry
 from streamsql.functions.resolve import resolve
 from streamsql.types import BIGINT, BOOLEAN, INTEGER, SqlType
+from tests.workspaces import KeptWorkspace
 
 INPUT = pa.schema(
     [
@@ -33,7 +34,7 @@ INPUT = pa.schema(
 )
 REGISTRY = Registry(AGGREGATES)
 _prefixes = itertools.count()
-_workspace = Workspace()
+_workspace = KeptWorkspace()
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ X = ("x", BIGINT)
 """The argument of most calls."""
 
 
+@cache
 def commutative_calls(on_table: bool = False) -> tuple[AggregateCall, ...]:
     """Aggregates that do not look at the order of rows: numpy merges some, SQL the others."""
     calls = [
@@ -80,6 +82,7 @@ def commutative_calls(on_table: bool = False) -> tuple[AggregateCall, ...]:
     return tuple(calls)
 
 
+@cache
 def plain_calls(on_table: bool = False) -> tuple[AggregateCall, ...]:
     """Aggregates that rows can be merged into without grouping them first."""
     calls = [
@@ -93,6 +96,7 @@ def plain_calls(on_table: bool = False) -> tuple[AggregateCall, ...]:
     return tuple(calls)
 
 
+@cache
 def ordered_calls(on_table: bool = False) -> tuple[AggregateCall, ...]:
     """Aggregates that show the order in which rows were merged."""
     calls = [call("n", "COUNT", on_table=on_table), call("all", "COLLECT_LIST", X, on_table=on_table)]

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamsql.engine.check import CheckedOperator
-from streamsql.engine.kernel import Workspace
 from streamsql.engine.operators.base import Context
 from streamsql.engine.operators.foreign_key_join import ForeignKeyJoin, ForeignKeyJoinOperator
 from streamsql.engine.problems import Problems
 from tests.operators.examples import many
+from tests.workspaces import KeptWorkspace
 
 META = [pa.field("$time", pa.int64()), pa.field("$seq", pa.int64()), pa.field("$weight", pa.int8())]
 LEFT = pa.schema([pa.field("ID", pa.int64()), pa.field("F", pa.int64()), pa.field("L", pa.int64()), *META])
@@ -40,7 +40,7 @@ Row = tuple[int, int | None, int, str | None]
 
 @pytest.fixture(scope="module")
 def context() -> Iterator[Context]:
-    workspace = Workspace(1)
+    workspace = KeptWorkspace()
     yield Context(workspace, Problems())
     workspace.close()
 

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamsql.engine.check import CheckedOperator
-from streamsql.engine.kernel import Workspace
 from streamsql.engine.operators.base import Context
 from streamsql.engine.operators.materialise import Materialise
 from streamsql.engine.problems import Problems
+from tests.workspaces import KeptWorkspace
 
 SCHEMA = pa.schema(
     [
@@ -23,7 +23,7 @@ SCHEMA = pa.schema(
         ("$weight", pa.int8()),
     ]
 )
-WORKSPACE = Workspace()
+WORKSPACE = KeptWorkspace()
 
 histories = st.lists(st.tuples(st.sampled_from("abc"), st.none() | st.integers(0, 9)), max_size=25)
 cuts = st.lists(st.integers(0, 25), max_size=4)

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamsql.engine.check import CheckedOperator
-from streamsql.engine.kernel import Workspace
 from streamsql.engine.operators.base import Context
 from streamsql.engine.operators.join_buffer import JoinBuffer
 from streamsql.engine.operators.stream_stream_join import StreamStreamJoin, StreamStreamJoinOperator
@@ -20,6 +19,7 @@ from streamsql.engine.problems import Problems
 from streamsql.engine.state import row_log
 from tests.operators.examples import many
 from tests.operators.join_model import JoinModel, Row
+from tests.workspaces import KeptWorkspace
 
 META = [pa.field("$time", pa.int64()), pa.field("$seq", pa.int64()), pa.field("$partition", pa.int32())]
 LEFT = pa.schema([pa.field("K", pa.int64()), pa.field("L", pa.int64()), *META])
@@ -30,7 +30,7 @@ Result = list[tuple[int | None, int | None, int, int]]
 
 @pytest.fixture(scope="module")
 def context() -> Iterator[Context]:
-    workspace = Workspace(1)
+    workspace = KeptWorkspace()
     yield Context(workspace, Problems())
     workspace.close()
 

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamsql.engine.check import CheckedOperator
-from streamsql.engine.kernel import Workspace
 from streamsql.engine.operators.base import Context, Operator
 from streamsql.engine.operators.stream_table_join import StreamTableJoin
 from streamsql.engine.operators.table_table_join import TableTableJoin
 from streamsql.engine.problems import Problems
 from tests.operators.examples import many
+from tests.workspaces import KeptWorkspace
 
 META = [pa.field("$time", pa.int64()), pa.field("$seq", pa.int64())]
 WEIGHT = pa.field("$weight", pa.int8())
@@ -38,7 +38,7 @@ class Event:
 
 @pytest.fixture(scope="module")
 def context() -> Iterator[Context]:
-    workspace = Workspace(1)
+    workspace = KeptWorkspace()
     yield Context(workspace, Problems())
     workspace.close()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamsql.engine.operators.aggregate import Aggregate
@@ -20,6 +20,7 @@ from tests.operators.aggregation import (
     pieces,
     stage,
 )
+from tests.operators.examples import few
 from tests.operators.window_model import Sessions, TimeWindows
 
 rows = st.lists(
@@ -28,10 +29,6 @@ rows = st.lists(
 )
 """Times in no order: some rows are late, some only for some of their windows."""
 cuts = st.lists(st.integers(0, 100), max_size=4)
-
-
-few = settings(deadline=None, max_examples=max(5, settings.default.max_examples // 5))
-"""Each case is run for every kind of window, so that the examples of a case can be few."""
 
 
 def with_partitions(plain: list[tuple[str | None, int | None, int]], partitions: int) -> list[Row]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from streamsql.engine.check import CheckedOperator
+from streamsql.engine.graph import Graph
 from streamsql.engine.operators.aggregate import Aggregate
 from streamsql.engine.operators.foreign_key_join import ForeignKeyJoin
 from streamsql.engine.operators.materialise import Materialise
@@ -16,6 +17,16 @@ from streamsql.engine.operators.stream_table_join import StreamTableJoin
 from streamsql.engine.operators.table_table_join import TableTableJoin
 from streamsql.engine.operators.union import Union
 from streamsql.engine.task import Task
+from tests.workspaces import KeptWorkspace
+
+_workspace = KeptWorkspace()
+
+
+def checked_task(graph: Graph) -> Task:
+    """A task with the checker around its operators; it runs in a workspace for all of them."""
+    task = Task(graph, workspace=_workspace)
+    check_operators(task)
+    return task
 
 
 def check_operators(task: Task) -> None:

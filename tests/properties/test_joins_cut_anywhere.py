@@ -21,9 +21,8 @@ from hypothesis import strategies as st
 from streamsql.database import Database
 from streamsql.engine.graph import Graph
 from streamsql.engine.log.memory import MemoryLog
-from streamsql.engine.task import Task
 from tests.operators.examples import few
-from tests.properties.checked import check_operators
+from tests.properties.checked import checked_task
 
 TOPICS = ("VIEWS", "CLICKS", "USERS", "PLANS")
 DECLARED = """
@@ -138,8 +137,7 @@ def planned(query: str) -> tuple[Graph, int | None]:
 def run(query: str, rows: Sequence[Event], places: Sequence[int]) -> tuple[list[Any], list[tuple[Any, ...]]]:
     """The records a query writes and, for a table, its rows at the end; places are where `rows` is cut."""
     graph, view = planned(query)
-    task = Task(graph)
-    check_operators(task)
+    task = checked_task(graph)
     records: list[Any] = []
     table: list[tuple[Any, ...]] = []
     try:

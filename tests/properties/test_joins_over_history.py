@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamsql.database import Database
+from streamsql.engine.graph import Graph
 from streamsql.engine.log.memory import MemoryLog
-from streamsql.engine.task import Task
-from tests.properties.checked import check_operators
+from tests.operators.examples import few
+from tests.properties.checked import checked_task
+from tests.workspaces import duckdb_beside
 
 DECLARED = """
 CREATE TABLE a (id INT PRIMARY KEY, v INT, o INT, p INT) WITH (KAFKA_TOPIC = 'a', FORMAT = 'JSON');
@@ -83,7 +85,6 @@ Event = tuple[str, int, int, int | None, int | None, bool]
 """Topic, two numbers of which the key is, two values, and whether a table's row is deleted."""
 small, maybe = st.integers(0, 2), st.one_of(st.none(), st.integers(0, 3))
 cuts = st.lists(st.integers(1, 40), max_size=5)
-few = settings(max_examples=4) if settings.default.max_examples < 100 else settings()
 
 
 def drawn(topics: str) -> st.SearchStrategy[list[Event]]:
@@ -121,31 +122,39 @@ def records(events: Sequence[Event], first: int, topic: str) -> pa.RecordBatch |
     )
 
 
-def run(kind: str, query: str, events: list[Event], places: list[int]) -> tuple[list[Any], Task | None]:
-    """A stream's rows in their order, or those of the table at the end."""
+@cache
+def planned(query: str) -> tuple[Graph, int | None]:
+    """The graph of a query, and the node that holds its table."""
     with Database(MemoryLog(), autostart=False) as db:
-        db.execute(DECLARED + f"CREATE {kind} r AS {named(query)};")
-        (query_id,) = db.catalog.queries
-        task, plan = db.queries.runners[query_id].task, db.queries.plans[query_id]
-        check_operators(task)
-        sources = dict(plan.graph.sources())
-        found: list[Any] = []
-        bounds = sorted({0, len(events), *(p for p in places if p < len(events))})
-        chunks = [(begin, events[begin:end]) for begin, end in pairwise(bounds)]
-        chunks += [(LATE, [(topic, 9, 9, 9, 9, False)]) for topic in "st"]
-        for first, chunk in chunks:
-            batches = {n: records(chunk, first, source.topic) for n, source in sources.items()}
-            task.feed({n: batch for n, batch in batches.items() if batch is not None})
-            found += [
-                tuple(record["value"].values()) if record["value"] else None
-                for _, _, batch in task.take_records()
-                for record in decoded(batch)
-            ]
-        if plan.view is None:
-            return [f for f in found if f is not None and 9 not in f], None
-        snapshot = task.snapshot(plan.view)
-        shown = [] if snapshot is None else snapshot.drop_columns(["$time", "$seq", "$weight"]).to_pylist()
-        return [tuple(r.values()) for r in shown], task
+        db.execute(DECLARED + query)
+        (plan,) = db.queries.plans.values()
+        return plan.graph, plan.view
+
+
+def run(kind: str, query: str, events: list[Event], places: list[int]) -> list[Any]:
+    """A stream's rows in their order, or those of the table at the end."""
+    graph, view = planned(f"CREATE {kind} r AS {named(query)};")
+    task = checked_task(graph)
+    sources = dict(graph.sources())
+    found: list[Any] = []
+    bounds = sorted({0, len(events), *(p for p in places if p < len(events))})
+    chunks = [(begin, events[begin:end]) for begin, end in pairwise(bounds)]
+    chunks += [(LATE, [(topic, 9, 9, 9, 9, False)]) for topic in "st"]
+    for first, chunk in chunks:
+        batches = {n: records(chunk, first, source.topic) for n, source in sources.items()}
+        task.feed({n: batch for n, batch in batches.items() if batch is not None})
+        found += [
+            tuple(record["value"].values()) if record["value"] else None
+            for _, _, batch in task.take_records()
+            for record in decoded(batch)
+        ]
+    if view is None:
+        task.close()
+        return [f for f in found if f is not None and 9 not in f]
+    snapshot = task.snapshot(view)
+    shown = [] if snapshot is None else snapshot.drop_columns(["$time", "$seq", "$weight"]).to_pylist()
+    task.close()
+    return [tuple(r.values()) for r in shown]
 
 
 def decoded(batch: pa.RecordBatch) -> list[dict[str, Any]]:
@@ -170,31 +179,28 @@ def oracle(events: list[Event], query: str) -> list[Any]:
     )
     full = full.replace("b.id)", "b.id, x.id)") if " x " in query else full
     query = query.replace("ROWKEY AS", f"{full} AS")
-    with duckdb.connect() as con:
-        con.execute("SET error_on_division_by_zero = false")
-        for topic in TOPICS:
-            rows: dict[Any, Any] = {}
-            for seq, event in enumerate(events):
-                if event[0] != topic:
-                    continue
-                values = tuple(row(event)[n] for n in COLUMNS[topic])
-                key: Any = seq if topic in "st" else values[: 2 if topic in "cd" else 1]
-                rows.pop(key, None)
-                if topic in "st" or not event[5]:
-                    rows[key] = values
-            columns = ", ".join(f"{n} INTEGER" for n in COLUMNS[topic])
-            con.execute(f"CREATE TABLE {topic} ({columns})")
-            if rows:
-                places = ", ".join("?" for _ in COLUMNS[topic])
-                con.executemany(f"INSERT INTO {topic} VALUES ({places})", list(rows.values()))
-        return con.execute(query).fetchall()
+    con = duckdb_beside()
+    con.execute("SET error_on_division_by_zero = false")
+    for topic in TOPICS:
+        rows: dict[Any, Any] = {}
+        for seq, event in enumerate(events):
+            if event[0] != topic:
+                continue
+            values = tuple(row(event)[n] for n in COLUMNS[topic])
+            key: Any = seq if topic in "st" else values[: 2 if topic in "cd" else 1]
+            rows.pop(key, None)
+            if topic in "st" or not event[5]:
+                rows[key] = values
+        columns = zip(*rows.values(), strict=True) if rows else [() for _ in COLUMNS[topic]]
+        con.register(topic, pa.table([pa.array(c, pa.int32()) for c in columns], names=list(COLUMNS[topic])))
+    return con.execute(query).fetchall()
 
 
 @pytest.mark.parametrize("name", TABLES)
 @few
 @given(events=drawn("abcd"), places=cuts)
 def test_a_join_of_tables(name: str, events: list[Event], places: list[int]) -> None:
-    found, _ = run("TABLE", TABLES[name], events, places)
+    found = run("TABLE", TABLES[name], events, places)
     assert by_text(found) == by_text(oracle(events, TABLES[name]))
 
 
@@ -203,9 +209,9 @@ def test_a_join_of_tables(name: str, events: list[Event], places: list[int]) -> 
 @given(events=drawn("st"), places=cuts)
 def test_a_join_of_streams(name: str, events: list[Event], places: list[int]) -> None:
     # The key is not among the values: DuckDB's rows are taken without it.
-    found, _ = run("STREAM", STREAMS[name], events, places)
+    found = run("STREAM", STREAMS[name], events, places)
     assert by_text(found) == by_text(r[1:] for r in oracle(events, STREAMS[name]))
-    assert found == run("STREAM", STREAMS[name], events, [])[0]
+    assert found == run("STREAM", STREAMS[name], events, [])
 
 
 @pytest.mark.parametrize("name", LOOK_UPS)
@@ -214,7 +220,7 @@ def test_a_join_of_streams(name: str, events: list[Event], places: list[int]) ->
 def test_a_stream_looks_up_a_table_as_it_is_then(name: str, events: list[Event], places: list[int]) -> None:
     join, table, condition = LOOK_UPS[name]
     key = "b.id" if "+" in condition else condition.split(" = ")[0]
-    found, _ = run(
+    found = run(
         "STREAM", f"SELECT {key} AS k, s.v, {table}.v FROM s {join} {table} ON {condition}", events, places
     )
     expected = [

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import duckdb
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.properties.whole_queries import Event, events, last_per_key, run
+from tests.operators.examples import few
+from tests.properties.whole_queries import Event, events, history, last_per_key, run
+from tests.workspaces import duckdb_beside
 
 WINDOW = "WINDOW TUMBLING (SIZE 20 MILLISECONDS, GRACE PERIOD 1 DAY)"
 PER_KEY = "SELECT k, COUNT(*) AS n, SUM(COALESCE(x, 0)) AS s FROM events WHERE k IS NOT NULL GROUP BY k"
@@ -74,7 +75,6 @@ STREAMS = {
     "re-keyed, then windowed": "SELECT k, x FROM (SELECT x, k FROM events PARTITION BY x) PARTITION BY k",
 }  # fmt: skip
 cuts = st.lists(st.integers(1, 40), max_size=6)
-few = settings(max_examples=4) if settings.default.max_examples < 100 else settings()
 
 
 def created(kind: str, query: str) -> str:
@@ -87,13 +87,11 @@ def created(kind: str, query: str) -> str:
 def test_a_nested_table_is_duckdbs(name: str, rows: list[Event], places: list[int]) -> None:
     query, theirs = TABLES[name] if isinstance(TABLES[name], tuple) else (TABLES[name], TABLES[name])
     records, table = run(created("TABLE", query), rows, places)
-    with duckdb.connect() as con:
-        con.execute("CREATE TABLE events (k VARCHAR, x INTEGER, ms BIGINT)")
-        if rows:
-            con.executemany("INSERT INTO events VALUES (?, ?, ?)", rows)
-        cursor = con.execute(theirs)
-        expected = cursor.fetchall()
-        width = len(cursor.description or ())
+    con = duckdb_beside()
+    con.register("events", history(rows))
+    cursor = con.execute(theirs)
+    expected = cursor.fetchall()
+    width = len(cursor.description or ())
     assert by_text(row[:width] for row in table) == by_text(expected)
     # Whoever reads the table's topic ends with the same rows.
     assert len(last_per_key(records)) == len(expected)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import duckdb
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.properties.whole_queries import Event, events, last_per_key, run
+from tests.properties.whole_queries import Event, events, history, last_per_key, run
+from tests.workspaces import duckdb_beside
 
 QUERIES = {
     "filter": "CREATE STREAM r AS SELECT k, x * 2 AS y FROM events WHERE x > 0;",
@@ -42,12 +42,10 @@ def test_cuts_do_not_matter(name: str, rows: list[Event], cuts: list[int]) -> No
 @given(rows=events)
 def test_a_table_of_aggregates_is_what_duckdb_says_over_the_whole_history(rows: list[Event]) -> None:
     _, table = run(QUERIES["count and sum"], rows, [7, 20])
-    with duckdb.connect() as con:
-        con.execute("CREATE TABLE events (k VARCHAR, x INTEGER, ms BIGINT)")
-        if rows:
-            con.executemany("INSERT INTO events VALUES (?, ?, ?)", rows)
-        expected = con.execute(
-            "SELECT k, count(*), coalesce(sum(x), 0)::INTEGER, min(x), max(x), max(ms) FROM events "
-            "WHERE k IS NOT NULL GROUP BY k"
-        ).fetchall()
+    con = duckdb_beside()
+    con.register("events", history(rows))
+    expected = con.execute(
+        "SELECT k, count(*), coalesce(sum(x), 0)::INTEGER, min(x), max(x), max(ms) FROM events "
+        "WHERE k IS NOT NULL GROUP BY k"
+    ).fetchall()
     assert table == sorted(expected, key=repr)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
 from hypothesis import strategies as st
 
 from streamsql.database import Database
+from streamsql.engine.graph import Graph
 from streamsql.engine.log.memory import MemoryLog
-from tests.properties.checked import check_operators
+from tests.properties.checked import checked_task
 
 DECLARED = """
 CREATE STREAM events (k VARCHAR, x INTEGER, ms BIGINT) WITH (TIMESTAMP = 'MS');
@@ -27,25 +30,32 @@ events = st.lists(
 )
 
 
-def run(query: str, rows: list[Event], cuts: list[int]) -> tuple[list[dict[str, Any]], list[tuple[Any, ...]]]:
-    """The records a query writes and, for a table, its rows at the end; cuts are places in `rows`."""
+@cache
+def planned(query: str) -> tuple[Graph, int | None]:
+    """The graph of a query, and the node that holds its table."""
     with Database(MemoryLog(), autostart=False) as db:
         db.execute(DECLARED + query)
-        (query_id,) = db.catalog.queries
-        task, plan = db.queries.runners[query_id].task, db.queries.plans[query_id]
-        check_operators(task)
-        records: list[dict[str, Any]] = []
-        bounds = sorted({0, len(rows), *(c for c in cuts if c < len(rows))})
-        for begin, end in zip(bounds, bounds[1:], strict=False):
-            task.feed_topic("EVENTS", raw(rows[begin:end], begin))
-            for _, _, batch in task.take_records():
-                records += batch.to_pylist()
-        table: list[tuple[Any, ...]] = []
-        if plan.view is not None:
-            snapshot = task.snapshot(plan.view)
-            shown = [] if snapshot is None else snapshot.drop_columns(["$seq", "$weight"]).to_pylist()
-            table = sorted((tuple(row.values()) for row in shown), key=repr)
-        return records, table
+        (plan,) = db.queries.plans.values()
+        return plan.graph, plan.view
+
+
+def run(query: str, rows: list[Event], cuts: list[int]) -> tuple[list[dict[str, Any]], list[tuple[Any, ...]]]:
+    """The records a query writes and, for a table, its rows at the end; cuts are places in `rows`."""
+    graph, view = planned(query)
+    task = checked_task(graph)
+    records: list[dict[str, Any]] = []
+    bounds = sorted({0, len(rows), *(c for c in cuts if c < len(rows))})
+    for begin, end in pairwise(bounds):
+        task.feed_topic("EVENTS", raw(rows[begin:end], begin))
+        for _, _, batch in task.take_records():
+            records += batch.to_pylist()
+    table: list[tuple[Any, ...]] = []
+    if view is not None:
+        snapshot = task.snapshot(view)
+        shown = [] if snapshot is None else snapshot.drop_columns(["$seq", "$weight"]).to_pylist()
+        table = sorted((tuple(row.values()) for row in shown), key=repr)
+    task.close()
+    return records, table
 
 
 def raw(rows: list[Event], first_offset: int) -> pa.RecordBatch:
@@ -59,6 +69,12 @@ def raw(rows: list[Event], first_offset: int) -> pa.RecordBatch:
             "$offset": pa.array(range(first_offset, first_offset + len(rows)), pa.int64()),
         }
     )
+
+
+def history(rows: list[Event]) -> pa.Table:
+    """All events as a table for DuckDB."""
+    schema = pa.schema([("k", pa.string()), ("x", pa.int32()), ("ms", pa.int64())])
+    return pa.Table.from_pylist([dict(zip(schema.names, row, strict=True)) for row in rows], schema)
 
 
 def last_per_key(records: list[dict[str, Any]]) -> dict[str, Any]:
