@@ -12,10 +12,13 @@ import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import duckdb
 import pyarrow as pa
 from duckdb.func import FunctionNullHandling, PythonUDFType
+
+from streamsql.engine.failures import NOTE, Failures
 
 # DuckDB advises con.sql() for Arrow results; measured, execute() is twice as fast for small batches and
 # equal for large ones.
@@ -40,6 +43,8 @@ class ArrowFunction:
     run        Arrow arrays in, one of equal length out; it handles nulls itself. Without annotations that
                cannot be evaluated: DuckDB looks at them
     volatile   gives another value each time (no constant folding)
+    notes      `run` takes the workspace's Failures before the columns, and never raises
+    raising    the function that this one is a twin of, with nulls instead of errors
     """
 
     name: str
@@ -47,6 +52,8 @@ class ArrowFunction:
     returns: str
     run: Callable[..., pa.Array] = field(compare=False)
     volatile: bool = False
+    notes: bool = field(default=False, compare=False)
+    raising: ArrowFunction | None = field(default=None, compare=False, repr=False)
 
 
 class Feed:
@@ -69,6 +76,8 @@ class Workspace:
 
     External access is off and the configuration locked, since the SQL that runs here holds users'
     expressions. Not thread-safe: one thread at a time.
+
+    keeps_try  for statements with TRY in them, which may note in `failures` what fails
     """
 
     def __init__(self, threads: int = 1, *, keeps_try: bool = False) -> None:
@@ -84,6 +93,9 @@ class Workspace:
         self._keeps_try = keeps_try
         self._threads = threads
         self._safe: Workspace | None = None
+        self.failures = Failures()
+        if keeps_try:
+            self.register(_note(self.failures))
 
     @property
     def safe(self) -> Workspace:
@@ -112,7 +124,7 @@ class Workspace:
             return
         self.connection.create_function(
             function.name,
-            function.run,
+            partial(function.run, self.failures) if function.notes else function.run,
             list(function.arguments),
             function.returns,
             type=PythonUDFType.ARROW,
@@ -126,6 +138,10 @@ class Workspace:
         if self._safe is not None:
             self._safe.close()
         self.connection.close()
+
+
+def _note(failures: Failures) -> ArrowFunction:
+    return ArrowFunction(NOTE, ("BIGINT", "INTEGER"), "BOOLEAN", failures.note_columns)
 
 
 class Kernel:

@@ -156,14 +156,23 @@ def _text(payload: object) -> str:
     return str(payload)
 
 
-_WRAPPING = re.compile(
-    r"Invalid Input Error: Python exception occurred while executing the UDF: (?:DataError: (?:\[DATA\] )?)?"
-)
+_WRAPPED = "Invalid Input Error: Python exception occurred while executing the UDF: "
+_WRAPPING = re.compile(rf"^(?:{re.escape(_WRAPPED)}(?:DataError: (?:\[DATA\] )?)?|[A-Z]\w+(?: \w+)* Error: )")
+_DIVISION = re.compile(r"^Division by zero in expression .*")
 
 
 def reason_of(error: duckdb.Error) -> str:
-    """What DuckDB says is wrong, in one line, without what it says of functions of ours."""
-    return _WRAPPING.sub("", str(error).splitlines()[0])
+    """What DuckDB says is wrong, in one line, without what it says of itself and of functions of ours.
+
+    >>> reason_of(duckdb.OutOfRangeException("Out of Range Error: Overflow in addition of INT32 (1 + 2)!"))
+    'Overflow in addition of INT32 (1 + 2)!'
+    """
+    return _DIVISION.sub("division by zero", _WRAPPING.sub("", str(error).splitlines()[0]))
+
+
+def error_text(error: Exception) -> str:
+    """The same of an error that a function of ours raised."""
+    return reason_of(duckdb.InvalidInputException(f"{_WRAPPED}{type(error).__name__}: {error}"))
 
 
 def cut(text: str) -> str:

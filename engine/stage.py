@@ -2,27 +2,39 @@
 
 The plain statement runs first. Only if it raises does the safe twin run over the same batch: it has
 every expression that can fail under TRY, so that one bad row neither stops the query nor takes its
-neighbours along. The twin has two more columns:
+neighbours along, and notes what fails where (failures.py). It reads one more column:
 
-    $errors   VARCHAR[]  the expressions that failed in this row, as SQL text; empty if none did
-    $dropped  BOOLEAN    the row is only there to report its errors (a WHERE failed on it)
+    $row   BIGINT   the row's place in the batch
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import duckdb
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from streamsql.engine.batch import TIME
+from streamsql.engine.failures import Failed
 from streamsql.engine.kernel import ArrowFunction, Kernel, Workspace
 from streamsql.engine.problems import Problems, reason_of
+from streamsql.engine.reasons import Reasons
 
-ERRORS = "$errors"
-DROPPED = "$dropped"
+ROW = "$row"
+
+
+@dataclass(frozen=True, slots=True)
+class Fallible:
+    """An expression that can fail.
+
+    text  as the user wrote it, for the processing log
+    sql   a statement over the feed `{input}` that computes it and nothing else, and raises
+    """
+
+    text: str
+    sql: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +42,10 @@ class Stage:
     """The SQL of a stage over the feed `{input}`.
 
     sql        gives exactly the columns of `output`, in its order, rows in the input's order
-    safe_sql   the twin; gives `output` and the two columns above; None if nothing can fail
+    safe_sql   the twin; gives the same columns, and notes failures by the place in `fallible`; None if
+               nothing can fail
     input      schema of the batches that come in; the kernel reads only what it uses
+    functions  what `sql` calls; `safe_functions`: what `safe_sql` calls
     moves      if columns are only chosen and renamed: the input column for each of `output`, in its order.
                Then no statement has to run
     not_null   with `moves`: input columns; rows with a null in one of them are left out
@@ -42,6 +56,8 @@ class Stage:
     input: pa.Schema
     output: pa.Schema
     functions: tuple[ArrowFunction, ...] = ()
+    safe_functions: tuple[ArrowFunction, ...] = ()
+    fallible: tuple[Fallible, ...] = ()
     moves: tuple[str, ...] | None = None
     not_null: tuple[str, ...] = ()
 
@@ -55,7 +71,7 @@ class Stage:
         return replace(
             self,
             sql=f"SELECT {columns} FROM ({self.sql})",
-            safe_sql=self.safe_sql and f'SELECT {columns}, "{ERRORS}", "{DROPPED}" FROM ({self.safe_sql})',
+            safe_sql=self.safe_sql and f"SELECT {columns} FROM ({self.safe_sql})",
             output=pa.schema([self.output.field(name) for name in kept]),
             moves=moves,
         )
@@ -70,15 +86,27 @@ class StageKernel:
         self._problems = problems
         self._plain: Kernel | None = None
         self._safe: Kernel | None = None
+        self._reasons: dict[int, Reasons] = {}
         if stage.moves is None:
             self._plain = workspace.kernel(stage.sql, {"input": stage.input}, stage.functions)
 
     def run(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The stage's rows for a batch; what fails is reported to the problems, not raised."""
+        rows, failed = self.attempt(batch)
+        if failed:
+            self._problems.expressions_failed(
+                batch.column(TIME).take(pa.array([f.row for f in failed], pa.int64())),
+                [self.stage.fallible[f.expression].text for f in failed],
+                [f.reason for f in failed],
+            )
+        return rows
+
+    def attempt(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Sequence[Failed]]:
+        """The stage's rows for a batch, and what fails, by row and expression."""
         if self._plain is None:
-            return self._move(batch)
+            return self._move(batch), ()
         try:
-            return self._plain.run(input=batch)
+            return self._plain.run(input=batch), ()
         except duckdb.Error as error:
             if self.stage.safe_sql is None:
                 raise
@@ -92,20 +120,29 @@ class StageKernel:
         columns = [batch.column(name) for name in self.stage.moves]
         return pa.RecordBatch.from_arrays(columns, schema=self.stage.output)
 
-    def _run_safely(self, batch: pa.RecordBatch, reason: str) -> pa.RecordBatch:
+    def _run_safely(
+        self, batch: pa.RecordBatch, first_reason: str
+    ) -> tuple[pa.RecordBatch, Sequence[Failed]]:
+        workspace = self._workspace.safe
         if self._safe is None:
             assert self.stage.safe_sql is not None
-            self._safe = self._workspace.safe.kernel(
-                self.stage.safe_sql, {"input": self.stage.input}, self.stage.functions
-            )
-        rows = self._safe.run(input=batch)
-        errors = rows.column(ERRORS)
-        failed = rows.filter(pc.greater(pc.fill_null(pc.list_value_length(errors), 0), 0))
-        self._report(failed, reason)
-        kept = rows.filter(pc.invert(pc.fill_null(rows.column(DROPPED), False)))
-        return kept.select(self.stage.output.names)
+            feeds = {"input": self.stage.input.append(pa.field(ROW, pa.int64()))}
+            self._safe = workspace.kernel(self.stage.safe_sql, feeds, self.stage.safe_functions)
+        workspace.failures.take()
+        rows = self._safe.run(input=batch.append_column(ROW, pa.array(np.arange(batch.num_rows))))
+        failed = workspace.failures.take()
+        if len(failed) == 1:
+            return rows, [f._replace(reason=f.reason or first_reason) for f in failed]
+        return rows, self._with_reasons(batch, failed)
 
-    def _report(self, failed: pa.RecordBatch, reason: str) -> None:
-        # Failing rows are the exception; each one gets an entry of its own.
-        expressions = ["; ".join(failing) for failing in failed.column(ERRORS).to_pylist()]
-        self._problems.expressions_failed(failed.column(TIME), expressions, [reason] * len(expressions))
+    def _with_reasons(self, batch: pa.RecordBatch, failed: Sequence[Failed]) -> Sequence[Failed]:
+        """The same, each with a reason."""
+        found: dict[tuple[int, int], str] = {}
+        for number in {f.expression for f in failed if not f.reason}:
+            if number not in self._reasons:
+                sql = self.stage.fallible[number].sql
+                self._reasons[number] = Reasons(sql, self.stage.input, self.stage.functions, self._workspace)
+            rows = [f.row for f in failed if f.expression == number and not f.reason]
+            reasons = self._reasons[number].of(batch.take(pa.array(rows, pa.int64())))
+            found |= {(row, number): reason for row, reason in zip(rows, reasons, strict=True)}
+        return [f._replace(reason=f.reason or found[f.row, f.expression]) for f in failed]

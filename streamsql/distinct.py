@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
-from streamsql.tolerance import attempt
+from streamsql.tolerance import attempts, errors_noted, reject
 
 # DuckDB evaluates the annotations of the functions it is given, and pyarrow's classes take no
 # parameters at run time; so the types are spelt as texts.
@@ -28,7 +28,7 @@ def each_distinct(
 
     nulls    False: a row with a null gives null without a call; True: nulls are passed as None
     returns  the Arrow type of the result
-    raises   whatever `run` raises; inside tolerance.errors_as_null such a row gives null instead
+    raises   whatever `run` raises; inside tolerance.errors_noted such rows are null instead
     """
     values: list[list[Any]] = []
     codes = np.zeros(len(columns[0]), np.int64)
@@ -40,23 +40,27 @@ def each_distinct(
         values.append([None, *encoded.dictionary.to_pylist()])
         codes = codes * len(values[-1]) + indices + 1
     present, inverse = np.unique(codes, return_inverse=True)
+    inverse = inverse.reshape(-1)
+    calls = (_decode(code, values) for code in present.tolist())
     # A Python loop over distinct values, not over rows.
-    results = [_call(run, _decode(code, values), nulls) for code in present.tolist()]
-    return pa.array(results, returns).take(inverse.reshape(-1))
+    with errors_noted() as errors:
+        results = attempts(run if nulls else _without_nulls(run), calls)
+    for place, error in errors.items():
+        reject(np.flatnonzero(inverse == place).tolist(), error)
+    return pa.array(results, returns).take(inverse)
 
 
-def _call(run: Callable[..., object], arguments: Iterable[Any], nulls: bool) -> object:
-    given = tuple(arguments)
-    return None if not nulls and None in given else attempt(run, *given)
+def _without_nulls(run: Callable[..., object]) -> Callable[..., object]:
+    return lambda *arguments: None if None in arguments else run(*arguments)
 
 
-def _decode(code: int, values: list[list[Any]]) -> list[Any]:
+def _decode(code: int, values: list[list[Any]]) -> tuple[Any, ...]:
     """The arguments that a code stands for: a number whose digits are indices, one base per column."""
     arguments = []
     for choices in reversed(values):
         code, index = divmod(code, len(choices))
         arguments.append(choices[index])
-    return arguments[::-1]
+    return tuple(arguments[::-1])
 
 
 def _encoded(column: Column) -> Any:

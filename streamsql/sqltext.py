@@ -16,7 +16,7 @@ import pyarrow as pa
 from streamsql.distinct import Column, Vector
 from streamsql.engine.kernel import ArrowFunction
 from streamsql.errors import DataError
-from streamsql.tolerance import are_errors_null
+from streamsql.tolerance import reject
 from streamsql.types import duckdb_string
 
 _NAME = r'(?:"(?:[^"]|"")*"|[A-Za-z_][A-Za-z_0-9]*)'
@@ -86,9 +86,9 @@ def cannot(what: str, value: str, duckdb_type: str) -> str:
 
 
 def _fail_row(messages: Column) -> Vector:
-    if not are_errors_null():
-        for message in filter(None, messages.to_pylist()):
-            raise DataError(message)
+    for row, message in enumerate(messages.to_pylist()):
+        if message is not None:
+            reject((row,), DataError(message))
     return pa.nulls(len(messages), pa.string())
 
 

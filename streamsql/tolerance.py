@@ -1,47 +1,56 @@
 """Whether an error in one row is to be raised or to make that row null.
 
 An Arrow function runs over a vector of rows. In the form that raises, the first bad row ends it; in its
-twin that does not (functions/arrow.py) a loop over rows may leave the bad ones out, if it calls each row
-through `attempt`.
+twins that do not (functions/arrow.py), what knows its rows leaves the bad ones out and says which and why:
+a loop over rows goes through `attempts`, a rule for whole vectors calls `reject`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-_errors_are_null: ContextVar[bool] = ContextVar("errors_are_null", default=False)
+_noted: ContextVar[dict[int, Exception] | None] = ContextVar("noted", default=None)
 
 
 @contextmanager
-def errors_as_null() -> Iterator[None]:
-    """Inside, `attempt` gives None where it would raise; other threads are not concerned."""
-    token = _errors_are_null.set(True)
-    try:
-        yield
-    finally:
-        _errors_are_null.reset(token)
+def errors_noted() -> Iterator[dict[int, Exception]]:
+    """Inside, rows that are rejected are noted in what this gives, each with its error; nothing is raised.
 
-
-def are_errors_null() -> bool:
-    """Whether what runs now is to make a bad row null instead of raising."""
-    return _errors_are_null.get()
-
-
-def attempt(run: Callable[..., Any], *arguments: Any) -> Any:
-    """`run(*arguments)`; None instead of an error inside errors_as_null.
-
-    >>> with errors_as_null():
-    ...     attempt(int, "7"), attempt(int, "seven")
-    (7, None)
+    Other threads are not concerned.
     """
+    found: dict[int, Exception] = {}
+    token = _noted.set(found)
     try:
-        return run(*arguments)
-    except MemoryError:
-        raise
-    except Exception:
-        if are_errors_null():
-            return None
-        raise
+        yield found
+    finally:
+        _noted.reset(token)
+
+
+def reject(rows: Iterable[int], error: Exception) -> None:
+    """Say that these rows of the vector fail, and make them null: raises the error if it is not noted."""
+    noted = _noted.get()
+    if noted is None or isinstance(error, MemoryError):
+        raise error
+    for row in rows:
+        noted.setdefault(row, error)
+
+
+def attempts(run: Callable[..., Any], calls: Iterable[tuple[Any, ...]]) -> list[Any]:
+    """`run(*call)` for the call of each row; None where it raises, inside errors_noted.
+
+    >>> with errors_noted() as errors:
+    ...     attempts(int, [("7",), ("seven",)]), list(errors)
+    ([7, None], [1])
+    """
+    return [_attempt(run, call, row) for row, call in enumerate(calls)]
+
+
+def _attempt(run: Callable[..., Any], call: tuple[Any, ...], row: int) -> Any:
+    try:
+        return run(*call)
+    except Exception as error:
+        reject((row,), error)
+        return None

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,11 +22,10 @@ from streamsql.engine.batch import (
     WINDOW_START,
 )
 from streamsql.engine.codec import Decoded, Decoder, OpenDecoder
-from streamsql.engine.kernel import ArrowFunction, Kernel
 from streamsql.engine.log.reader import EVERYTHING, Wanted
 from streamsql.engine.operators.base import Context, Operator
-from streamsql.engine.problems import reason_of
 from streamsql.engine.shared import SharedReader
+from streamsql.engine.stage import Stage, StageKernel
 from streamsql.engine.windowed_keys import WindowedKey, split_windowed_keys
 from streamsql.errors import DataError
 
@@ -38,14 +36,13 @@ HEADERS_TYPE = pa.list_(pa.struct([("KEY", pa.string()), ("VALUE", pa.binary())]
 class EventTime:
     """Where a record's time comes from when it is not the record's own timestamp.
 
-    sql     BIGINT milliseconds over the source's columns; it may raise
-    column  the column that the SQL names, if it is no more than a BIGINT column
+    column  the column it is in: milliseconds, if there is no stage
+    stage   makes BIGINT milliseconds of the column, in the column `$time`
     throws  an unreadable time ends the query instead of dropping the record
     """
 
-    sql: str
-    column: str | None = None
-    functions: tuple[ArrowFunction, ...] = ()
+    column: str
+    stage: Stage | None = None
     throws: bool = False
 
 
@@ -110,8 +107,9 @@ class SourceOperator(Operator):
         self._shared: SharedReader | None = None
         if context.shared is not None and spec.reads_as is not None:
             self._shared = context.shared.reader(spec.reads_as)
-        self._time: Kernel | None = None
-        self._safe_time: Kernel | None = None
+        self._time: StageKernel | None = None
+        if spec.event_time and spec.event_time.stage:
+            self._time = StageKernel(spec.event_time.stage, context.workspace, context.problems)
 
     def process(self, *inputs: pa.RecordBatch | None) -> pa.RecordBatch | None:
         (raw,) = inputs
@@ -188,41 +186,29 @@ class SourceOperator(Operator):
         nulls: pa.Array[Any] | None,
         keep: np.ndarray[tuple[int], np.dtype[np.bool_]],
     ) -> pa.RecordBatch:
-        times, reason = self._extract(batch, event_time)
+        times, reasons = self._extract(batch.select([event_time.column]))
         if nulls is not None and self.spec.is_table:
             # A tombstone has no value columns: it keeps the time it was written with.
             times = pc.if_else(pc.and_(nulls, times.is_null()), batch.column(TIME), times)
         if times.null_count:
             lost = _mask(times.is_null()) & keep
-            if event_time.throws and lost.any():
-                raise DataError(
-                    f"a record of topic {self.spec.topic} has no readable time: {reason}", code="DATA-TIME"
-                )
             rows = np.flatnonzero(lost)
-            self._context.problems.records_skipped(
-                "TIMESTAMP", self.spec.topic, raw, "value", rows, [reason] * len(rows)
-            )
+            found = [reasons.get(row, "the time is null") for row in rows.tolist()]
+            if event_time.throws and found:
+                raise DataError(
+                    f"a record of topic {self.spec.topic} has no readable time: {found[0]}", code="DATA-TIME"
+                )
+            self._context.problems.records_skipped("TIMESTAMP", self.spec.topic, raw, "value", rows, found)
             keep &= ~lost
             times = pc.fill_null(times, -1)
         return batch.set_column(batch.schema.get_field_index(TIME), TIME, times)
 
-    def _extract(self, batch: pa.RecordBatch, event_time: EventTime) -> tuple[pa.Array[Any], str]:
-        if event_time.column is not None:
-            return batch.column(event_time.column), "the time is null"
-        workspace = self._context.workspace
-        feeds = {"input": self.spec.output}
+    def _extract(self, columns: pa.RecordBatch) -> tuple[pa.Array[Any], Mapping[int, str]]:
+        """Each row's time, null where there is none, and why where one failed."""
         if self._time is None:
-            self._time = workspace.kernel(
-                f"SELECT {event_time.sql} AS t FROM {{input}}", feeds, event_time.functions
-            )
-        try:
-            return self._time.run(input=batch).column(0), "the time is null"
-        except duckdb.Error as error:
-            if self._safe_time is None:
-                self._safe_time = workspace.safe.kernel(
-                    f"SELECT TRY({event_time.sql}) AS t FROM {{input}}", feeds, event_time.functions
-                )
-            return self._safe_time.run(input=batch).column(0), reason_of(error)
+            return columns.column(0), {}
+        rows, failed = self._time.attempt(columns)
+        return rows.column(0), {f.row: f.reason for f in failed}
 
 
 def _mask(flags: pa.Array[Any]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

@@ -16,7 +16,7 @@ from streamsql.errors import DataError
 from streamsql.functions.arrow import with_arity
 from streamsql.functions.registry import BoundCall, Fragment, Scalar
 from streamsql.sqltext import FAIL, fail, literal_text
-from streamsql.tolerance import are_errors_null
+from streamsql.tolerance import reject
 
 # Encodings ----------------------------------------------------------------------------------------------
 
@@ -153,10 +153,9 @@ def _is_there(column: Column) -> Any:
 
 
 def _kept(is_right: Any, reason: Callable[[int], str]) -> Any:
-    """The rows that are right, bool[n]; raises for the first that is not, unless errors are null."""
-    if not are_errors_null():
-        for i in np.flatnonzero(~is_right)[:1].tolist():
-            raise DataError(reason(i))
+    """The rows that are right, bool[n]; the others are rejected."""
+    for i in np.flatnonzero(~is_right).tolist():
+        reject((i,), DataError(reason(i)))
     return is_right
 
 

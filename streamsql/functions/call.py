@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from streamsql.engine.kernel import ArrowFunction
 from streamsql.errors import InternalError
-from streamsql.functions.arrow import without_errors
+from streamsql.functions.arrow import calls_twin, without_errors
 from streamsql.functions.cast import CastPrint, cast_sql, widen_sql
 from streamsql.functions.registry import BoundCall, Fragment, Scalar, TableFunction
 from streamsql.functions.resolve import Match
@@ -24,19 +24,22 @@ _SIMPLE = re.compile(
 
 
 def print_call(
-    match: Match[Scalar] | Match[TableFunction], argument_sql: Sequence[str], *, is_safe: bool = False
+    match: Match[Scalar] | Match[TableFunction],
+    argument_sql: Sequence[str],
+    *,
+    is_safe: bool = False,
+    lambdas_can_fail: bool = False,
 ) -> tuple[str, tuple[ArrowFunction, ...], bool]:
     """The call as DuckDB SQL, the Arrow functions it needs, and whether a row can raise.
 
     argument_sql  one SQL text per argument: an expression of the argument's type, a lambda as
                   `lambda a, b: body`, a unit as its word
-    is_safe       the Arrow functions of the call itself and of its arguments' casts give null where they
-                  would raise, for the form that stands under TRY: see arrow.py
-    gives         can_fail speaks of the call itself and the casts of its arguments, not of what the
-                  arguments do on their own
+    is_safe       a text that never raises if the arguments do not: see `Places.tried`
+    gives         can_fail speaks of the call itself, its lambdas and the casts of its arguments, not of
+                  what the arguments do on their own
     """
     functions: list[ArrowFunction] = []
-    can_fail = False
+    casts_can_fail = False
     given: list[str] = []
     for source, target, sql in zip(match.arguments, match.types, argument_sql, strict=True):
         if isinstance(target, Lambda | Unit):
@@ -45,15 +48,24 @@ def print_call(
         assert isinstance(source, SqlType)
         cast = widened(sql, source, target, is_safe=is_safe)
         functions += cast.functions
-        can_fail = can_fail or bool(cast.can_fail)
+        casts_can_fail = casts_can_fail or bool(cast.can_fail)
         given.append(cast.sql)
-    places = _Places(given)
+    places = Places(given)
     printed = _apply(match, places.names)
-    own_sql, own_functions = printed.sql, printed.functions
-    if is_safe and can_fail_itself(match.overload, printed):
-        own_sql, own_functions = without_errors(own_sql, own_functions)
-    can_fail = can_fail or can_fail_itself(match.overload, printed)
-    return places.fill(own_sql), tuple(dict.fromkeys((*functions, *own_functions))), can_fail
+    fails_itself = can_fail_itself(match.overload, printed)
+    can_fail = fails_itself or casts_can_fail or lambdas_can_fail
+    if not is_safe:
+        sql, own_functions = places.fill(printed.sql), printed.functions
+    elif casts_can_fail:
+        # A call that does not get its arguments gives NULL, whatever it makes of a null.
+        text, own_functions = without_errors(printed.sql, printed.functions)
+        sql = f"TRY({places.fill(text)})"
+    elif fails_itself:
+        sql, own_functions = places.tried(printed, lambdas_can_fail=lambdas_can_fail)
+    else:
+        sql, own_functions = places.fill(printed.sql), printed.functions
+        sql = f"TRY({sql})" if lambdas_can_fail else sql
+    return sql, tuple(dict.fromkeys((*functions, *own_functions))), can_fail
 
 
 def can_fail_itself(row: Scalar | TableFunction, printed: Fragment) -> bool:
@@ -61,18 +73,24 @@ def can_fail_itself(row: Scalar | TableFunction, printed: Fragment) -> bool:
     return row.can_fail if printed.can_fail is None else printed.can_fail
 
 
-def widened(sql: str, source: SqlType, target: SqlType, *, is_safe: bool = False) -> Fragment:
-    """The expression, implicitly widened from `source` to `target`; is_safe as in print_call."""
+def widened(
+    sql: str, source: SqlType, target: SqlType, *, is_safe: bool = False, tried: bool = False
+) -> Fragment:
+    """The expression, implicitly widened from `source` to `target`.
+
+    is_safe  its Arrow functions give null where they would raise; what DuckDB itself does may raise
+    tried    nothing raises
+    """
     if source == target:
         return Fragment(sql)
     if source == NULL:
         return Fragment(f"CAST(NULL AS {target.duckdb})")
-    return _converted(widen_sql, sql, source, target, is_safe=is_safe)
+    return _converted(widen_sql, sql, source, target, is_safe=is_safe, tried=tried)
 
 
-def converted(sql: str, source: SqlType, target: SqlType, *, is_safe: bool = False) -> Fragment:
-    """CAST(expression AS target); is_safe as in print_call. PlanError PLAN-CAST if there is no such cast."""
-    return _converted(cast_sql, sql, source, target, is_safe=is_safe)
+def converted(sql: str, source: SqlType, target: SqlType, *, tried: bool = False) -> Fragment:
+    """CAST(expression AS target); tried: as in widened. PlanError PLAN-CAST if there is no such cast."""
+    return _converted(cast_sql, sql, source, target, is_safe=False, tried=tried)
 
 
 def _converted(
@@ -82,10 +100,14 @@ def _converted(
     target: SqlType,
     *,
     is_safe: bool,
+    tried: bool,
 ) -> Fragment:
-    places = _Places([sql])
+    places = Places([sql])
     printed = how(places.names[0], source, target)
     text, functions = printed.sql, printed.functions
+    if tried and printed.can_fail:
+        text, functions = places.tried(Fragment(text, functions))
+        return Fragment(text, functions, printed.can_fail)
     if is_safe and printed.can_fail:
         text, functions = without_errors(text, functions)
     return Fragment(places.fill(text), functions, printed.can_fail)
@@ -113,7 +135,7 @@ def _apply(match: Match[Scalar] | Match[TableFunction], names: Sequence[str]) ->
     return Fragment(printed) if isinstance(printed, str) else printed
 
 
-class _Places:
+class Places:
     """Stand-ins for the arguments that are more than a literal or a column.
 
     An argument that the printed call mentions twice, or inside a lambda, would be evaluated as often
@@ -133,18 +155,33 @@ class _Places:
         by_text = {a: place for place, a in self._texts.items()}
         self.names = [by_text.get(a, a) for a in arguments]
 
-    def fill(self, sql: str) -> str:
-        """The printed call with the arguments in their places."""
+    def tried(
+        self, printed: Fragment, *, lambdas_can_fail: bool = False
+    ) -> tuple[str, tuple[ArrowFunction, ...]]:
+        """The printed text so that it never raises, the arguments in their places, and its functions.
+
+        Arrow functions become their twins, DuckDB's own come under TRY. Arguments that call Python are
+        evaluated before it: under TRY, DuckDB would do that row by row.
+        """
+        text, functions = without_errors(printed.sql, printed.functions)
+        only_call = _is_call(text) and any(text.startswith(f"{f.name}(") for f in functions)
+        if only_call and not lambdas_can_fail:
+            return self.fill(text), functions
+        return self.fill(text, tried=True), functions
+
+    def fill(self, sql: str, *, tried: bool = False) -> str:
+        """The printed call with the arguments in their places; tried: the call under TRY."""
         inside_lambda = sql.find("lambda ")
         once: dict[str, str] = {}
         bound: list[tuple[str, str]] = []
         for place, text in self._texts.items():
             first = sql.find(place)
-            if sql.count(place) > 1 or 0 <= inside_lambda < first:
+            if sql.count(place) > 1 or 0 <= inside_lambda < first or (tried and calls_twin(text)):
                 bound.append((place, text))
             elif first >= 0:
                 once[place] = text if _is_call(text) else f"({text})"
         sql = _replaced(sql, once)
+        sql = f"TRY({sql})" if tried else sql
         for place, text in bound:
             sql = f"list_transform([{text}], lambda {place}: {sql})[1]"
         return sql

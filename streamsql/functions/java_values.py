@@ -25,7 +25,7 @@ from streamsql.functions.java_pattern import (
     fields_of,
 )
 from streamsql.functions.zones import Microseconds, Zone, zone_of
-from streamsql.tolerance import attempt
+from streamsql.tolerance import reject
 
 DEFAULT_ZONE = "GMT"
 _DAY_MICROS = 86_400_000_000
@@ -211,11 +211,16 @@ def _moved(moments: Column, zones: Column, to_utc: bool) -> Vector:
     moved = micros.copy()
     names_ = np.array(zones.to_pylist(), object)
     for name in set(names_.tolist()):
-        rows = np.flatnonzero((names_ == name) & present)
-        zone = None if name is None else attempt(zone_of, name)
+        rows = np.flatnonzero(names_ == name)
+        zone = None
+        try:
+            zone = name and zone_of(name)
+        except PlanError as error:
+            reject(rows.tolist(), error)
         if zone is None:
             present[rows] = False
-        elif len(rows):
+        else:
+            rows = rows[present[rows]]
             moved[rows] += _shift(zone, micros[rows], to_utc)
     return pa.array(moved, pa.int64(), mask=~present).cast(pa.timestamp("us"))
 

@@ -30,7 +30,7 @@ from streamsql.functions.json_exact import (
 )
 from streamsql.functions.registry import BoundCall, Fragment, Scalar
 from streamsql.sqltext import literal_text, once
-from streamsql.tolerance import attempt
+from streamsql.tolerance import attempts
 from streamsql.types import (
     BIGINT,
     BOOLEAN,
@@ -115,7 +115,7 @@ def _records(texts: Column) -> Vector:
 
 def _concats(lists: Column) -> Vector:
     # Lists have no dictionary in Arrow; the loop is over rows.
-    return pa.array([attempt(concat, texts) for texts in lists.to_pylist()], pa.string())
+    return pa.array(attempts(concat, zip(lists.to_pylist())), pa.string())
 
 
 _EXTRACT = ArrowFunction("json_exact_field", ("VARCHAR", "VARCHAR"), "VARCHAR", _extracts)

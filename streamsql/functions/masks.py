@@ -21,7 +21,7 @@ from streamsql.engine.kernel import ArrowFunction
 from streamsql.errors import DataError
 from streamsql.functions.arrow import with_arity
 from streamsql.functions.registry import BoundCall, Scalar
-from streamsql.tolerance import attempt
+from streamsql.tolerance import attempts
 
 Masks = tuple[str | None, str | None, str | None, str | None]
 """What upper-case letters, lower-case letters, digits and all else become; None leaves a class alone."""
@@ -110,12 +110,12 @@ class _Masking:
             else [_DEFAULT] * rows
         )
         span = _SPANS[self.name]
+
+        def masked(text: str | None, count: int | None, masks: Masks) -> str | None:
+            return None if text is None or count is None else mask_text(text, span, count, masks)
+
         return pa.array(
-            [
-                None if text is None or count is None else attempt(mask_text, text, span, count, masks)
-                for text, count, masks in zip(texts.to_pylist(), count_values, sets, strict=True)
-            ],
-            pa.string(),
+            attempts(masked, zip(texts.to_pylist(), count_values, sets, strict=True)), pa.string()
         )
 
 

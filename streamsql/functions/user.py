@@ -40,6 +40,7 @@ from streamsql.errors import DataError, ExternalError, NotSupportedError, PlanEr
 from streamsql.functions.arrow import with_arity
 from streamsql.functions.registry import BoundCall, Fragment, Overload, Scalar, TableFunction
 from streamsql.functions.signature import Lambda, Signature, Unit, parse_signature
+from streamsql.tolerance import attempts
 from streamsql.types import BIGINT, INTEGER, Array, Map, SqlType, Struct, duckdb_string, walk
 
 ROWS = "__streamsql_rows__"
@@ -64,7 +65,7 @@ def udf(
     """Make a Python function a scalar function: `name(parameters) -> type`.
 
     takes_nulls  False: a null argument gives null without a call; vectorised functions always see nulls
-    volatile     gives another value for the same arguments; without arguments, an error in it stops the query
+    volatile     gives another value for the same arguments
     raises       PlanError (PLAN-UDF) if the declaration does not read or the function cannot take so many
                  arguments; NotSupportedError for lambda parameters
     """
@@ -258,10 +259,7 @@ class _Bridge:
         used = columns[: len(types)]
         values = [_to_python(c.to_pylist(), t) for c, t in zip(used, types, strict=True)]
         rows = zip(*values, strict=True) if values else ((),) * len(columns[0])
-        skips_nulls = not self._takes_nulls
-        given: list[Any] = [
-            None if skips_nulls and any(x is None for x in row) else self._call_row(row) for row in rows
-        ]
+        given = attempts(self._call_row, rows)
         try:
             if result in (INTEGER, BIGINT):
                 # Asked for integers at once, pyarrow cuts a float without a word; a cast refuses to.
@@ -270,7 +268,9 @@ class _Bridge:
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             raise DataError(f"function {self._name} gave a value that is no {result}: {error}") from error
 
-    def _call_row(self, row: tuple[Any, ...]) -> object:
+    def _call_row(self, *row: Any) -> object:
+        if not self._takes_nulls and any(x is None for x in row):
+            return None
         try:
             return self._function(*row)
         except Exception as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from streamsql.functions.arrow import or_null
+from streamsql.functions.call import Places
 from streamsql.grammar import ast
 from streamsql.plan import typing
 from streamsql.plan.compiled import Compiled, coerce, combine
@@ -30,17 +32,20 @@ def integer_arithmetic(
     """Fast form: DuckDB's, which raises on overflow. Safe form: wraps as Java does, x / 0 gives NULL."""
     duck_op = "//" if op == "/" else op
     sql = f"({left.sql} {duck_op} {right.sql})"
+    places = Places([left.safe, right.safe])
+    a, b = places.names
     if op in ("/", "%"):
-        safe = f"TRY({left.safe} {duck_op} {right.safe})"
-    elif t == INTEGER:
-        wide = f"(CAST({left.safe} AS BIGINT) {op} CAST({right.safe} AS BIGINT))"
-        safe = f"CAST((({wide} + 2147483648) & 4294967295) - 2147483648 AS INTEGER)"
+        safe = places.fill(f"({a} {duck_op} {b})", tried=True)
     else:
-        wide = f"(CAST({left.safe} AS HUGEINT) {op} CAST({right.safe} AS HUGEINT))"
-        bias = "9223372036854775808"
-        safe = (
-            f"CAST((({wide} + {bias}::HUGEINT) & 18446744073709551615::HUGEINT) - {bias}::HUGEINT AS BIGINT)"
-        )
+        if t == INTEGER:
+            wide = f"(CAST({a} AS BIGINT) {op} CAST({b} AS BIGINT))"
+            wrapped = f"CAST((({wide} + 2147483648) & 4294967295) - 2147483648 AS INTEGER)"
+        else:
+            wide = f"(CAST({a} AS HUGEINT) {op} CAST({b} AS HUGEINT))"
+            bias = "9223372036854775808::HUGEINT"
+            wrapped = f"CAST((({wide} + {bias}) & 18446744073709551615::HUGEINT) - {bias} AS BIGINT)"
+        # The TRY is there to have the overflow noted.
+        safe = places.fill(f"coalesce(TRY({a} {op} {b}), {wrapped})")
     functions = tuple(dict.fromkeys(left.functions + right.functions))
     return Compiled(sql, safe, t, node, True, functions)
 
@@ -63,5 +68,11 @@ def decimal_arithmetic(node: ast.Binary, left: Compiled, right: Compiled) -> Com
     if node.op == "*":
         return combine(node, result, f"CAST(({{}} * {{}}) AS {result.duckdb})", sides, can_fail=True)
     divide = typing.decimal_division(a, b, result)
-    quotient = combine(node, result, f"{divide.name}({{}}, {{}})", sides, can_fail=True)
-    return replace(quotient, functions=(*quotient.functions, divide))
+    twin = or_null(divide)
+    quotient = combine(node, result, f"{divide.name}({{}}, {{}})", sides)
+    return replace(
+        quotient,
+        safe=f"{twin.name}({sides[0].safe}, {sides[1].safe})",
+        can_fail=True,
+        functions=(*quotient.functions, divide, twin),
+    )

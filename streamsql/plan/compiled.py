@@ -7,11 +7,11 @@ Java. A stage runs the fast form and falls back to the safe one for a batch that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from streamsql.engine.kernel import ArrowFunction
-from streamsql.functions.call import converted, widened
+from streamsql.functions.call import Places, converted, widened
 from streamsql.functions.registry import Fragment
 from streamsql.grammar import ast
 from streamsql.plan import typing
@@ -44,9 +44,7 @@ def coerce(value: Compiled, target: SqlType) -> Compiled:
     """The value as `target`, to which its type widens (see types.widens)."""
     if value.type == target:
         return value
-    plain = widened(value.sql, value.type, target)
-    safe = widened(value.safe, value.type, target, is_safe=True)
-    return with_type(value, target, plain, safe)
+    return with_type(value, target, widened)
 
 
 def convert(value: Compiled, target: SqlType) -> Compiled:
@@ -55,15 +53,17 @@ def convert(value: Compiled, target: SqlType) -> Compiled:
         return value
     if widens(value.type, target):
         return coerce(value, target)
-    plain = converted(value.sql, value.type, target)
-    return with_type(value, target, plain, converted(value.safe, value.type, target, is_safe=True))
+    return with_type(value, target, converted)
 
 
-def with_type(value: Compiled, target: SqlType, plain: Fragment, safe: Fragment) -> Compiled:
+def with_type(value: Compiled, target: SqlType, how: Callable[..., Fragment]) -> Compiled:
+    """The value as `target`, by `widened` or `converted`."""
+    plain = how(value.sql, value.type, target)
+    safe = how(value.safe, value.type, target, tried=True)
     return replace(
         value,
         sql=plain.sql,
-        safe=f"TRY({safe.sql})" if safe.can_fail else safe.sql,
+        safe=safe.sql,
         type=target,
         can_fail=value.can_fail or bool(plain.can_fail),
         functions=tuple(dict.fromkeys((*value.functions, *plain.functions, *safe.functions))),
@@ -79,10 +79,14 @@ def combine(
 ) -> Compiled:
     """Fill a template's {} with the parts, in both forms."""
     sql = template.format(*(p.sql for p in parts))
-    safe = template.format(*(p.safe for p in parts))
+    if can_fail:
+        places = Places([p.safe for p in parts])
+        safe = places.fill(template.format(*places.names), tried=True)
+    else:
+        safe = template.format(*(p.safe for p in parts))
     return Compiled(
         sql,
-        f"TRY({safe})" if can_fail else safe,
+        safe,
         t,
         node,
         can_fail or any(p.can_fail for p in parts),

@@ -373,9 +373,7 @@ class _Compiler:
             return replace(operand, node=node)
         if not is_castable(operand.type, target):
             raise at(node.span, f"a {operand.type} cannot be cast to {target}", "PLAN-CAST")
-        plain = converted(operand.sql, operand.type, target)
-        safe = converted(operand.safe, operand.type, target, is_safe=True)
-        return replace(with_type(operand, target, plain, safe), node=node)
+        return replace(with_type(operand, target, converted), node=node)
 
     def _case(self, node: ast.Case) -> Compiled:
         conditions = [self.condition(_when(when, node.operand)) for when in node.whens]
@@ -493,7 +491,6 @@ class _Compiler:
     def _call(self, node: ast.FunctionCall) -> Compiled:
         try:
             overloads = self._env.library.scalar(node.name)
-            bodies: list[Compiled] = []
             compiled: list[Compiled | None] = []
             arguments: list[SqlType | LambdaArgument | UnitArgument] = []
             for argument in node.arguments:
@@ -506,7 +503,6 @@ class _Compiler:
                         compiled.append(None)
                     case _:
                         found = self.compile(argument)
-                        bodies.append(found)
                         compiled.append(found)
                         arguments.append(found.type)
             match_ = resolve(node.name, overloads, arguments)
@@ -516,13 +512,14 @@ class _Compiler:
             raise
         plain: list[str] = []
         safe: list[str] = []
+        lambda_bodies: list[Compiled] = []
         for place, (argument, value) in enumerate(zip(node.arguments, compiled, strict=True)):
             if isinstance(argument, ast.Lambda):
                 body = self._lambda_body(argument, match_.lambda_types[place])
                 names = ", ".join(_parameter_sql(p) for p in argument.parameters)
                 plain.append(f"lambda {names}: {body.sql}")
                 safe.append(f"lambda {names}: {body.sql}")
-                bodies.append(body)
+                lambda_bodies.append(body)
             elif isinstance(argument, ast.TimeUnit):
                 plain.append(argument.unit)
                 safe.append(argument.unit)
@@ -530,23 +527,24 @@ class _Compiler:
                 assert value is not None
                 plain.append(value.sql)
                 safe.append(value.safe)
+        lambdas_can_fail = any(body.can_fail for body in lambda_bodies)
         try:
-            sql, functions, can_fail = print_call(match_, plain)
-            safe_sql, safe_functions, _ = print_call(match_, safe, is_safe=True)
+            sql, functions, can_fail = print_call(match_, plain, lambdas_can_fail=lambdas_can_fail)
+            safe_sql, safe_functions, _ = print_call(
+                match_, safe, is_safe=True, lambdas_can_fail=lambdas_can_fail
+            )
         except PlanError as error:
             if error.span is None:
                 error.span = node.span
             raise
-        fails = can_fail or any(body.can_fail for a, body in _lambda_bodies(node, bodies))
+        parts = (*(value for value in compiled if value is not None), *lambda_bodies)
         return Compiled(
             sql,
-            f"TRY({safe_sql})" if fails and (arguments or not match_.overload.volatile) else safe_sql,
+            safe_sql,
             match_.result,
             node,
-            fails or any(body.can_fail for body in bodies),
-            tuple(
-                dict.fromkeys((*functions, *safe_functions, *(f for body in bodies for f in body.functions)))
-            ),
+            can_fail or any(part.can_fail for part in parts),
+            tuple(dict.fromkeys((*functions, *safe_functions, *(f for p in parts for f in p.functions)))),
         )
 
     def _lambda(self, node: ast.Lambda) -> LambdaArgument:
@@ -569,11 +567,6 @@ def _when(when: ast.When, operand: ast.Expression | None) -> ast.Expression:
     if operand is None:
         return when.condition
     return ast.Comparison("=", operand, when.condition, span=when.condition.span)
-
-
-def _lambda_bodies(node: ast.FunctionCall, bodies: list[Compiled]) -> list[tuple[ast.Expression, Compiled]]:
-    lambdas = [a for a in node.arguments if isinstance(a, ast.Lambda)]
-    return list(zip(lambdas, bodies[len(bodies) - len(lambdas) :], strict=True))
 
 
 def _parameter_sql(name: str) -> str:

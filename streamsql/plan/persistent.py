@@ -25,6 +25,7 @@ from streamsql.grammar.printer import to_sql
 from streamsql.plan.compiled import Compiled, coerce
 from streamsql.plan.create import check_columns, check_formats, default_formats, timestamp_column
 from streamsql.plan.environment import Environment
+from streamsql.plan.event_time import event_time
 from streamsql.plan.flow import PlannedSelect
 from streamsql.plan.properties import (
     COMMON,
@@ -40,7 +41,7 @@ from streamsql.plan.sources import layout_of, open_encoder
 from streamsql.plan.stages import Output, StageBuilder
 from streamsql.plan.unused import drop_unused_columns
 from streamsql.schema import Column
-from streamsql.types import BIGINT, TIMESTAMP, duckdb_name, widens
+from streamsql.types import BIGINT, duckdb_name, widens
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,25 +287,13 @@ def _restamped(graph: Graph, node: int, sink: SourceInfo) -> int:
     assert column is not None
     schema = graph.nodes[node].spec.output
     builder = StageBuilder(schema)
-    sql = column_sql(column.name)
-    functions: tuple = ()  # type: ignore[type-arg]
-    if column.type == BIGINT:
-        stamp = sql
-    elif column.type == TIMESTAMP:
-        stamp = f"epoch_ms({sql})"
-    else:
-        from streamsql.functions.java_time import timestamp_sql
-
-        printed = timestamp_sql(sql, sink.timestamp.pattern or "")
-        stamp, functions = printed.sql, printed.functions
-    ref = ast.ColumnRef(column.name)
+    value = event_time(column, sink.timestamp.pattern)
+    ref = value.node
     gone = WEIGHT if WEIGHT in schema.names else NULL_VALUE if NULL_VALUE in schema.names else None
-    kept = None
     if gone is not None:
         kept = f"{duckdb_name(gone)} < 0" if gone == WEIGHT else duckdb_name(gone)
-    plain = stamp if kept is None else f"CASE WHEN {kept} THEN {duckdb_name(TIME)} ELSE {stamp} END"
-    safe = f"TRY({plain})"
-    value = Compiled(plain, safe, BIGINT, ref, True, functions)
+        text = f"CASE WHEN {kept} THEN {duckdb_name(TIME)} ELSE {{}} END"
+        value = replace(value, sql=text.format(value.sql), safe=text.format(value.safe))
     own = [
         Output(f.name, Compiled(duckdb_name(f.name), duckdb_name(f.name), _type_of(f, sink), ref))
         for f in schema

@@ -16,10 +16,11 @@ from streamsql.engine.log.reader import Wanted
 from streamsql.engine.operators.source import EventTime, Source
 from streamsql.formats.format import Layout, SchemaStore
 from streamsql.formats.payloads import BytesOnly
-from streamsql.functions.java_time import timestamp_sql
+from streamsql.plan.event_time import event_time
 from streamsql.plan.scope import Scope, ScopeColumn, column_sql, physical
+from streamsql.plan.stages import Output, StageBuilder
 from streamsql.schema import Column
-from streamsql.types import BIGINT, INTEGER, TIMESTAMP, duckdb_name, duckdb_string
+from streamsql.types import BIGINT, INTEGER, duckdb_name, duckdb_string
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +155,9 @@ def _event_time(info: SourceInfo, *, throws: bool) -> EventTime | None:
         return None
     column = info.schema.find(info.timestamp.name)
     assert column is not None
-    sql = column_sql(column.name)
-    if column.type == BIGINT:
-        return EventTime(sql, column=physical(column.name), throws=throws)
-    if column.type == TIMESTAMP:
-        return EventTime(f"epoch_ms({sql})", throws=throws)
-    assert info.timestamp.pattern is not None
-    printed = timestamp_sql(sql, info.timestamp.pattern)
-    return EventTime(printed.sql, functions=printed.functions, throws=throws)
+    value = event_time(column, info.timestamp.pattern)
+    if not value.can_fail:
+        return EventTime(physical(column.name), throws=throws)
+    builder = StageBuilder(pa.schema([_field(column)]))
+    builder.project([Output("$time", value)])
+    return EventTime(physical(column.name), builder.build(), throws)

@@ -76,18 +76,18 @@ def compile_table_function(call: ast.FunctionCall, scope: Scope, env: Environmen
     try:
         match = resolve(call.name, env.library.tables.overloads(call.name), [a.type for a in arguments])
         plain, functions, can_fail = print_call(match, [a.sql for a in arguments])
-        safe, _, _ = print_call(match, [a.safe for a in arguments])
+        safe, twins, _ = print_call(match, [a.safe for a in arguments], is_safe=True)
     except PlanError as error:
         if error.span is None:
             error.span = call.span
         raise
     return Compiled(
         plain,
-        f"TRY({safe})" if can_fail else safe,
+        safe,
         match.result,
         call,
         can_fail or any(a.can_fail for a in arguments),
-        tuple(dict.fromkeys((*functions, *(f for a in arguments for f in a.functions)))),
+        tuple(dict.fromkeys((*functions, *twins, *(f for a in arguments for f in a.functions)))),
     )
 
 

@@ -10,7 +10,9 @@ from typing import Any
 import pyarrow as pa
 
 from streamsql.engine.kernel import ArrowFunction
+from streamsql.errors import DataError
 from streamsql.grammar import ast
+from streamsql.tolerance import attempts
 from streamsql.types import (
     BIGINT,
     BOOLEAN,
@@ -67,11 +69,16 @@ def decimal_division(a: Decimal, b: Decimal, result: Decimal) -> ArrowFunction:
 
     def divide(left: Any, right: Any) -> Any:
         # A loop over rows: neither DuckDB nor Arrow divides decimals exactly at these scales.
-        quotients = [
-            None if x is None or y is None else context.divide(x, y).quantize(unit, context=context)
-            for x, y in zip(left.to_pylist(), right.to_pylist(), strict=True)
-        ]
-        return pa.array(quotients, type=stored)
+        return pa.array(
+            attempts(quotient, zip(left.to_pylist(), right.to_pylist(), strict=True)), type=stored
+        )
+
+    def quotient(x: decimal.Decimal | None, y: decimal.Decimal | None) -> decimal.Decimal | None:
+        if x is None or y is None:
+            return None
+        if not y:
+            raise DataError(f"division of {x} by zero")
+        return context.divide(x, y).quantize(unit, context=context)
 
     name = f"decimal_divide_{a.precision}_{a.scale}_{b.precision}_{b.scale}"
     return ArrowFunction(name, (a.duckdb, b.duckdb), result.duckdb, divide)

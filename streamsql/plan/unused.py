@@ -15,7 +15,7 @@ from streamsql.engine.operators.stateless import Stateless
 from streamsql.engine.operators.stream_stream_join import StreamStreamJoin
 from streamsql.engine.operators.stream_table_join import StreamTableJoin
 from streamsql.engine.operators.table_table_join import TableTableJoin
-from streamsql.engine.stage import DROPPED, ERRORS, Stage
+from streamsql.engine.stage import Stage
 from streamsql.types import duckdb_name
 
 
@@ -88,15 +88,14 @@ def _chosen(stage: Stage, wanted: set[str]) -> Stage:
     output = _only(stage.output, wanted)
     if len(output) == len(stage.output):
         return stage
-    names = [duckdb_name(name) for name in output.names]
-    safe = [*names, duckdb_name(ERRORS), duckdb_name(DROPPED)]
+    names = ", ".join(duckdb_name(name) for name in output.names)
     moves = stage.moves and tuple(
         moved for moved, name in zip(stage.moves, stage.output.names, strict=True) if name in output.names
     )
     return replace(
         stage,
-        sql=f"SELECT {', '.join(names)} FROM ({stage.sql})",
-        safe_sql=stage.safe_sql and f"SELECT {', '.join(safe)} FROM ({stage.safe_sql})",
+        sql=f"SELECT {names} FROM ({stage.sql})",
+        safe_sql=stage.safe_sql and f"SELECT {names} FROM ({stage.safe_sql})",
         output=output,
         moves=moves,
     )

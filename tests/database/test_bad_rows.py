@@ -8,6 +8,24 @@ import pytest
 
 import streamsql
 from streamsql import udf
+from streamsql.engine import reasons
+
+UNPAIRED: list[int] = []
+CALLS: list[int] = []
+
+
+@udf("every_second() -> BIGINT", volatile=True)
+def every_second() -> int:
+    UNPAIRED.append(0)
+    if len(UNPAIRED) % 2:
+        raise ValueError("odd")
+    return len(UNPAIRED)
+
+
+@udf("told(text VARCHAR) -> VARCHAR", vectorised=True)
+def told(texts: Any) -> Any:
+    CALLS.append(len(texts))
+    return texts
 
 
 @udf("shaken(x BIGINT) -> BIGINT", volatile=True)
@@ -55,3 +73,119 @@ def test_a_batch_with_a_bad_row_has_another_random_value_in_each_row() -> None:
         rows = db.execute("SELECT a, b, u, i FROM r;").fetchall()
     assert len({value for a, b, u, _ in rows for value in (a, b, u)}) == 300
     assert [i for *_, i in rows] == [None, *range(99)]
+
+
+def entries_of(db: streamsql.Database) -> list[tuple[Any, ...]]:
+    db.wait_idle()
+    return db.execute("SELECT record_time, text, reason FROM KSQL_PROCESSING_LOG;").fetchall()
+
+
+@pytest.mark.parametrize(
+    ("expression", "reasons"),
+    [
+        ("CAST(t AS INTEGER)", {1: "cannot cast to INTEGER: 'x'", 2: "cannot cast to INTEGER: 'y'"}),
+        (
+            "100 / CAST(t AS INTEGER)",
+            {1: "cannot cast to INTEGER: 'x'", 2: "cannot cast to INTEGER: 'y'", 3: "division by zero"},
+        ),
+        (
+            "n * 4611686018427387904",
+            {2: "Overflow in multiplication of INT64 (2 * 461", 3: "(3 * 461", 4: "(4 * 461"},
+        ),
+        ("shaken(n + 4)", {3: "function SHAKEN failed: ValueError: seven"}),
+        ("CASE WHEN n = 2 THEN CAST(t AS INTEGER) END", {2: "cannot cast to INTEGER: 'y'"}),
+        ("TRANSFORM(ARRAY[n], q => shaken(q + 5))", {2: "function SHAKEN failed: ValueError: seven"}),
+        ("EXPLODE(ARRAY[CAST(t AS INTEGER)])", {1: "to INTEGER: 'x'", 2: "to INTEGER: 'y'"}),
+    ],
+)
+def test_each_bad_row_has_its_own_reason(expression: str, reasons: dict[int, str]) -> None:
+    with streamsql.connect(udfs=[shaken]) as db:
+        db.execute(
+            f"CREATE STREAM s (t VARCHAR, n BIGINT); CREATE STREAM r AS SELECT {expression} AS v FROM s;"
+        )
+        rows = [{"T": t, "N": i} for i, t in enumerate("1xy04")]
+        db.append("s", rows, timestamps=list(range(5)))
+        found = {row: reason for row, _, reason in entries_of(db)}
+    assert found.keys() == reasons.keys()
+    assert all(reasons[row] in found[row] for row in reasons), found
+
+
+def test_each_expression_of_a_bad_row_has_its_entry() -> None:
+    with streamsql.connect(udfs=[shaken]) as db:
+        db.execute(
+            "CREATE STREAM s (t VARCHAR, n BIGINT);"
+            "CREATE STREAM r AS SELECT CAST(t AS INTEGER) AS i, CAST(t AS DOUBLE) AS d, shaken(n) AS s FROM s "
+            "WHERE 1 / (n - 1) <> 5;"
+        )
+        db.append("s", [{"T": "x", "N": 7}, {"T": "1", "N": 1}, {"T": "y", "N": 2}], timestamps=[0, 1, 2])
+        assert entries_of(db) == [
+            (0, "CAST(T AS INTEGER)", "cannot cast to INTEGER: 'x'"),
+            (0, "CAST(T AS DOUBLE)", "cannot cast to DOUBLE: 'x'"),
+            (0, "SHAKEN(N)", "function SHAKEN failed: ValueError: seven"),
+            (1, "1 / (N - 1) <> 5", "division by zero"),
+            (2, "CAST(T AS INTEGER)", "cannot cast to INTEGER: 'y'"),
+            (2, "CAST(T AS DOUBLE)", "cannot cast to DOUBLE: 'y'"),
+        ]
+
+
+def test_a_volatile_function_without_arguments_fails_a_row_and_not_the_query() -> None:
+    with streamsql.connect(udfs=[every_second]) as db:
+        db.execute("CREATE STREAM s (n BIGINT); CREATE STREAM r AS SELECT n, every_second() AS v FROM s;")
+        db.append("s", [{"N": i} for i in range(10)])
+        rows = db.execute("SELECT n, v FROM r;").fetchall()
+        failed = {row for row, text, reason in entries_of(db)}
+    assert [n for n, _ in rows] == list(range(10))
+    assert sum(v is None for _, v in rows) == 5
+    assert len(failed) <= 5
+
+
+def test_rows_beyond_many_say_what_others_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only where DuckDB itself fails: it tells the reason of one row at a time."""
+    monkeypatch.setattr(reasons, "MOST", 3)
+    monkeypatch.setattr(reasons, "_MOST_COMPARED", 6)
+    with streamsql.connect() as db:
+        db.execute(
+            "CREATE STREAM s (n BIGINT); CREATE STREAM r AS SELECT n * 4611686018427387904 AS v FROM s;"
+        )
+        db.append("s", [{"N": n} for n in (2, 3, 3, 4, 5, 2, 2)], timestamps=list(range(7)))
+        found = [reason for _, _, reason in entries_of(db)]
+    own = [
+        f"({n} * 461" in reason and "other rows" not in reason
+        for n, reason in zip("2334522", found, strict=True)
+    ]
+    assert own == [True, True, True, True, False, True, False]
+    assert all("other rows of the batch, one of them with: Overflow" in found[i] for i in (4, 6)), found
+
+
+def test_one_bad_row_does_not_make_python_run_row_by_row() -> None:
+    with streamsql.connect(udfs=[told]) as db:
+        db.execute(
+            "CREATE STREAM s (t VARCHAR);"
+            "CREATE STREAM r AS SELECT 100 / CAST(told(t) AS INTEGER) AS v, CAST(told(t) AS DATE) AS d FROM s;"
+        )
+        CALLS.clear()
+        db.append("s", [{"T": "x" if i == 700 else str(2000 + i)} for i in range(2000)])
+        assert len(db.execute("SELECT v FROM r WHERE v IS NULL;").fetchall()) == 1
+        assert [text for _, text, _ in entries_of(db)] == [
+            "100 / CAST(TOLD(T) AS INTEGER)",
+            "CAST(TOLD(T) AS DATE)",
+        ]
+    assert len(CALLS) < 20
+
+
+@pytest.mark.parametrize("bad", ["x", "2020"])
+def test_each_record_without_a_readable_time_has_its_own_reason(bad: str) -> None:
+    with streamsql.connect() as db:
+        db.execute(
+            "CREATE STREAM s (t VARCHAR) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=1, "
+            "TIMESTAMP='t', TIMESTAMP_FORMAT='yyyy-MM-dd'); CREATE STREAM r AS SELECT t FROM s;"
+        )
+        db.append("s", [{"T": "2020-01-01"}, {"T": bad}, {"T": None}, {"T": "2020-01-02"}, {"T": "z"}])
+        db.wait_idle()
+        found = db.execute("SELECT kind, source_offset, reason FROM KSQL_PROCESSING_LOG;").fetchall()
+    assert [(kind, offset) for kind, offset, _ in found] == [
+        ("TIMESTAMP", 1),
+        ("TIMESTAMP", 2),
+        ("TIMESTAMP", 4),
+    ]
+    assert (bad in found[0][2], found[1][2], "'z'" in found[2][2]) == (True, "the time is null", True)

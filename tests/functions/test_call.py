@@ -10,14 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamsql.engine.failures import Failures
 from streamsql.engine.kernel import ArrowFunction, Workspace
 from streamsql.errors import DataError
 from streamsql.functions import SCALARS
-from streamsql.functions.arrow import or_null, with_arity, without_errors
+from streamsql.functions.arrow import or_note, or_null, with_arity, without_errors
 from streamsql.functions.call import literal_integer, print_call
 from streamsql.functions.registry import BoundCall, Registry, Scalar
 from streamsql.functions.resolve import Argument, LambdaArgument, UnitArgument, resolve
-from streamsql.tolerance import attempt, errors_as_null
+from streamsql.tolerance import attempts, errors_noted, reject
 from streamsql.types import BIGINT, DATE, DOUBLE, INTEGER, NULL, VARCHAR, Array, Decimal
 from tests.functions.evaluate import Evaluator
 
@@ -115,7 +116,7 @@ def _half_rows(column: Any) -> Any:
             raise DataError("odd")
         return None if x is None else x // 2
 
-    return pa.array([attempt(one, x) for x in column.to_pylist()], pa.int64())
+    return pa.array(attempts(one, zip(column.to_pylist())), pa.int64())
 
 
 HALF = ArrowFunction("half", ("BIGINT",), "BIGINT", _half)
@@ -180,15 +181,32 @@ def test_only_calls_are_replaced() -> None:
     assert without_errors(sql, []) == (sql, ())
 
 
-def test_errors_are_null_only_where_so_asked() -> None:
-    with pytest.raises(ValueError):
-        attempt(int, "x")
-    with errors_as_null():
-        assert attempt(int, "x") is None
+def test_errors_are_noted_only_where_so_asked() -> None:
+    calls = [("7",), ("x",), ("y",)]
+    with pytest.raises(ValueError, match="'x'"):
+        attempts(int, calls)
+    with errors_noted() as errors:
+        assert attempts(int, calls) == [7, None, None]
+        reject([1, 5], DataError("late"))
         with pytest.raises(MemoryError):
-            attempt(_out_of_memory)
+            attempts(_out_of_memory, [()])
+    assert [(row, type(error)) for row, error in errors.items()] == [
+        (1, ValueError),
+        (2, ValueError),
+        (5, DataError),
+    ]
     with pytest.raises(ValueError):
-        attempt(int, "x")
+        attempts(int, calls)
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=70), st.integers(0, 3))
+def test_the_twin_of_a_stage_notes_which_rows_fail_and_why(numbers: list[int], expression: int) -> None:
+    rows = pa.array([100 + i for i in range(len(numbers))])
+    for function in (HALF, HALF_ROWS):
+        failures = Failures()
+        or_note(function).run(failures, rows, pa.array([expression] * len(numbers)), pa.array(numbers))
+        assert failures.take() == [(100 + i, expression, "odd") for i, x in enumerate(numbers) if x % 2]
+        assert failures.take() == []
 
 
 def _out_of_memory() -> None:

@@ -12,7 +12,7 @@ from streamsql.engine.kernel import Workspace
 from streamsql.engine.operators.aggregate import Aggregate
 from streamsql.engine.operators.base import Context
 from streamsql.engine.problems import Problems
-from streamsql.engine.stage import Stage
+from streamsql.engine.stage import Fallible, Stage
 from streamsql.engine.windows import hopping, tumbling
 from streamsql.errors import DataError
 from streamsql.functions.aggregates import bind
@@ -218,10 +218,13 @@ def test_rows_that_share_a_number_are_taken_in_order():
 
 @pytest.mark.parametrize("window", [None, tumbling(10), hopping(10, 5)], ids=["none", "tumbling", "hopping"])
 def test_a_row_that_fails_is_left_out_and_its_neighbours_count(window):
-    sql = 'SELECT k, {x} AS x, "$time", "$seq", "$partition"{more} FROM {{input}} WHERE x <> 5'
-    plain = sql.format(x="CASE WHEN x = 0 THEN error('zero') ELSE x END::BIGINT", more="")
-    failed = 'CASE WHEN x = 0 THEN [\'x\'] ELSE [] END AS "$errors", x = 0 AS "$dropped"'
-    mended = Stage(plain, sql.format(x="x", more=", " + failed), INPUT, INPUT)
+    sql = 'SELECT k, {x}::BIGINT AS x, "$time", "$seq", "$partition" FROM {{input}} WHERE x <> 5{more}'
+    value = 'CASE WHEN "x" = 0 THEN error(\'zero\') ELSE "x" END'
+    noted = ' AND CASE WHEN "x" = 0 THEN NOT note_failure("$row", 0) ELSE true END'
+    fallible = (Fallible("x", f"SELECT {value} FROM {{input}}"),)
+    mended = Stage(
+        sql.format(x=value, more=""), sql.format(x="x", more=noted), INPUT, INPUT, fallible=fallible
+    )
     run = open_run(Aggregate(mended, ("k",), (call("total", "SUM", X),), window))
     came = run.feed([Row("a", 1, 1), Row("a", 0, 2), Row("b", 0, 3), Row("a", 4, 4), Row("b", 5, 4)])
     assert [(row["k"], row["total"]) for row in came] == [("a", 5)]
