@@ -34,6 +34,16 @@ def parts(payloads: Vector) -> tuple[Ints, Bytes]:
     return offsets.astype(np.int64), data
 
 
+def rows_where(offsets: Ints, marked: Mask) -> Mask:
+    """The rows that have a marked byte; `marked` begins at the first offset."""
+    found = np.zeros(len(offsets) - 1, dtype=np.bool_)
+    places = np.flatnonzero(marked)
+    if len(places):
+        # Behind empty rows several offsets are equal: the last of them begins the row that has bytes.
+        found[np.searchsorted(offsets, places + offsets[0], side="right") - 1] = True
+    return found
+
+
 def mask_of(flags: Vector) -> Mask:
     """A boolean[n] without nulls as numpy."""
     found: Mask = flags.to_numpy(zero_copy_only=False)

@@ -24,7 +24,18 @@ import pyarrow as pa
 from streamsql.engine.codec import Decoded, Decoder, Encoder
 from streamsql.engine.kernel import Workspace
 from streamsql.errors import PlanError
-from streamsql.formats.arrays import Ints, Vector, as_text, mask_of, null_where, parts, pc, valid_mask
+from streamsql.formats.arrays import (
+    Ints,
+    Mask,
+    Vector,
+    as_text,
+    mask_of,
+    null_where,
+    parts,
+    pc,
+    rows_where,
+    valid_mask,
+)
 from streamsql.formats.checks import cannot_hold, refuse_properties, require_columns
 from streamsql.formats.format import Format, Layout
 from streamsql.formats.json_write import decimal_text_sql
@@ -86,59 +97,54 @@ class DelimitedDecoder:
     def decode(self, payloads: Vector) -> Decoded:
         texts, broken = as_text(payloads)
         reasons = dict.fromkeys(np.flatnonzero(broken).tolist(), "the bytes are not UTF-8")
-        rows, fields = self._split(texts, reasons)
         columns: list[Vector] = []
-        for (_, column), values in zip(self._wanted, fields, strict=True):
+        for (_, column), values in zip(self._wanted, self._fields(texts, reasons), strict=True):
             read, wrong = read_texts(_empty_is_null(values), column.type)
-            for place, reason in wrong.items():
-                reasons.setdefault(int(rows[place]), f"$.{column.name}: {reason}")
+            for row, reason in wrong.items():
+                reasons.setdefault(row, f"$.{column.name}: {reason}")
             columns.append(read)
-        back = _places(rows, len(texts), reasons)
-        if back is not None:
-            columns = [c.take(back) for c in columns]
         bad = sorted(reasons)
+        if bad:
+            is_bad = np.zeros(len(texts), dtype=np.bool_)
+            is_bad[bad] = True
+            columns = [null_where(column, is_bad) for column in columns]
         return Decoded(tuple(columns), bad, [reasons[row] for row in bad])
 
-    def _split(self, texts: Vector, reasons: dict[int, str]) -> tuple[Ints, list[Vector]]:
-        """The rows that have the right number of fields, and those fields of the wanted columns."""
+    def _fields(self, texts: Vector, reasons: dict[int, str]) -> list[Vector]:
+        """The fields of each wanted column, null where a record has not the right number of them."""
         scanned = _needs_scanner(texts)
-        plain = np.flatnonzero(valid_mask(texts) & ~scanned)
-        plain, fields = self._split_plain(texts, plain, reasons)
-        if not scanned.any():
-            return plain, fields
-        rows: list[int] = []
-        records: list[list[str]] = []
-        # A quote or a line end can only be read from the left, character by character.
-        for row in np.flatnonzero(scanned).tolist():
+        lists = pc.split_pattern(null_where(texts, scanned), self._delimiter)
+        starts = lists.offsets.to_numpy()[:-1].astype(np.int64)
+        fields = lists.values
+        found = valid_mask(lists)
+        # An empty payload holds no record at all, and no list of one empty field.
+        counts = np.where(np.diff(parts(texts)[0]) == 0, 0, np.diff(lists.offsets.to_numpy()))
+        for row in np.flatnonzero(found & (counts != self._count)).tolist():
+            reasons[row] = self._miscounted(int(counts[row]))
+            found[row] = False
+        if scanned.any():
+            more = self._scan(texts, np.flatnonzero(scanned), reasons)
+            rows = np.fromiter(more, np.int64, len(more))
+            starts[rows] = len(fields) + np.arange(len(rows)) * self._count
+            found[rows] = True
+            fields = pa.concat_arrays([fields, pa.array([f for r in more.values() for f in r], pa.string())])
+        missing = None if found.all() else ~found
+        return [fields.take(pa.array(starts + place, mask=missing)) for place, _ in self._wanted]
+
+    def _scan(self, texts: Vector, rows: Ints, reasons: dict[int, str]) -> dict[int, list[str]]:
+        """The records of rows with a quote or a line end: they can only be read from the left, one by one."""
+        found: dict[int, list[str]] = {}
+        for row, text in zip(rows.tolist(), texts.take(pa.array(rows)).to_pylist(), strict=True):
             try:
-                record = first_record(texts[row].as_py(), self._delimiter)
+                record = first_record(text, self._delimiter)
             except ValueError as error:
                 reasons[row] = str(error)
                 continue
             if len(record) == self._count:
-                rows.append(row)
-                records.append(record)
+                found[row] = record
             else:
                 reasons[row] = self._miscounted(len(record))
-        for slot, (place, _) in enumerate(self._wanted):
-            more = pa.array([record[place] for record in records], pa.string())
-            fields[slot] = pa.concat_arrays([fields[slot], more])
-        return np.concatenate([plain, np.array(rows, dtype=np.int64)]), fields
-
-    def _split_plain(self, texts: Vector, rows: Ints, reasons: dict[int, str]) -> tuple[Ints, list[Vector]]:
-        chosen = texts if len(rows) == len(texts) else texts.take(pa.array(rows))
-        lists = pc.split_pattern(chosen, self._delimiter)
-        counts = pc.list_value_length(lists).to_numpy(zero_copy_only=False)
-        # An empty payload holds no record at all, and no list of one empty field.
-        blank = np.diff(parts(chosen)[0]) == 0
-        right = (counts == self._count) & ~blank
-        if not right.all():
-            for place in np.flatnonzero(~right).tolist():
-                reasons[int(rows[place])] = self._miscounted(0 if blank[place] else int(counts[place]))
-            rows, lists = rows[right], lists.filter(pa.array(right))
-        flat = lists.flatten()
-        steps = np.arange(len(rows), dtype=np.int64) * self._count
-        return rows, [flat.take(pa.array(steps + place)) for place, _ in self._wanted]
+        return found
 
     def _miscounted(self, found: int) -> str:
         if not found:
@@ -146,29 +152,16 @@ class DelimitedDecoder:
         return f"{found} {'field' if found == 1 else 'fields'}, the schema has {self._count}"
 
 
-def _needs_scanner(texts: Vector) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _needs_scanner(texts: Vector) -> Mask:
     offsets, data = parts(texts)
     used = data[offsets[0] : offsets[-1]]
-    if not ((used == ord('"')) | (used == ord("\n")) | (used == ord("\r"))).any():
-        return np.zeros(len(texts), dtype=np.bool_)
-    return mask_of(pc.match_substring_regex(texts, '["\r\n]').fill_null(False))
+    special = (used == ord('"')) | (used == ord("\n")) | (used == ord("\r"))
+    return rows_where(offsets, special) & valid_mask(texts)
 
 
 def _empty_is_null(values: Vector) -> Vector:
     offsets, _ = parts(values)
     return null_where(values, np.diff(offsets) == 0)
-
-
-def _places(rows: Ints, n: int, reasons: dict[int, str]) -> Vector | None:
-    """Where each of the n rows stands among `rows`, null if nowhere or bad; None if all stand in place."""
-    if not reasons and len(rows) == n and (n == 0 or bool((rows == np.arange(n)).all())):
-        return None
-    places = np.zeros(n, dtype=np.int64)
-    places[rows] = np.arange(len(rows))
-    nowhere = np.ones(n, dtype=np.bool_)
-    nowhere[rows] = False
-    nowhere[list(reasons)] = True
-    return pa.array(places, mask=nowhere)
 
 
 _BLANK_LINES = re.compile(r"(?:\r\n|\r|\n)*")

@@ -115,6 +115,7 @@ def base64_bytes(text: str) -> bytes:
         raise Mismatch(f"{shown(text)} is not base64") from None
 
 
+@cache
 def article(kind: SqlType) -> str:
     return f"an {kind}" if str(kind)[0] in "AEIO" else f"a {kind}"
 

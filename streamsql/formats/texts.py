@@ -24,6 +24,7 @@ from streamsql.formats.arrays import (
     parts,
     pc,
     replace_at,
+    rows_where,
     valid_mask,
 )
 from streamsql.types import BIGINT, BOOLEAN, BYTES, DATE, DOUBLE, INTEGER, TIME, TIMESTAMP, Decimal, SqlType
@@ -106,26 +107,22 @@ def _read_odd(
 ) -> tuple[Vector, dict[int, str]]:
     """The column with the odd texts read one by one, and what is wrong with them."""
     rows = np.flatnonzero(odd)
-    values: list[Any] = []
+    values: dict[int, Any] = {}
     wrong: dict[int, str] = {}
     # Row by row: these are the texts that no vectorised parser can be trusted with.
     for row, text in zip(rows.tolist(), texts.take(pa.array(rows)).to_pylist(), strict=True):
         try:
-            values.append(exact(text))
+            values[row] = exact(text)
         except scalars.Mismatch as mismatch:
-            values.append(None)
             wrong[row] = mismatch.reason
-    return replace_at(found, rows, values), wrong
+    # The wrong ones are null as it is.
+    return replace_at(found, np.fromiter(values, np.int64, len(values)), [*values.values()]), wrong
 
 
 def foreign(texts: Vector, alphabet: str) -> Mask:
     """Where a text is empty or has a letter that is not of an ASCII alphabet; nulls are not foreign."""
     offsets, data = parts(texts)
-    strange = ~_table(alphabet)[data[offsets[0] : offsets[-1]]]
-    found: Mask = np.diff(offsets) == 0
-    if strange.any():
-        places = np.flatnonzero(strange) + offsets[0]
-        found[np.searchsorted(offsets, places, side="right") - 1] = True
+    found = (np.diff(offsets) == 0) | rows_where(offsets, ~_table(alphabet)[data[offsets[0] : offsets[-1]]])
     return found & valid_mask(texts) if found.any() else found
 
 
