@@ -16,7 +16,6 @@ from streamsql.engine.codec import Decoded, Decoder, Encoder
 from streamsql.engine.kernel import Kernel, Workspace
 from streamsql.formats.arrays import (
     Ints,
-    Mask,
     Vector,
     mask_of,
     null_where,
@@ -33,8 +32,9 @@ from streamsql.formats.checks import (
 )
 from streamsql.formats.format import Format, Layout
 from streamsql.formats.json_exact import RecordReader, why_not_json
-from streamsql.formats.json_fast import FastReader
+from streamsql.formats.json_fast import FastReader, Read
 from streamsql.formats.json_plan import can_read_fast
+from streamsql.formats.json_reasons import Reasons
 from streamsql.formats.json_write import is_plain, plain_record_sql, record_sql, value_sql
 from streamsql.schema import Column
 from streamsql.types import DOUBLE
@@ -62,53 +62,50 @@ class JsonDecoder:
             return self._read_all_exactly(payloads)
         # DuckDB takes no JSON whose bytes are not UTF-8.
         texts = payloads.view(pa.string())
-        columns, doubt, broken_json = fast.read(texts)
-        rows = np.flatnonzero(doubt & ~broken_json)
-        if len(rows) > max(_FAST_ROWS, len(payloads) // 10) and fast.learn(_some(payloads, rows)):
-            # Many rows are spelt in another way: one more try, for them.
+        read = fast.read(texts)
+        rows = np.flatnonzero(read.doubt & ~read.broken)
+        if len(rows) > _FAST_ROWS:
+            # Many are wrong, or spelt in another way: one more try, for them.
+            is_news = len(rows) > len(payloads) // 10 and fast.learn(_some(payloads, rows))
             if fast.is_ambiguous:
                 return self._read_all_exactly(payloads)
-            again, still, _ = fast.read(texts.take(pa.array(rows)))
-            columns = [put_at(column, rows, more) for column, more in zip(columns, again, strict=True)]
-            doubt[rows] = still
-        return self._read_exactly(payloads, np.flatnonzero(doubt), columns, broken_json)
+            if is_news or not fast.is_close:
+                read = read.put(rows, fast.read(texts.take(pa.array(rows)), closely=True))
+        return self._read_exactly(payloads, read)
 
     def _read_all_exactly(self, payloads: Vector) -> Decoded:
         nothing = [nulls(len(payloads), c.type.arrow) for c in self._columns]
-        return self._read_exactly(payloads, np.flatnonzero(valid_mask(payloads)), nothing)
+        none = np.zeros(len(payloads), dtype=np.bool_)
+        return self._read_exactly(payloads, Read(nothing, valid_mask(payloads), none, Reasons(len(payloads))))
 
-    def _read_exactly(
-        self, payloads: Vector, rows: Ints, columns: Sequence[Vector], broken_json: Mask | None = None
-    ) -> Decoded:
-        """The columns with the given rows read one by one, and what was wrong with them.
-
-        broken_json  rows worth asking first whether they are JSON at all: that is the cheaper question
-        """
-        if not len(rows):
-            return Decoded(tuple(columns))
-        read: list[list[object]] = []
+    def _read_exactly(self, payloads: Vector, read: Read) -> Decoded:
+        """The columns with the rows in doubt read one by one, and what is wrong with those that are bad."""
+        wrong = read.reasons.by_row(~read.doubt)
+        values: list[list[object]] = []
         good: list[int] = []
-        bad: list[int] = []
-        reasons: list[str] = []
+        rows = np.flatnonzero(read.doubt)
         chosen = payloads.take(pa.array(rows)) if len(rows) < len(payloads) else payloads
-        for row, payload in zip(rows.tolist(), chosen.to_pylist(), strict=True):
+        for row, is_broken, payload in zip(
+            rows.tolist(), read.broken[rows].tolist(), chosen.to_pylist(), strict=True
+        ):
             try:
-                if broken_json is not None and broken_json[row] and (reason := _why_broken(payload)):
-                    bad.append(row)
-                    reasons.append(reason)
+                # Whether it is JSON at all is the cheaper question.
+                if is_broken and (reason := _why_broken(payload)):
+                    wrong[row] = reason
                     continue
-                read.append(self._reader.read(payload))
+                values.append(self._reader.read(payload))
                 good.append(row)
             except UnicodeDecodeError:
-                bad.append(row)
-                reasons.append("the bytes are not UTF-8")
+                wrong[row] = "the bytes are not UTF-8"
             except ValueError as error:
-                bad.append(row)
-                reasons.append(str(error))
+                wrong[row] = str(error)
+        bad = sorted(wrong)
         places = np.array(good, dtype=np.int64)
-        values = zip(*read, strict=True) if read else [()] * len(columns)
-        filled = [put_at(c, places, pa.array(v, c.type), bad) for c, v in zip(columns, values, strict=True)]
-        return Decoded(tuple(filled), bad, reasons)
+        by_column = zip(*values, strict=True) if values else [()] * len(self._columns)
+        filled = [
+            put_at(c, places, pa.array(v, c.type), bad) for c, v in zip(read.columns, by_column, strict=True)
+        ]
+        return Decoded(tuple(filled), bad, [wrong[row] for row in bad])
 
 
 def _why_broken(payload: bytes) -> str | None:

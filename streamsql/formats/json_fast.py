@@ -19,21 +19,46 @@ from: after that everything is read exactly.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from streamsql.engine.kernel import Workspace
-from streamsql.formats.arrays import Mask, Vector, nulls, valid_mask
+from streamsql.formats.arrays import Ints, Mask, Vector, nulls, put_at, valid_mask
 from streamsql.formats.json_exact import parse
 from streamsql.formats.json_finish import Finish
 from streamsql.formats.json_names import is_folded
-from streamsql.formats.json_plan import Plan
+from streamsql.formats.json_plan import Plan, are_best_by_paths
+from streamsql.formats.json_reasons import Reasons
 from streamsql.schema import Column
 from streamsql.types import Array, Map, SqlType, Struct
 
-_MAX_PLANS = 8
+_MAX_PLANS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What payloads say; at a row in doubt, or with a reason, nothing in a column means anything.
+
+    columns  one array each
+    doubt    rows that only the exact reader can tell; a null payload is none
+    broken   rows in doubt that look like no JSON
+    reasons  what is wrong with rows; of one in doubt it means nothing
+    """
+
+    columns: list[Vector]
+    doubt: Mask
+    broken: Mask
+    reasons: Reasons
+
+    def put(self, rows: Ints, other: Read) -> Read:
+        """With another reading of the rows, rising, in place of this one's."""
+        doubt, broken = self.doubt.copy(), self.broken.copy()
+        doubt[rows], broken[rows] = other.doubt, other.broken
+        columns = [put_at(old, rows, new) for old, new in zip(self.columns, other.columns, strict=True)]
+        return Read(columns, doubt, broken, self.reasons.put(rows, other.reasons))
 
 
 class FastReader:
@@ -44,7 +69,9 @@ class FastReader:
         self._workspace = workspace
         self._is_record = is_record
         self._spellings: dict[str, str] = {}
-        self._plans: dict[tuple[tuple[str, str], ...], Plan] = {}
+        self._plans: dict[Hashable, Plan] = {}
+        self.is_close = is_record and are_best_by_paths(columns)
+        """Whether `read` always reads closely."""
         self.is_ambiguous = False
 
     def learn(self, payloads: Sequence[bytes]) -> bool:
@@ -88,21 +115,24 @@ class FastReader:
                 self._spellings[name] = spelt[-1]
                 self._look_at(value[spelt[-1]], t)
 
-    def read(self, payloads: Vector) -> tuple[list[Vector], Mask, Mask]:
-        """string[n] as the columns, the rows in doubt, and those that look like no JSON.
+    def read(self, payloads: Vector, *, closely: bool = False) -> Read:
+        """Read string[n], whose bytes need not be UTF-8.
 
-        The bytes need not be UTF-8. What stands in a column at a row in doubt means nothing.
-        Null payloads are not in doubt.
+        closely  it may cost more, and says more often what is wrong
         """
-        names = tuple(sorted(self._spellings.items()))
+        by_paths = self._is_record and (closely or self.is_close)
+        names = by_paths, *sorted(self._spellings.items())
         plan = self._plans.get(names)
         if plan is None:
-            plan = Plan(self._columns, self._spellings, self._workspace, is_record=self._is_record)
-            self._plans[names] = plan
+            how = {"is_record": self._is_record, "by_paths": by_paths}
+            plan = self._plans[names] = Plan(self._columns, self._spellings, self._workspace, **how)
         found = plan.run(payloads)
         none = np.zeros(len(payloads), dtype=np.bool_)
         if found is None:
-            return [nulls(len(payloads), c.type.arrow) for c in self._columns], valid_mask(payloads), none
-        columns, doubt = Finish(plan, payloads).columns(found)
+            columns = [nulls(len(payloads), c.type.arrow) for c in self._columns]
+            return Read(columns, valid_mask(payloads), none, Reasons(len(payloads)))
+        finish = Finish(plan, payloads)
+        columns, doubt = finish.columns(found)
         # A bare value of the wrong kind is null as well.
-        return columns, doubt, found.broken if self._is_record and found.broken is not None else none
+        broken = found.broken if self._is_record and found.broken is not None else none
+        return Read(columns, doubt, broken, finish.reasons)

@@ -9,15 +9,37 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from streamsql.formats.arrays import Ints, Mask, Vector, first_bytes, mask_of, null_where, pc, valid_mask
+from streamsql.formats.arrays import (
+    Ints,
+    Mask,
+    Vector,
+    first_bytes,
+    mask_of,
+    null_where,
+    nulls,
+    pc,
+    valid_mask,
+)
 from streamsql.formats.json_names import any_spelling
 from streamsql.formats.json_plan import Found, Plan
-from streamsql.formats.json_raw import LONG_DIGITS, has_long_number, read_raw
+from streamsql.formats.json_raw import LONG_DIGITS, has_long_number, read_raw, without_nulls
+from streamsql.formats.json_reasons import Reasons
+from streamsql.schema import Column
 from streamsql.types import VARCHAR, Array, Decimal, Map, SqlType, Struct
 
 _NULL_OR = "[^n\\s]"
+_TINY = "[0-9][eE]-"
 _ZEROS = pa.array(["0.0", "-0.0"])
 _LONG_NUMBER = f"-?(?:[0-9][.]?){{{LONG_DIGITS}}}"
+
+
+def _holds_decimals(t: SqlType) -> bool:
+    match t:
+        case Array(inner) | Map(_, inner):
+            return _holds_decimals(inner)
+        case Struct(fields):
+            return any(_holds_decimals(inner) for _, inner in fields)
+    return isinstance(t, Decimal)
 
 
 class Finish:
@@ -31,8 +53,11 @@ class Finish:
         self._payloads = payloads
         self._doubt = np.zeros(len(payloads), dtype=np.bool_)
         self._unnamed_nulls = np.zeros(len(payloads), dtype=np.bool_)
+        self.reasons = Reasons(len(payloads))
+        """Of rows that are not in doubt, but wrong. By paths only."""
 
     def columns(self, found: Found) -> tuple[list[Vector], Mask]:
+        """The columns, and the rows in doubt: what stands there means nothing. Call it once."""
         plan = self._plan
         if found.broken is not None:
             self._doubt |= found.broken
@@ -79,6 +104,8 @@ class Finish:
 
     def _value(self, found: Vector, t: SqlType, name: str | None, owners: Ints | None) -> Vector:
         """One array of values as type `t`; `name` of the field they are in, None inside arrays and maps."""
+        if self._plan.by_paths and name is not None:
+            return self._by_path(found, t, name)
         match t:
             case Array():
                 return self._array(found, t, name, owners)
@@ -86,8 +113,10 @@ class Finish:
                 return self._map(found, t, name, owners)
             case Struct():
                 return self._struct(found, t, name, owners)
-        if found.type == pa.string() and (t != VARCHAR or self._plan.by_paths):
-            return self._raw(found, t, name, owners)
+        if found.type == pa.string() and t != VARCHAR:
+            values, odd = self._raw(found, t, name, owners)
+            self._doubt_values(odd, owners)
+            return null_where(values, odd)
         if t == VARCHAR:
             suspects = _may_be_no_text(found)
             if name is None:
@@ -149,20 +178,45 @@ class Finish:
 
     # Raw values: the text tells what it is.
 
-    def _raw(self, found: Vector, t: SqlType, name: str | None, owners: Ints | None) -> Vector:
+    def _by_path(self, found: Vector, t: SqlType, name: str) -> Vector:
+        """A field of a record, from its JSON texts; rows with a wrong value get its reason."""
+        if isinstance(t, Array | Map | Struct):
+            found = without_nulls(found)
+            values, odd = self._inside(found, t, name)
+        else:
+            values, odd = self._raw(found, t, name, None)
+        rows = np.flatnonzero(odd)
+        if not len(rows):
+            return values
+        self._doubt[self.reasons.judge(rows, found.take(pa.array(rows)), name, t)] = True
+        return null_where(values, odd)
+
+    def _inside(self, texts: Vector, t: SqlType, name: str) -> tuple[Vector, Mask]:
+        plan = self._plan.inner(Column(name, t))
+        found = plan.run(texts)
+        if found is None:
+            return nulls(len(texts), t.arrow), valid_mask(texts)
+        if _holds_decimals(t):
+            # The texts have lost what the payloads have.
+            present = valid_mask(texts)
+            self._doubt |= present & self._long_numbers
+            self._doubt_where(np.flatnonzero(present & ~self._doubt), _TINY)
+        (values,), odd = Finish(plan, texts).columns(found)
+        return values, odd
+
+    def _raw(self, found: Vector, t: SqlType, name: str | None, owners: Ints | None) -> tuple[Vector, Mask]:
         values, odd = read_raw(found, t, self._plan.unescape)
-        self._doubt_values(odd, owners)
         if isinstance(t, Decimal):
             # A number that is too small for a double has become zero.
             zeros = mask_of(pc.is_in(found, _ZEROS))
-            self._doubt_where(np.flatnonzero(self._in_rows(zeros, owners) & ~self._doubt), "[0-9][eE]-")
+            self._doubt_where(np.flatnonzero(self._in_rows(zeros, owners) & ~self._doubt), _TINY)
             # DuckDB prints a number with the shortest digits of its double: of 15 none is lost.
             rows = self._in_rows(valid_mask(values), owners) & self._long_numbers
             if name is None:
                 self._doubt |= rows
             else:
                 self._search(rows, name, _LONG_NUMBER)
-        return null_where(values, odd)
+        return values, odd
 
     # Doubt.
 

@@ -19,7 +19,7 @@ from streamsql.types import DOUBLE, VARCHAR, Array, Map, SqlType, Struct, duckdb
 _PAYLOADS = pa.schema([("payload", pa.string())])
 _GUARDED_RUNS = 32
 _MOST_PATHS = 8
-"""Up to this many columns looking up each costs less than `from_json`, however many fields there are."""
+"""Up to this many columns looking up each costs less than `from_json`, however many fields a record has."""
 # What a payload that is no JSON raises. Where the error quotes bytes that are no UTF-8, it is no text itself.
 _REFUSED = (duckdb.Error, UnicodeDecodeError)
 
@@ -35,8 +35,9 @@ def can_read_fast(columns: Sequence[Column], *, is_record: bool) -> bool:
     )
 
 
-def _is_scalar(column: Column) -> bool:
-    return not isinstance(column.type, Array | Map | Struct)
+def are_best_by_paths(columns: Sequence[Column]) -> bool:
+    """Whether looking up each field of a record costs less than reading all into one structure."""
+    return len(columns) <= _MOST_PATHS and not any(isinstance(c.type, Array | Map | Struct) for c in columns)
 
 
 def _field_names(t: SqlType) -> Iterator[list[str]]:
@@ -70,8 +71,8 @@ class Found:
 class Plan:
     """The kernels for one set of spellings.
 
-    by_paths  each value is looked up by its path and comes as JSON text. Beyond some columns, and inside
-              of arrays and objects, reading all into one structure costs less
+    by_paths  each value is looked up by its path and comes as JSON text, from which can be told what is
+              wrong with it; else all are read into one structure
     """
 
     def __init__(
@@ -81,16 +82,25 @@ class Plan:
         workspace: Workspace,
         *,
         is_record: bool,
+        by_paths: bool = False,
     ) -> None:
         self.columns = columns
         self.is_record = is_record
-        self.by_paths = is_record and len(columns) <= _MOST_PATHS and all(map(_is_scalar, columns))
+        self.by_paths = by_paths
         self._spellings = dict(spellings)
         self._workspace = workspace
         self._plain: Kernel | None = None
         self._guarded: Kernel | None = None
         self._guarded_left = 0
         self._unescape: Kernel | None = None
+        self._inner: dict[str, Plan] = {}
+
+    def inner(self, column: Column) -> Plan:
+        """The plan for one column's values, each as a JSON text of its own."""
+        if column.name not in self._inner:
+            plan = Plan([column], self._spellings, self._workspace, is_record=False)
+            self._inner[column.name] = plan
+        return self._inner[column.name]
 
     def run(self, payloads: Vector) -> Found | None:
         """string[n], which may be no UTF-8, as DuckDB reads them; None if it cannot."""

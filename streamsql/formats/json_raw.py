@@ -56,14 +56,14 @@ def read_raw(found: Vector, t: SqlType, unescape: Unescape) -> tuple[Vector, Mas
         return _double(found)
     if t == VARCHAR:
         return _text(found, unescape)
-    found = _without_nulls(found)
+    found = without_nulls(found)
     if t == BOOLEAN:
         values = pc.equal(found, "true")
         return values, ~mask_of(pc.or_(values, pc.equal(found, "false")).fill_null(True))
     return _of_text(found, t)
 
 
-def _without_nulls(found: Vector) -> Vector:
+def without_nulls(found: Vector) -> Vector:
     """The texts, null instead of `null`."""
     if not (first_bytes(found) == ord("n")).any():
         return found
@@ -121,7 +121,7 @@ def _double(found: Vector) -> tuple[Vector, Mask]:
     try:
         values, odd = found.cast(pa.float64()), np.zeros(len(found), dtype=np.bool_)
     except pa.ArrowInvalid:
-        values, odd = _of_text(_without_nulls(found), DOUBLE)
+        values, odd = _of_text(without_nulls(found), DOUBLE)
     # DuckDB takes NaN and Infinity in any case, and a number may be beyond a double's range.
     return values, odd | ~np.isfinite((values.fill_null(0) if values.null_count else values).to_numpy())
 
@@ -131,7 +131,7 @@ def _whole(found: Vector, t: SqlType) -> tuple[Vector, Mask]:
         # The raw text of any other JSON value is none that Arrow takes for a whole number.
         values, odd = found.cast(pa.int64()), np.zeros(len(found), dtype=np.bool_)
     except pa.ArrowInvalid:
-        texts, odd = _unquoted(_without_nulls(found), required=False)
+        texts, odd = _unquoted(without_nulls(found), required=False)
         values, more = _some_whole(null_where(texts, odd))
         odd |= more
     if t == BIGINT:
