@@ -17,6 +17,7 @@ from streamsql.formats.arrays import (
     mask_of,
     null_where,
     nulls,
+    parts,
     pc,
     valid_mask,
 )
@@ -270,6 +271,9 @@ def _nested(arrow: pa.DataType, found: Vector, offsets: Ints, child: Vector) -> 
 
 _MAYBE_NO_TEXT = np.zeros(256, dtype=np.bool_)
 _MAYBE_NO_TEXT[list(b"{[-0123456789NIni")] = True
+_IS_LETTER = np.zeros(256, dtype=np.bool_)
+_IS_LETTER[list(b"NIni")] = True
+_NAMED = np.array([len("nan"), len("infinity")])
 # Numbers with fraction or exponent as DuckDB prints them, bare NaN and Infinity, objects, arrays.
 _NO_TEXT = r"^(?:[{\[]|-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?$|-?(?i:nan|inf(?:inity)?)$)"
 _DIGITS = r"^-?[0-9]+$"
@@ -277,8 +281,10 @@ _DIGITS = r"^-?[0-9]+$"
 
 def _may_be_no_text(texts: Vector) -> Mask:
     """Texts that may have been another value: whole numbers and booleans read the same as their text."""
-    maybe: Mask = _MAYBE_NO_TEXT[first_bytes(texts)]
+    firsts = first_bytes(texts)
+    maybe: Mask = _MAYBE_NO_TEXT[firsts]
     if maybe.any():
+        maybe &= ~_IS_LETTER[firsts] | np.isin(np.diff(parts(texts)[0]), _NAMED)
         rows = np.flatnonzero(maybe)
         chosen = texts.take(pa.array(rows))
         found = mask_of(pc.match_substring_regex(chosen, _NO_TEXT))

@@ -165,18 +165,30 @@ LONG_DIGITS = 16
 """Digits of a number, from which on the shortest ones of its double may not be all of them."""
 
 
+_BLOCK = 1 << 17
+"""Bytes that are looked at together: so many stay in a processor's cache."""
+_EIGHT = np.uint64(0x0101010101010101)
+
+
 def has_long_number(texts: Vector) -> Mask:
     """Where a text may have a number of as many digits: where that many digits and points stand in a row."""
     offsets, data = parts(texts)
     first, last = int(offsets[0]), int(offsets[-1])
     found = np.zeros(len(texts), dtype=np.bool_)
-    # Points, slashes and digits are neighbours.
-    runs = data[first:last] - np.uint8(ord(".")) < 12
-    length = 1
-    while length < LONG_DIGITS:
-        runs = runs[:-length] & runs[length:]
-        length *= 2
-    places = np.flatnonzero(runs)
-    if len(places):
-        found[np.searchsorted(offsets, places + first, side="right") - 1] = True
+    shifted = np.empty(_BLOCK + LONG_DIGITS, dtype=np.uint8)
+    runs = np.empty(_BLOCK + LONG_DIGITS, dtype=np.bool_)
+    for begin in range(first, last, _BLOCK):
+        block = data[begin : min(begin + _BLOCK + LONG_DIGITS - 1, last)]
+        # Points, slashes and digits are neighbours.
+        np.subtract(block, ord("."), out=shifted[: len(block)])
+        fit = np.less(shifted[: len(block)], 12, out=runs[: len(block)])
+        # Sixteen in a row cover one of the words of eight.
+        if not (fit[: len(block) & -8].view(np.uint64) == _EIGHT).any():
+            continue
+        length = 1
+        while length < LONG_DIGITS:
+            fit = fit[:-length] & fit[length:]
+            length *= 2
+        places = np.flatnonzero(fit) + begin
+        found[np.searchsorted(offsets, places, side="right") - 1] = True
     return found
