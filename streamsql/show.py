@@ -11,6 +11,7 @@ from streamsql.config import Config
 from streamsql.engine.log.groups import Groups
 from streamsql.engine.log.log import Log, TopicConfig, TopicPartition
 from streamsql.engine.log.reader import TopicReader
+from streamsql.engine.restore import changelog_topics
 from streamsql.errors import PlanError
 from streamsql.functions.library import Library
 from streamsql.grammar.names import quote_name
@@ -158,6 +159,8 @@ def describe_extended(info: SourceInfo, catalog: Catalog, log: Log, queries: Que
     for partition in range(config.partitions):
         begin, end = log.start_offset(info.topic, partition), log.end_offset(info.topic, partition)
         found.append((f"offsets of partition {partition}", f"{begin} to {end}"))
+    internal = [name for query in catalog.writers(info.name) for name in changelog_topics(log, query)]
+    found += [("note", note) for topic in (info.topic, *internal) for note in log.topic_notes(topic)]
     found += [("read by", ", ".join(catalog.readers(info.name)) or "no query")]
     for query_id in catalog.writers(info.name):
         found += _query_facts(query_id, queries)

@@ -171,6 +171,13 @@ class _Check:
             self._found(True, error.message, directory, (problem.name, None))
             return
         self._report.topics.append(files)
+        copy = directory / topic_files.COPY
+        if copy.exists():
+            try:
+                topic_files.read_settings(directory, copy.name)
+            except DataError as error:
+                says = f"{error.message}; it is made again when the settings change"
+                self._found(False, says, copy, (files.name, None))
         for number in range(files.config.partitions):
             self._partition(PartitionScan(files, number), ends.get((files.id, number), 0))
 

@@ -99,6 +99,7 @@ class DiskLog(Log):
         self._maintaining = threading.Lock()
         self._attempts: dict[str, int] = {}
         self._topics: dict[str, Topic] = {}
+        self._troubles: dict[str, list[StreamSQLError]] = {}
         self._is_closed = False
         self._stop = threading.Event()
         with explained("make the data directory", self.path):
@@ -149,7 +150,7 @@ class DiskLog(Log):
             for partition in topic.partitions:
                 partition.config = config
             added = [self._new_partition(files, number) for number in range(before, config.partitions)]
-            self._topics[name] = Topic(files, (*topic.partitions, *added))
+            self._topics[name] = Topic(files, (*topic.partitions, *added), notes=topic.notes)
 
     def delete_topic(self, name: str) -> None:
         with self._structure, ExitStack() as held:
@@ -176,6 +177,12 @@ class DiskLog(Log):
         self._check_open()
         topic = self._topics.get(name)
         return None if topic is None else topic.problem
+
+    def topic_notes(self, name: str) -> list[str]:
+        self._check_open()
+        topic, troubles = self._topics.get(name), self._troubles.get(name, [])
+        notes = [*(topic.notes if topic else ()), *(problem.message for problem in troubles)]
+        return list(dict.fromkeys(notes))
 
     def topic_config(self, name: str) -> TopicConfig:
         return self._topic(name).files.config
@@ -322,18 +329,22 @@ class DiskLog(Log):
 
     def maintain(self, now_ms: int) -> list[StreamSQLError]:
         with self._maintaining:
+            troubles: dict[str, list[StreamSQLError]] = {}
             # Dropping is quick, and what is dropped need not be compacted: it comes first, everywhere.
-            return [*self._expire_all(now_ms), *self._compact_all(now_ms)]
+            for topic, problem in (*self._expire_all(now_ms), *self._compact_all(now_ms)):
+                troubles.setdefault(topic, []).append(problem)
+            self._troubles = troubles
+            return [problem for problems in troubles.values() for problem in problems]
 
-    def _expire_all(self, now_ms: int) -> Iterator[StreamSQLError]:
+    def _expire_all(self, now_ms: int) -> Iterator[tuple[str, StreamSQLError]]:
         for partition in self._to_maintain():
             try:
                 expire(partition, now_ms)
             except StreamSQLError as problem:
                 if not partition.is_refusing:
-                    yield problem
+                    yield partition.place.topic, problem
 
-    def _compact_all(self, now_ms: int) -> Iterator[StreamSQLError]:
+    def _compact_all(self, now_ms: int) -> Iterator[tuple[str, StreamSQLError]]:
         for partition in self._to_maintain():
             try:
                 if compact(partition, now_ms, lambda: self._is_closed):
@@ -341,7 +352,7 @@ class DiskLog(Log):
                     yield from self._expire_all(now_ms)
             except StreamSQLError as problem:
                 if not partition.is_refusing:
-                    yield problem
+                    yield partition.place.topic, problem
 
     def _to_maintain(self) -> Iterator[Partition]:
         for topic in list(self._topics.values()):

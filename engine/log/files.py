@@ -113,11 +113,11 @@ def write_whole(path: Path, data: bytes, *, durable: bool = True) -> None:
         sync_directory(path.parent)
 
 
-def write_json(path: Path, said: Mapping[str, Any]) -> None:
-    """A small JSON file with a checksum, put in place at once."""
+def write_json(path: Path, said: Mapping[str, Any], *, durable: bool = True) -> None:
+    """A small JSON file with a checksum, put in place at once; durable: as for `write_whole`."""
     body = orjson.dumps(dict(said), option=orjson.OPT_SORT_KEYS)
     text = orjson.dumps({"crc": zlib.crc32(body), **said}, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2)
-    write_whole(path, text + b"\n")
+    write_whole(path, text + b"\n", durable=durable)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -167,6 +167,11 @@ class Log(ABC):
         """Why a topic that is there cannot be used, which is raised by whatever uses it; None if it can."""
         return None
 
+    def topic_notes(self, name: str) -> list[str]:
+        """What to know of a topic that can be used: what opening cut off or found damaged in it, and what
+        the last round of maintenance could not do, as sentences."""
+        return []
+
     @abstractmethod
     def topic_config(self, name: str) -> TopicConfig:
         """The settings of a topic."""

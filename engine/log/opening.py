@@ -27,11 +27,13 @@ class Topic:
     """A topic of an open log.
 
     problem  why it could not be opened; it has no partitions then
+    notes    what was cut off or found damaged, as sentences
     """
 
     files: TopicFiles
     partitions: tuple[Partition, ...]
     problem: DataError | ExternalError | None = None
+    notes: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Raise why it could not be opened: a new error each time, as whoever gets it adds to it."""
@@ -80,8 +82,9 @@ def open_topics(
         except (DataError, ExternalError) as problem:
             topics[name] = Topic(files, (), problem)
         else:
-            topics[name] = Topic(files, tuple(opened))
-            notes += [note for recovery in parts for note in recovery.notes]
+            said = tuple(note for recovery in parts for note in recovery.notes)
+            topics[name] = Topic(files, tuple(opened), notes=said)
+            notes += said
     closed = [topic for topic in topics.values() if topic.problem is not None]
     notes += [f"topic {t.files.name} cannot be used: {t.problem.message}" for t in closed if t.problem]
     # All that is there now is on the disk and counts: if it is ever missing, that is known.

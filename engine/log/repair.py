@@ -146,12 +146,29 @@ class _Repair:
         try:
             files = topic_files.read_settings(directory)
         except DataError:
-            known = {files.id for files in self._report.topics} | {place[0] for place in state.ends}
-            found = self._id_of(directory, numbers, known)
+            known = self._settings_known(topic, state, numbers)
+            if known is None:
+                return
+            files = known
+        topic_files.write_topic(files)
+        for number in set(range(files.config.partitions)) - set(numbers):
+            self._say(f"partition {number} made anew, empty: its records are lost", directory)
+
+    def _settings_known(self, topic: TopicFiles, state: State, numbers: Sequence[int]) -> TopicFiles | None:
+        """The settings of a topic whose topic.json is lost: its copy's, else defaults; None without its id.
+
+        numbers  of the partitions that are there
+        """
+        directory = topic.directory
+        try:
+            files = topic_files.read_settings(directory, topic_files.COPY)
+        except DataError:
+            ids = {files.id for files in self._report.topics} | {place[0] for place in state.ends}
+            found = self._id_of(directory, numbers, ids)
             if found is None:
                 self._say("not repaired: without topic.json its records cannot be told from others; "
                           "restore the file from a copy, or DROP the topic", directory)  # fmt: skip
-                return
+                return None
             is_compacted = any("-" in path.stem for path in directory.rglob("*.log"))
             config = TopicConfig(
                 partitions=max(numbers, default=0) + 1, cleanup="compact" if is_compacted else "delete"
@@ -160,9 +177,9 @@ class _Repair:
             self._say(
                 "settings written anew, with defaults: ALTER TOPIC sets others", directory / "topic.json"
             )
-        topic_files.write_topic(files)
-        for number in set(range(files.config.partitions)) - set(numbers):
-            self._say(f"partition {number} made anew, empty: its records are lost", directory)
+        else:
+            self._say("settings written anew, from their copy", directory / "topic.json")
+        return files
 
     @staticmethod
     def _id_of(directory: Path, numbers: Iterable[int], known: Iterable[str]) -> str | None:

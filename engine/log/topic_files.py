@@ -1,8 +1,9 @@
 """A topic on disk: a directory, made and removed in one step, with its settings and its partitions.
 
-    topics/<name, escaped>/topic.json   name, id, settings; replaced whole
-    topics/<name, escaped>/<partition>/ segments
-    topics/.making-*, topics/.gone-*    what a crash left of making or removing one; removed at open
+    topics/<name, escaped>/topic.json        name, id, settings; replaced whole
+    topics/<name, escaped>/topic-copy.json   the same once more: for a repair, should the first be lost
+    topics/<name, escaped>/<partition>/      segments
+    topics/.making-*, topics/.gone-*         what a crash left of making or removing one; removed at open
 
 The id, 32 hex digits, is new for every topic made, so that nothing written for a topic can be taken for
 part of a later one of the same name.
@@ -25,6 +26,7 @@ from streamsql.engine.log.log import TopicConfig
 from streamsql.errors import DataError, ExternalError
 
 MAKING, GONE = ".making-", ".gone-"
+SETTINGS, COPY = "topic.json", "topic-copy.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +126,13 @@ def read_topic(directory: Path) -> TopicFiles:
     return files
 
 
-def read_settings(directory: Path) -> TopicFiles:
-    """What topic.json says.
+def read_settings(directory: Path, file: str = SETTINGS) -> TopicFiles:
+    """What topic.json says, or its copy.
 
     raises  DataError LOG-CORRUPT if it cannot be read or belongs elsewhere; ExternalError LOG-NEWER-FORMAT,
             LOG-READ-ONLY, ..
     """
-    path = directory / "topic.json"
+    path = directory / file
     with explained("read", path):
         if not path.exists():
             raise _damaged(directory, f"the file {path.name} is missing")
@@ -157,7 +159,9 @@ def write_topic(files: TopicFiles) -> None:
 def _write(directory: Path, files: TopicFiles) -> None:
     config: dict[str, Any] = {field.name: getattr(files.config, field.name) for field in fields(files.config)}
     config["properties"] = dict(files.config.properties)
-    write_json(directory / "topic.json", {"name": files.name, "id": files.id, "config": config})
+    said = {"name": files.name, "id": files.id, "config": config}
+    write_json(directory / SETTINGS, said)
+    write_json(directory / COPY, said, durable=False)
 
 
 def _make_partitions(directory: Path, numbers: range) -> None:

@@ -130,6 +130,22 @@ def test_a_repaired_database_opens_and_its_queries_are_right(
         assert ("new",) in db.execute("SELECT v FROM copy;").fetchall()
 
 
+@pytest.mark.parametrize(
+    ("lost", "kept"), [(["topic.json"], 3_600_000), (["topic.json", "topic-copy.json"], None)]
+)
+def test_settings_that_are_lost_come_back_from_their_copy(
+    data: Path, lost: list[str], kept: int | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with streamsql.connect(data) as db:
+        db.execute("ALTER TOPIC a WITH (RETENTION_MS=3600000);")
+    for file in lost:
+        (data / "topics" / "a" / file).unlink()
+    assert checked(capsys, str(data), "--repair")[0] == 0
+    with streamsql.connect(data) as db:
+        assert db.log.topic_config("a").retention_ms == kept
+        assert len(db.execute("SELECT v FROM a;").fetchall()) == 15
+
+
 def test_a_repair_needs_a_place_for_the_copy(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flip(segment(data, "a"), -30)
     code, _, said = checked(capsys, str(data), "--repair", "--backup", str(data / "inside"))

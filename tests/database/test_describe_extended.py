@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
+from pathlib import Path
 
 import pyarrow as pa
 
+import streamsql
 from streamsql.database import Database
 
 MADE = (
@@ -57,3 +60,40 @@ def test_it_says_which_state_is_bounded_and_by_what(db: Database) -> None:
     recent = described(db, "recent")
     assert "a window leaves 2000 ms after its start" in recent["state 1-groups"]
     assert recent["state 1-stream-time"].endswith("a row per partition")
+
+
+def notes(db: Database, name: str) -> list[str]:
+    return [note for what, note in db.execute(f"DESCRIBE {name} EXTENDED;").fetchall() if what == "note"]
+
+
+def test_what_a_crash_cut_off_is_said(tmp_path: Path) -> None:
+    with streamsql.connect(tmp_path / "data") as db:
+        db.execute("CREATE STREAM s (x INTEGER) WITH (KAFKA_TOPIC = 's', PARTITIONS = 1);")
+        db.append("s", [{"x": 1}])
+        db.append("s", [{"x": 2}])
+        shutil.copytree(tmp_path / "data", tmp_path / "crashed")
+        assert notes(db, "s") == []
+    (segment,) = (tmp_path / "crashed" / "topics" / "s" / "0").glob("*.log")
+    segment.write_bytes(segment.read_bytes()[:-8])
+    with streamsql.connect(tmp_path / "crashed") as db:
+        (note,) = notes(db, "s")
+        assert "of an append that was not finished, at offset 1" in note
+
+
+def test_what_maintenance_could_not_do_is_said_until_it_can(tmp_path: Path) -> None:
+    with streamsql.connect(tmp_path) as db:
+        db.execute(
+            "CREATE TABLE t (k VARCHAR PRIMARY KEY, x INTEGER) WITH (KAFKA_TOPIC = 't', PARTITIONS = 1);"
+        )
+        db.execute("ALTER TOPIC t WITH (SEGMENT_BYTES = 1);")
+        for x in range(3):
+            db.append("t", [{"k": "a", "x": x}])
+    first = min((tmp_path / "topics" / "t" / "0").glob("*.log"))
+    whole = first.read_bytes()
+    first.write_bytes(whole[:-8] + bytes(8 * [255]))
+    with streamsql.connect(tmp_path) as db:
+        assert db.log.maintain(0)
+        assert any(str(first) in note for note in notes(db, "t"))
+        first.write_bytes(whole)
+        assert not db.log.maintain(0)
+        assert notes(db, "t") == []
