@@ -11,11 +11,12 @@ from dataclasses import dataclass, field, replace
 from streamsql.catalog import TABLE, SourceInfo
 from streamsql.engine.batch import NULL_VALUE
 from streamsql.engine.graph import Graph
-from streamsql.errors import NotSupportedError, PlanError
+from streamsql.errors import PlanError
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
 from streamsql.grammar.printer import to_sql
 from streamsql.plan.compiled import Compiled
+from streamsql.plan.distinct import distinct, refuse_key_of_distinct
 from streamsql.plan.environment import Environment
 from streamsql.plan.expressions import compile_expression, compile_filter
 from streamsql.plan.flow import Flow, OutputColumn, PlannedSelect, Selected
@@ -26,10 +27,16 @@ from streamsql.plan.rewrite import columns_used, walk
 from streamsql.plan.scope import Scope, at
 from streamsql.plan.sources import Needs, build_source, source_scope
 from streamsql.plan.stages import Output, StageBuilder
-from streamsql.plan.subqueries import CommonTable, common_table_flow, common_tables, subquery_flow
+from streamsql.plan.subqueries import (
+    CommonTable,
+    as_of_has_no_meaning,
+    common_table_flow,
+    common_tables,
+    subquery_flow,
+)
 from streamsql.plan.table_changes import is_volatile, reads_time, with_old_rows
 from streamsql.plan.table_functions import explode
-from streamsql.plan.unions import union_all
+from streamsql.plan.unions import union
 from streamsql.schema import Column
 from streamsql.types import NULL, duckdb_name
 
@@ -62,29 +69,44 @@ class SelectPlanner:
 
     def select(self, query: ast.Query) -> Selected:
         """A query with its last stage still open."""
-        self._refuse_pull_only(query)
+        self._refuse_what_needs_an_end(query)
         planner = replace(self, common=common_tables(self, query.ctes))
         if isinstance(query, ast.SetOperation):
-            return union_all(planner, query)
+            united = union(planner, query)
+            return united if query.op == "UNION ALL" else distinct(planner, query, united)
         assert isinstance(query, ast.Select)
-        return planner._finish(query, planner.relation_flow(query.relation, query))
+        if query.is_distinct:
+            every = replace(query, is_distinct=False)
+            inner = planner.nested()
+            rows = inner.finish(every, inner.relation_flow(every.relation, every))
+            return distinct(planner, query, rows)
+        return planner.finish(query, planner.relation_flow(query.relation, query))
 
     # --- FROM -----------------------------------------------------------------------------------
 
-    def _refuse_pull_only(self, query: ast.Query) -> None:
-        for clause, found in (
-            ("ORDER BY", query.order_by),
-            ("OFFSET", query.offset),
-            ("DISTINCT", isinstance(query, ast.Select) and query.is_distinct),
-        ):
-            if found:
-                raise NotSupportedError(
-                    f"{clause} in a query that keeps running",
-                    span=query.span,
-                    hint="it works in pull queries",
-                )
+    def _refuse_what_needs_an_end(self, query: ast.Query) -> None:
+        if query.order_by:
+            raise at(
+                query.order_by[0].span,
+                "ORDER BY has no meaning in a query that keeps running: a later row may belong before all",
+                "PLAN-ORDER-BY",
+                "ORDER BY in a pull query over the result; TOPK(column, n) keeps the largest of a group",
+            )
+        if query.offset is not None:
+            raise at(
+                query.span,
+                "OFFSET has no meaning in a query that keeps running: its rows are in no order",
+                "PLAN-OFFSET",
+                "OFFSET in a pull query over the result",
+            )
         if self.is_nested and query.limit is not None:
-            raise NotSupportedError("LIMIT in a subquery of a query that keeps running", span=query.span)
+            raise at(
+                query.span,
+                "LIMIT has no meaning in a subquery of a query that keeps running: "
+                "which rows came first is chance, and after them nothing would ever change",
+                "PLAN-LIMIT",
+                "WHERE chooses rows; a push query may have LIMIT at its end",
+            )
         if self.is_persistent and query.limit is not None:
             raise at(
                 query.span,
@@ -124,11 +146,7 @@ class SelectPlanner:
 
     def _source(self, relation: ast.SourceRef) -> SourceInfo:
         if relation.as_of is not None:
-            raise NotSupportedError(
-                "AS OF in a query that keeps running",
-                span=relation.as_of.span,
-                hint="it works in pull queries",
-            )
+            raise as_of_has_no_meaning(relation.as_of)
         try:
             info = self.env.catalog.source(relation.name)
         except PlanError as error:
@@ -161,7 +179,7 @@ class SelectPlanner:
 
     # --- the steps ------------------------------------------------------------------------------
 
-    def _finish(self, query: ast.Select, flow: Flow) -> Selected:
+    def finish(self, query: ast.Select, flow: Flow) -> Selected:
         has_bounds = (
             query.window is not None and not isinstance(query.relation, ast.Join) and flow.window is None
         )
@@ -326,6 +344,7 @@ class SelectPlanner:
 
 def _check_key(query: ast.Select, key: KeyColumn, matching: Sequence[Item], scope: Scope) -> None:
     name = _shown(key, scope)
+    refuse_key_of_distinct(key, query)
     if key.is_hidden:
         raise at(
             query.relation.span,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from streamsql.catalog import STREAM, TABLE
 from streamsql.engine.batch import WINDOW_START
-from streamsql.errors import NotSupportedError
+from streamsql.errors import PlanError
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
 from streamsql.plan.flow import Flow, Selected
@@ -53,21 +53,31 @@ def common_tables(planner: SelectPlanner, ctes: tuple[ast.CommonTable, ...]) -> 
 def subquery_flow(planner: SelectPlanner, relation: ast.SubqueryRef) -> Flow:
     """A subquery as something to read: its last stage stays open, so that the outer steps join it."""
     selected = planner.nested().select(relation.query)
-    return _as_relation(selected, relation.alias)
+    return as_relation(selected, relation.alias)
 
 
 def common_table_flow(common: CommonTable, relation: ast.SourceRef) -> Flow:
     """A WITH query as something to read, by one reader of perhaps several."""
     if relation.as_of is not None:
-        raise NotSupportedError("AS OF of a WITH query", span=relation.as_of.span)
+        raise as_of_has_no_meaning(relation.as_of)
     if common.planned is None:
         common.planned = common.planner.select(common.query)
         common.planned.flow.close_stage()
     selected = replace(common.planned, flow=common.planned.flow.branch())
-    return _as_relation(selected, relation.alias or relation.name)
+    return as_relation(selected, relation.alias or relation.name)
 
 
-def _as_relation(selected: Selected, qualifier: str | None) -> Flow:
+def as_of_has_no_meaning(as_of: ast.AsOf) -> PlanError:
+    """What is said of AS OF where a query goes on from what it reads."""
+    return at(
+        as_of.span,
+        "AS OF has no meaning in a query that keeps running: it goes on from what was",
+        "PLAN-AS-OF",
+        "AS OF in a pull query; SET 'auto.offset.reset' says whether a query begins at the beginning",
+    )
+
+
+def as_relation(selected: Selected, qualifier: str | None) -> Flow:
     """The result's columns in the place of what they were computed from."""
     flow = selected.flow
     is_whole = len(selected.key) == len(flow.key)

@@ -1,4 +1,4 @@
-"""UNION ALL of streams that keep running."""
+"""UNION of streams that keep running."""
 
 from __future__ import annotations
 
@@ -22,17 +22,19 @@ if TYPE_CHECKING:
     from streamsql.plan.select import SelectPlanner
 
 
-def union_all(planner: SelectPlanner, query: ast.SetOperation) -> Selected:
-    """The rows of both sides, with the columns and names of the left one.
+def union(planner: SelectPlanner, query: ast.SetOperation) -> Selected:
+    """All rows of both sides, with the columns and names of the left one.
 
     The result has a key if both sides have one, in the same places of their SELECT lists, and over the same
     windows if one is windowed: then it is windowed too.
 
     raises  PlanError if a side is a table or the columns differ; NotSupportedError for other operations
     """
-    if query.op != "UNION ALL":
+    if query.op not in ("UNION", "UNION ALL"):
         raise NotSupportedError(
-            f"{query.op} in a query that keeps running", span=query.span, hint="UNION ALL of streams is built"
+            f"{query.op} in a query that keeps running",
+            span=query.span,
+            hint="a join finds the rows that are on both sides, a LEFT JOIN those that are not",
         )
     sides = [planner.nested().select(side) for side in (query.left, query.right)]
     left, right = (side.flow for side in sides)
@@ -40,7 +42,7 @@ def union_all(planner: SelectPlanner, query: ast.SetOperation) -> Selected:
         if flow.kind != STREAM:
             raise at(
                 side.span,
-                f"UNION ALL is for streams, and {to_sql(side)} is a table",
+                f"{query.op} is for streams, and {to_sql(side)} is a table",
                 "PLAN-SET-OPERATION",
                 "a table has one row per key",
             )
@@ -48,7 +50,7 @@ def union_all(planner: SelectPlanner, query: ast.SetOperation) -> Selected:
     if [c.column.type for c in mine] != [c.column.type for c in other]:
         raise at(
             query.span,
-            f"the sides of UNION ALL have different columns: {_listed(mine)} and {_listed(other)}",
+            f"the sides of {query.op} have different columns: {_listed(mine)} and {_listed(other)}",
             "PLAN-SET-OPERATION",
             "CAST the columns of one side",
         )

@@ -5,9 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from streamsql.database import Database
+from streamsql.engine.kernel import Workspace
+from streamsql.engine.operators.base import Context
+from streamsql.engine.operators.drop_unchanged import DropUnchanged
+from streamsql.engine.problems import Problems
 from streamsql.errors import NotSupportedError, PlanError
 
 DECLARED = (
@@ -148,6 +153,36 @@ def test_windowed_streams_united(db: Database) -> None:
     assert len(db.execute("SELECT * FROM mixed;").fetchall()) == 3 + 4
 
 
+def test_different_rows_are_each_shown_once(db: Database) -> None:
+    db.execute(DECLARED)
+    feed(db, (1, "a", 1), (2, "a", 2), (1, "b", 3), (3, "a", 4))
+    distinct = db.execute("SELECT DISTINCT page FROM views EMIT CHANGES LIMIT 2;").fetchall()
+    united = db.execute(
+        "SELECT page FROM views UNION SELECT page FROM views EMIT CHANGES LIMIT 2;"
+    ).fetchall()
+    assert sorted(distinct) == sorted(united) == [("a",), ("b",)]
+
+
+def test_rows_that_stay_the_same_are_no_changes() -> None:
+    schema = pa.schema(
+        [("x", pa.int64()), ("$time", pa.int64()), ("$seq", pa.int64()), ("$weight", pa.int8())]
+    )
+    operator = DropUnchanged(schema).open(Context(Workspace(), Problems()))
+
+    def kept(*rows: tuple[int | None, int, int]) -> list[tuple[int | None, int, int]]:
+        x, seq, weight = zip(*rows, strict=True)
+        batch = pa.RecordBatch.from_arrays([pa.array(c) for c in (x, seq, seq, weight)], schema=schema)
+        out = operator.process(batch)
+        return [] if out is None else [(r["x"], r["$seq"], r["$weight"]) for r in out.to_pylist()]
+
+    assert kept((1, 0, 1)) == [(1, 0, 1)]
+    assert kept((1, 1, -1), (1, 1, 1)) == kept((None, 1, -1), (None, 1, 1)) == []
+    # Another row, and the same row at another time, are changes.
+    changes = [(1, 1, -1), (2, 1, 1), (None, 2, -1), (0, 2, 1), (5, 3, -1), (5, 4, 1)]
+    assert kept(*changes) == changes
+    assert kept((7, 1, 1), (1, 2, -1), (1, 2, 1), (8, 3, -1)) == [(7, 1, 1), (8, 3, -1)]
+
+
 def test_insert_into_takes_a_subquery(db: Database) -> None:
     db.execute(
         DECLARED + "CREATE STREAM pages (user_id BIGINT KEY, page VARCHAR);"
@@ -180,12 +215,21 @@ REFUSED = {
     "a table united": ("SELECT user_id FROM views UNION ALL SELECT id FROM users", "SELECT id FROM users", "is a table"),
     "other columns united": ("SELECT page FROM views UNION ALL SELECT user_id FROM views", "SELECT page", "PAGE VARCHAR and USER_ID BIGINT"),
     "a column twice": ("SELECT * FROM (SELECT page AS p, user_id AS p FROM views)", "user_id AS p", "called P"),
+    "a limit inside": ("SELECT * FROM (SELECT * FROM views LIMIT 1)", "SELECT * FROM views LIMIT", "chance"),
+    "an offset": ("SELECT * FROM (SELECT * FROM views LIMIT 1 OFFSET 2)", "SELECT * FROM views LIMIT", "in no order"),
+    "an order inside": ("SELECT * FROM (SELECT * FROM views ORDER BY ms)", "ms)", "TOPK"),
+    "an order of a union": ("SELECT page FROM views UNION ALL SELECT page FROM views ORDER BY page", "page", "pull query"),
+    "the past": ("SELECT * FROM views AS OF OFFSET 2", "AS OF", "goes on"),
+    "the past of a WITH query": ("WITH a AS (SELECT * FROM views) SELECT * FROM a AS OF OFFSET 2", "AS OF", "goes on"),
+    "different rows, kept": ("SELECT DISTINCT page, user_id FROM views", "SELECT DISTINCT", "GROUP BY PAGE, USER_ID"),
+    "different rows, kept outside": ("SELECT page, 1 AS one FROM (SELECT DISTINCT page FROM views)", "(SELECT DISTINCT", "COUNT(*)"),
+    "different maps": ("SELECT m, COUNT(*) AS n FROM (SELECT DISTINCT MAP('a' := ms) AS m FROM views) GROUP BY m", "SELECT DISTINCT", "MAP"),
+    "a union without repetitions, kept": ("SELECT page FROM views UNION SELECT page FROM views", "SELECT page", "GROUP BY PAGE"),
     "its own name": ("WITH a AS (SELECT * FROM a) SELECT * FROM a", "a) SELECT", "no stream or table"),
 }  # fmt: skip
 NOT_BUILT = {
-    "a limit inside": "SELECT * FROM (SELECT * FROM views LIMIT 1)",
-    "a union of what is different": "SELECT page FROM views UNION SELECT page FROM views",
-    "an order inside": "SELECT * FROM (SELECT * FROM views ORDER BY ms)",
+    "what both have": "SELECT page FROM views INTERSECT SELECT page FROM views",
+    "what the other lacks": "SELECT page FROM views EXCEPT SELECT page FROM views",
 }
 
 

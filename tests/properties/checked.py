@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from streamsql.engine.check import CheckedOperator
 from streamsql.engine.graph import Graph
 from streamsql.engine.operators.aggregate import Aggregate
+from streamsql.engine.operators.drop_unchanged import DropUnchanged
 from streamsql.engine.operators.foreign_key_join import ForeignKeyJoin
 from streamsql.engine.operators.materialise import Materialise
 from streamsql.engine.operators.sink import Collect, Sink
@@ -50,6 +51,8 @@ def check_operators(task: Task) -> None:
                 takes_back_old = True
             case Aggregate(keys=keys, emit_old=takes_back_old):
                 pass
+            case DropUnchanged(input=schema):
+                keys, takes_back_old = [n for n in schema.names if not n.startswith("$")], True
             case Materialise(keys=keys, emit_old=takes_back_old, forward_unknown_deletes=deletes_unknown):
                 deletes_unknown = deletes_unknown or not takes_back_old
             case other:

@@ -45,6 +45,10 @@ TABLES = {
         f"(SELECT k, WINDOWSTART AS start, COUNT(*) AS n FROM events {WINDOW} GROUP BY k) GROUP BY start",
         "SELECT ms // 20 * 20, COUNT(DISTINCT k), COUNT(*) FROM events WHERE k IS NOT NULL GROUP BY ALL",
     ),
+    "different rows, counted": "SELECT k, COUNT(*) AS n FROM (SELECT DISTINCT k, x FROM events WHERE k IS NOT NULL) GROUP BY k",
+    "different rows of a table": f"SELECT n, COUNT(*) AS c FROM (SELECT DISTINCT n, s FROM ({PER_KEY})) GROUP BY n HAVING COUNT(*) > 0",
+    "a union without repetitions": "SELECT k, COUNT(*) AS c, SUM(x) AS s FROM (SELECT k, x FROM events WHERE x > 0 "
+    "UNION SELECT k, x + 1 FROM events WHERE x < 3) WHERE k IS NOT NULL GROUP BY k",
     "a time, grouped": (
         "SELECT n, SUM(t) AS t FROM (SELECT k, ROWTIME AS t, COUNT(*) AS n FROM events GROUP BY k) GROUP BY n HAVING COUNT(*) > 0",
         "SELECT n, SUM(t) FROM (SELECT k, MAX(ms) AS t, COUNT(*) AS n FROM events WHERE k IS NOT NULL GROUP BY k) GROUP BY n",
@@ -60,6 +64,8 @@ STREAMS = {
     "beside an aggregate of windows": f"WITH w AS (SELECT k, WINDOWSTART AS start, COUNT(*) AS n FROM events {WINDOW} GROUP BY k), "
     "a AS (SELECT k, COUNT(*) AS w, SUM(n) AS n FROM w GROUP BY k HAVING SUM(n) > 1) "
     "SELECT e.k AS k, e.x, a.w, a.n FROM events e LEFT JOIN a ON e.k = a.k",
+    "beside different rows": "WITH d AS (SELECT k, COUNT(*) AS n FROM (SELECT DISTINCT k, x FROM events) GROUP BY k) "
+    "SELECT e.k AS k, e.x, d.n FROM events e LEFT JOIN d ON e.k = d.k",
     "beside an aggregate of sessions": "WITH a AS (SELECT k, COUNT(*) AS w, SUM(n) AS n FROM (SELECT k, COUNT(*) AS n, AVG(x) AS m "
     "FROM events WINDOW SESSION (8 MILLISECONDS, GRACE PERIOD 20 MILLISECONDS) GROUP BY k HAVING COUNT(*) > 1) GROUP BY k) "
     "SELECT e.k AS k, e.x, a.w, a.n FROM events e JOIN a ON e.k = a.k",
