@@ -116,7 +116,7 @@ PARTS: Mapping[str, Part] = {
     ),
     "commit": Part(
         "commit",
-        "commit --events 1000000 --rounds 1 --query q1 --query q4",
+        "commit --events 4000000 --rounds 2 --query q1 --query q4",
         ("query",),
         (),
         {
