@@ -81,7 +81,12 @@ def _on_foreign_key(
     span = join.condition.span
     if join.kind in ("RIGHT", "FULL"):
         raise at(
-            span, f"a {join.kind} join on a foreign key is not possible: only INNER and LEFT", "PLAN-JOIN"
+            span,
+            f"a {join.kind} join on a foreign key would have rows without the left table's key: "
+            "only INNER and LEFT",
+            "PLAN-JOIN",
+            "to keep every row that is pointed at: that table LEFT JOIN "
+            "(SELECT the pointer, COLLECT_LIST(..) .. GROUP BY the pointer)",
         )
     if right.window:
         raise at(span, "a windowed table is joined on its key and not pointed at", "PLAN-JOIN")

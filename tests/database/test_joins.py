@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -151,6 +152,21 @@ def test_a_join_goes_on_after_the_database_was_closed(tmp_path: Path) -> None:
         assert db.execute("SELECT * FROM paid;").fetchall() == [(1, 10), (2, 20)]
 
 
+def test_the_example_of_the_docs_keeps_rows_that_nothing_points_at(db: Database) -> None:
+    section = Path("docs/language.md").read_text().split("## Joins")[1].split("\n## ")[0]
+    (example,) = re.findall(r"```sql\n(.*?)```", section, re.DOTALL)
+    db.execute(
+        "CREATE TABLE customers (id BIGINT PRIMARY KEY, city VARCHAR);"
+        "CREATE TABLE orders (id BIGINT PRIMARY KEY, customer BIGINT, amount INTEGER);" + example
+    )
+    db.append("customers", [{"id": 1, "city": "Oslo"}, {"id": 2, "city": "Rome"}])
+    db.append("orders", [{"id": n, "customer": 1, "amount": n * 10} for n in (1, 2)])
+    rows = "SELECT * FROM customers_with_orders ORDER BY id;"
+    assert db.execute(rows).fetchall() == [(1, "Oslo", [10, 20]), (2, "Rome", None)]
+    db.append("orders", [{"id": 1, "customer": 2, "amount": 10}])
+    assert db.execute(rows).fetchall() == [(1, "Oslo", [20]), (2, "Rome", [10])]
+
+
 REFUSED = {
     "two streams need a window": ("orders o JOIN payments p ON o.id = p.id", "needs WITHIN"),
     "a table takes none": ("orders o JOIN customers c WITHIN 1 DAY ON o.id = c.id", "joins of two streams"),
@@ -160,6 +176,11 @@ REFUSED = {
         "accounts a RIGHT JOIN customers c ON a.owner = c.id",
         "only INNER and LEFT",
     ),
+    "two tables in full on more than keys": (
+        "accounts a FULL JOIN customers c ON a.id = c.id AND a.balance > 3",
+        "filter the sides",
+    ),
+    "a foreign key in full": ("accounts a FULL JOIN customers c ON a.owner = c.id", "COLLECT_LIST"),
     "no equality": ("orders o JOIN payments p WITHIN 1 DAY ON o.id < p.id", "must be an equality"),
     "a constant": ("orders o JOIN payments p WITHIN 1 DAY ON o.id = 1", "must use a column"),
     "both from one side": (
