@@ -423,7 +423,9 @@ class CompactedAgainstModel(RuleBasedStateMachine):
 
 
 TestCompactedAgainstModel = CompactedAgainstModel.TestCase
-TestCompactedAgainstModel.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestCompactedAgainstModel.settings = settings(
+    max_examples=max(40, settings.default.max_examples // 5), stateful_step_count=25, deadline=None
+)
 
 
 @given(
@@ -436,7 +438,7 @@ TestCompactedAgainstModel.settings = settings(max_examples=40, stateful_step_cou
     ),
     segment_bytes=st.sampled_from([1, 700, 1 << 20]),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=max(30, settings.default.max_examples // 5), deadline=None)
 def test_pass_by_pass_every_key_keeps_its_last_record(
     batches: list[list[tuple[str, str | None]]], segment_bytes: int
 ) -> None:

@@ -166,4 +166,6 @@ class LogAgainstModel(RuleBasedStateMachine):
 
 
 TestLogAgainstModel = LogAgainstModel.TestCase
-TestLogAgainstModel.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestLogAgainstModel.settings = settings(
+    max_examples=max(40, settings.default.max_examples // 5), stateful_step_count=25, deadline=None
+)

@@ -9,3 +9,6 @@ many = settings(max_examples=max(100, settings.default.max_examples))
 
 few = settings(max_examples=max(5, settings.default.max_examples // 5))
 """For properties that run over a list of cases of one kind: together they have their share."""
+
+costly = settings(max_examples=5) if settings.default.max_examples < 100 else settings()
+"""Few in the quick profile, and as many as any other profile says."""

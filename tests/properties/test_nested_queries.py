@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.operators.examples import few
+from tests.operators.examples import costly, few
 from tests.properties.whole_queries import Event, events, history, last_per_key, run
 from tests.workspaces import duckdb_beside
 
@@ -104,7 +104,7 @@ def test_a_nested_table_is_duckdbs(name: str, rows: list[Event], places: list[in
 
 
 @pytest.mark.parametrize("name", STREAMS)
-@few
+@costly
 @given(rows=events, places=cuts)
 def test_a_nested_stream_does_not_depend_on_the_cuts(name: str, rows: list[Event], places: list[int]) -> None:
     query = created("STREAM", STREAMS[name])

@@ -201,7 +201,7 @@ def test_doubles_are_equal_as_group_by_has_it():
     workspace.close()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=max(20, settings.default.max_examples // 5), deadline=None)
 @given(keys=some_keys)
 def test_a_hasher_agrees_with_the_hash_in_a_kernel(keys):
     workspace = Workspace()
