@@ -27,8 +27,12 @@ _logger = logging.getLogger(__name__)
 PARTITION = "$partition"
 OFFSET = "$offset"
 
-# A batch of this many rows that is half of what could be given is given as it is: joining copies.
+# A batch of this many rows that is half of what could be given, or whose rows are long, is given as it is:
+# joining copies.
 _LARGE_BATCH_ROWS = 16_384
+_COSTLY_ROW_BYTES = 96
+# Of a single partition multiples of this are read at once, lest a frame be cut where nothing wants it cut.
+_WHOLE_FRAME_ROWS = 1 << 18
 # Rows of all partitions together that are looked at, at first and at most, as multiples of those to give.
 _AHEAD, _MOST_AHEAD = 2, 32
 # A micro-batch stays well below the 2 GiB that the offsets of one Arrow array can count, and small enough
@@ -90,12 +94,13 @@ class _Source:
     buffered: deque[pa.RecordBatch] = field(default_factory=deque)
     rows: int = 0
 
-    def fill(self, log: Readable, topic: str, rows: int, wanted: Wanted, reset: str) -> None:
-        """Read on until `rows` are buffered, or there is no more."""
+    def fill(self, log: Readable, topic: str, rows: int, at_once: int, wanted: Wanted, reset: str) -> None:
+        """Read on, multiples of `at_once` rows, until `rows` are buffered or there is no more."""
         while self.rows < rows:
             end = log.end_offset(topic, self.partition)
             try:
-                batches = log.read(topic, self.partition, self.next_read, rows - self.rows)
+                multiple = -(-(rows - self.rows) // at_once) * at_once
+                batches = log.read(topic, self.partition, self.next_read, multiple)
             except DataError as problem:
                 if problem.code != "LOG-OFFSET-OUT-OF-RANGE":
                     raise
@@ -215,8 +220,9 @@ class TopicReader:
             raise InternalError(f"a poll wants one row at least, not {max_rows}")
         sources = list(self._sources.values())
         share = max_rows if len(sources) == 1 else self._ahead * max_rows // len(sources) + 1
+        at_once = _WHOLE_FRAME_ROWS if len(sources) == 1 else 1
         for source in sources:
-            source.fill(self._log, self._topic, share, self._wanted, self._reset)
+            source.fill(self._log, self._topic, share, at_once, self._wanted, self._reset)
         waiting = [source for source in sources if source.rows]
         if not waiting:
             return None
@@ -231,8 +237,10 @@ class TopicReader:
         batches, schema = source.fitting(schema, _BATCH_BYTES)
         rows = min(max_rows, sum(batch.num_rows for batch in batches))
         first = batches[0].num_rows
-        if first >= _LARGE_BATCH_ROWS and 2 * first >= rows:
-            rows = min(rows, first)
+        is_costly = batches[0].nbytes >= first * _COSTLY_ROW_BYTES
+        if first >= _LARGE_BATCH_ROWS and (is_costly or 2 * first >= rows):
+            # In parts of one size, so that no small one is left over.
+            rows = -(-first // -(-first // rows))
         given = _joined(schema, [(source.partition, batches, rows)])
         source.drop(rows)
         return given
