@@ -164,6 +164,8 @@ def _refuse_bare_file(parser: _Parser, arguments: Sequence[str]) -> None:
                 "-e",
                 "-f",
             )
+            if not argument.startswith("--") and argument[:2] not in ("-e", "-f", "-h"):
+                parser.error(f"there is no option {argument}")
         elif argument in COMMANDS:
             return
         elif argument.endswith(".sql"):

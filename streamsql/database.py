@@ -276,6 +276,10 @@ class Database(Clients):
                 return self._assert(statement)
             case ast.AssertTopic() | ast.AssertSchema() | ast.AssertSource():
                 return self._assert(statement)
+            case ast.CreateConnector() | ast.DropConnector():
+                from streamsql.introspection import no_connectors
+
+                raise no_connectors(statement.span)
         raise NotSupportedError(f"the statement {to_sql(statement)}", span=statement.span)
 
     def _insert(self, statement: ast.InsertValues) -> Result:

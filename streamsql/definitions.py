@@ -110,7 +110,7 @@ class Definitions:
             actual = self.log.topic_config(info.topic).partitions
             if new.partitions is not None and new.partitions != actual:
                 raise PlanError(
-                    f"topic {info.topic} exists with {actual} partitions, not {new.partitions}",
+                    f"topic {info.topic} exists: it has PARTITIONS {actual}, not {new.partitions}",
                     code="PLAN-PARTITIONS",
                 )
         else:
@@ -290,9 +290,8 @@ class Definitions:
         if name in self.catalog.types:
             if statement.if_not_exists:
                 return message(f"type {quote_name(name)} exists already: nothing was done")
-            raise PlanError(
-                f"type {quote_name(name)} already exists", code="PLAN-EXISTS", hint="DROP TYPE it first"
-            )
+            hint = f"DROP TYPE {quote_name(name)}; first"
+            raise PlanError(f"type {quote_name(name)} already exists", code="PLAN-EXISTS", hint=hint)
         resolved = resolve_type(statement.type, self.catalog.type)
         self._record(to_sql(statement), None)
         self.catalog.types[name] = resolved

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from streamsql import show
-from streamsql.errors import NotSupportedError, PlanError
+from streamsql.errors import NotSupportedError, PlanError, Span
 from streamsql.grammar import ast
 from streamsql.grammar.printer import to_sql
+from streamsql.printing import PRINTED, print_topic
 from streamsql.result import Result, rows
 from streamsql.schema import Column
 from streamsql.types import VARCHAR
@@ -40,16 +41,28 @@ def introspect(
         case ast.Explain():
             return _explain(database, statement)
         case ast.PrintTopic():
-            printed = show.print_topic(
+            printed = print_topic(
                 database.log,
-                database.catalog,
                 statement.topic,
+                database.catalog.on_topic(statement.topic),
+                database.environment.schemas,
                 from_beginning=statement.from_beginning,
                 interval=statement.interval,
                 limit=statement.limit,
             )
-            return Result("ROWS", show.PRINTED, _changes=printed)
+            return Result("ROWS", PRINTED, _changes=printed)
+        case ast.Describe(kind="CONNECTOR"):
+            raise no_connectors(statement.span)
     raise NotSupportedError(f"the statement {to_sql(statement)}", span=statement.span)
+
+
+def no_connectors(span: Span) -> NotSupportedError:
+    """What every statement about connectors gets."""
+    return NotSupportedError(
+        "connectors are not built: there is no Kafka Connect that could run them",
+        span=span,
+        hint="streamsql load FILE puts files into a topic; db.producer and db.consumer move records",
+    )
 
 
 def _show(database: Database, statement: ast.Show) -> Result:
@@ -72,7 +85,7 @@ def _show(database: Database, statement: ast.Show) -> Result:
             return rows(
                 [Column("NAME", VARCHAR), Column("VALUE", VARCHAR)], sorted(database.variables.items())
             )
-    raise NotSupportedError(f"SHOW {statement.what}", span=statement.span)
+    raise no_connectors(statement.span)
 
 
 def _explain(database: Database, statement: ast.Explain) -> Result:

@@ -1,22 +1,18 @@
-"""SHOW, DESCRIBE, EXPLAIN and PRINT: what the database says about itself."""
+"""SHOW, DESCRIBE and EXPLAIN: what the database says about itself."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Iterator
 
 from streamsql.catalog import Catalog, SourceInfo
 from streamsql.config import Config
 from streamsql.engine.log.groups import Groups
 from streamsql.engine.log.log import Log, TopicConfig, TopicPartition
-from streamsql.engine.log.reader import TopicReader
 from streamsql.engine.restore import changelog_topics
-from streamsql.errors import PlanError
 from streamsql.functions.library import Library
-from streamsql.grammar.names import quote_name
+from streamsql.printing import moment
 from streamsql.queries import Queries
-from streamsql.result import Changes, Result, rows
+from streamsql.result import Result, rows
 from streamsql.schema import Column
 from streamsql.types import BIGINT, BOOLEAN, INTEGER, VARCHAR
 
@@ -188,7 +184,7 @@ def _query_facts(query_id: str, queries: Queries) -> Iterator[tuple[str, str]]:
     yield "state of the query", status.state
     if status.error is not None:
         yield "error", status.error
-    yield "last commit", "never" if status.last_commit_ms is None else _moment(status.last_commit_ms)
+    yield "last commit", "never" if status.last_commit_ms is None else moment(status.last_commit_ms)
     yield "lag", f"{status.lag} records"
     for (topic, partition), position in status.positions.items():
         behind = status.ends[TopicPartition(topic, partition)] - position
@@ -203,91 +199,3 @@ def _query_facts(query_id: str, queries: Queries) -> Iterator[tuple[str, str]]:
         yield f"state {store.name}", f"{store.rows} rows, {store.bytes} bytes; {bound}"
     if not status.stores:
         yield "state", "none"
-
-
-def _moment(time_ms: int) -> str:
-    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")
-
-
-def print_topic(
-    log: Log, catalog: Catalog, topic: str, *, from_beginning: bool, interval: int | None, limit: int | None
-) -> Iterator[Changes]:
-    """PRINT: the records that are in the topic, as text.
-
-    interval  only every n-th record
-    """
-    if not log.has_topic(topic):
-        near = [t for t in log.topics() if t.upper() == topic.upper()]
-        raise PlanError(
-            f"there is no topic {topic}",
-            code="PLAN-UNKNOWN-TOPIC",
-            hint=f"there is {near[0]}: topic names keep their case" if near else "SHOW TOPICS; lists them",
-        )
-    partitions = range(log.topic_config(topic).partitions)
-    start = {
-        TopicPartition(topic, p): log.start_offset(topic, p) if from_beginning else log.end_offset(topic, p)
-        for p in partitions
-    }
-    reader = TopicReader(log, topic, start)
-    sources = catalog.on_topic(topic)
-    seen = shown = 0
-    while (batch := reader.poll(1024)) is not None:
-        kept: list[tuple[Any, ...]] = []
-        # PRINT is for people: one record at a time is what they read.
-        for record in batch.to_pylist():
-            seen += 1
-            if interval and (seen - 1) % interval:
-                continue
-            if limit is not None and shown >= limit:
-                break
-            shown += 1
-            kept.append(
-                (
-                    _moment(record["timestamp"]),
-                    record["$partition"],
-                    record["$offset"],
-                    _payload(record["key"], sources, True),
-                    _payload(record["value"], sources, False),
-                )
-            )
-        yield Changes(next(iter(rows(PRINTED, kept))))
-        if limit is not None and shown >= limit:
-            return
-
-
-PRINTED = (
-    Column("ROWTIME", VARCHAR),
-    Column("PARTITION", INTEGER),
-    Column("OFFSET", BIGINT),
-    Column("KEY", VARCHAR),
-    Column("VALUE", VARCHAR),
-)
-
-
-def _payload(payload: Any, sources: Sequence[SourceInfo], is_key: bool) -> str | None:
-    if payload is None:
-        return None
-    if isinstance(payload, dict):
-        return ", ".join(f"{quote_name(name)}: {value}" for name, value in payload.items())
-    side = (sources[0].key_format if is_key else sources[0].value_format).name if sources else ""
-    try:
-        text: str = payload.decode("utf-8")
-    except UnicodeDecodeError:
-        text = ""
-    if side == "KAFKA" and sources:
-        columns = sources[0].schema.key if is_key else sources[0].schema.value
-        if len(columns) == 1 and columns[0].type != VARCHAR:
-            return str(_number(payload, str(columns[0].type)))
-    if text and (text.isprintable() or not set(text) - {"\n", "\t"}):
-        return text
-    return "0x" + payload.hex()
-
-
-def _number(payload: bytes, t: str) -> Any:
-    kinds = {"INTEGER": ">i4", "BIGINT": ">i8", "DOUBLE": ">f8"}
-    import numpy as np
-
-    kind = kinds.get(t)
-    if kind is None or len(payload) != np.dtype(kind).itemsize:
-        return "0x" + payload.hex()
-    return np.frombuffer(payload, dtype=kind)[0].item()

@@ -10,6 +10,14 @@ from streamsql.schema import Column
 from streamsql.types import VARCHAR, Map, walk
 
 
+class ColumnRefused(PlanError):
+    """A format cannot hold one of the columns."""
+
+    def __init__(self, message: str, column: Column, hint: str | None = None) -> None:
+        super().__init__(message, code="PLAN-FORMAT-TYPE", hint=hint)
+        self.column = column.name
+
+
 def refuse_properties(name: str, known: frozenset[str], layout: Layout) -> None:
     """A property that the format does not have.
 
@@ -24,9 +32,7 @@ def refuse_properties(name: str, known: frozenset[str], layout: Layout) -> None:
 def cannot_hold(name: str, column: Column) -> PlanError:
     """The error for a column whose type the format has no bytes for."""
     kind = str(column.type).partition("<")[0].partition("(")[0]
-    return PlanError(
-        f"format {name} cannot hold type {kind}, which column {column.name} has", code="PLAN-FORMAT-TYPE"
-    )
+    return ColumnRefused(f"format {name} cannot hold type {kind}, which column {column.name} has", column)
 
 
 def require_text_keys(name: str, layout: Layout) -> None:
@@ -36,10 +42,8 @@ def require_text_keys(name: str, layout: Layout) -> None:
     """
     for column in layout.columns:
         if any(isinstance(t, Map) and t.key != VARCHAR for t in walk(column.type)):
-            raise PlanError(
-                f"format {name} only has maps with VARCHAR keys, column {column.name} is {column.type}",
-                code="PLAN-FORMAT-TYPE",
-            )
+            found = f"column {column.name} is {column.type}"
+            raise ColumnRefused(f"format {name} only has maps with VARCHAR keys, {found}", column)
 
 
 def require_columns(name: str, layout: Layout) -> None:

@@ -37,5 +37,5 @@ def plan_alter(statement: ast.AlterSource, env: Environment) -> SourceInfo:
                 "PLAN-DUPLICATE-COLUMN",
             )
     altered = replace(info, schema=replace(info.schema, value=info.schema.value + added.value))
-    check_formats(altered, env, statement.span)
+    check_formats(altered, env, statement.span, {c.name: c.span for c in statement.columns})
     return altered

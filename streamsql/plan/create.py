@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from streamsql import formats
 from streamsql.catalog import SideFormat, SourceInfo, TimestampColumn
 from streamsql.errors import PlanError, Span
+from streamsql.formats.checks import ColumnRefused
 from streamsql.functions.java_time import timestamp_sql
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
@@ -46,6 +48,7 @@ class NewSource:
 
 def plan_create(statement: ast.CreateSource, env: Environment) -> NewSource:
     """raises PlanError with the span of what is wrong"""
+    check_source_name(statement.name, statement.span)
     properties = read_properties(statement.properties, OF_CREATE, statement.span)
     schema = read_columns(statement.columns, statement.kind, env)
     key_default, value_default = default_formats(env)
@@ -76,8 +79,19 @@ def plan_create(statement: ast.CreateSource, env: Environment) -> NewSource:
     draft = replace(draft, timestamp=timestamp_column(properties, schema))
     if draft.is_source and draft.is_table and draft.window:
         raise at(statement.span, "a SOURCE TABLE cannot be windowed", "PLAN-SOURCE-TABLE")
-    check_formats(draft, env, statement.span)
+    check_formats(draft, env, statement.span, {c.name: c.span for c in statement.columns})
     return NewSource(draft, properties.number("PARTITIONS", 1), properties.number("RETENTION_MS", 0))
+
+
+def check_source_name(name: str, span: Span) -> None:
+    """raises PlanError for a character that is no part of a stream's or table's name"""
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise at(
+            span,
+            f"{quote_name(name)} is no name for a stream or table: letters, digits, _ and - are allowed",
+            "PLAN-SOURCE-NAME",
+            quote_name(re.sub(r"[^A-Za-z0-9_-]+", "_", name)),
+        )
 
 
 def default_formats(env: Environment) -> tuple[SideFormat | None, SideFormat | None]:
@@ -157,6 +171,13 @@ def with_inferred_columns(draft: SourceInfo, statement: ast.CreateSource, env: E
         if declared or (is_key and draft.window is None and not formats.get(side.name).can_infer):
             continue
         inferred = formats.get(side.name).infer(layout_of(draft, is_key=is_key, schemas=env.schemas))
+        if inferred is None and not is_key and not schema.columns and formats.get(side.name).can_infer:
+            raise at(
+                statement.span,
+                f"{draft.title} has no columns, and no schema {draft.topic}-value is registered to give them",
+                "PLAN-NO-COLUMNS",
+                "(NAME VARCHAR, ..)",
+            )
         if inferred:
             schema = replace(schema, key=inferred) if is_key else replace(schema, value=inferred)
     return replace(draft, schema=schema)
@@ -188,8 +209,10 @@ def check_key_type(column: Column, span: Span) -> None:
         )
 
 
-def check_formats(info: SourceInfo, env: Environment, span: Span) -> None:
-    """raises PlanError if a format cannot hold the columns"""
+def check_formats(
+    info: SourceInfo, env: Environment, span: Span, columns: Mapping[str, Span] | None = None
+) -> None:
+    """raises PlanError if a format cannot hold the columns; at the column, where its place is given"""
     for is_key in (True, False):
         side = info.key_format if is_key else info.value_format
         if not is_key and not info.schema.value:
@@ -198,7 +221,8 @@ def check_formats(info: SourceInfo, env: Environment, span: Span) -> None:
             formats.get(side.name).check(layout_of(info, is_key=is_key, schemas=env.schemas))
         except PlanError as error:
             if error.span is None:
-                error.span = span
+                place = error.column if isinstance(error, ColumnRefused) else ""
+                error.span = (columns or {}).get(place, span)
             raise
 
 

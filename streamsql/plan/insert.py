@@ -42,8 +42,6 @@ def insert_values(statement: ast.InsertValues, env: Environment) -> Insert:
         raise at(statement.span, f"{info.title} is read-only", "PLAN-READ-ONLY")
     if info.window is not None:
         raise at(statement.span, f"{info.title} is windowed: nothing can be inserted", "PLAN-INSERT")
-    if info.schema.headers:
-        raise at(statement.span, f"{info.title} has HEADERS columns: nothing can be inserted", "PLAN-INSERT")
     columns = _columns(statement, info)
     if len(columns) != len(statement.values):
         raise at(
@@ -87,6 +85,12 @@ def _columns(statement: ast.InsertValues, info: SourceInfo) -> list[Column]:
     found: list[Column] = []
     for name in statement.columns:
         column = Column("ROWTIME", BIGINT) if name == "ROWTIME" else info.schema.find(name)
+        if column in info.schema.headers:
+            raise at(
+                statement.span,
+                f"column {quote_name(name)} of {info.title} comes from headers: it cannot be inserted",
+                "PLAN-INSERT",
+            )
         if column is None:
             names = [c.name for c in info.schema.columns]
             raise at(

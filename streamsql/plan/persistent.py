@@ -23,7 +23,13 @@ from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
 from streamsql.grammar.printer import to_sql
 from streamsql.plan.compiled import Compiled, coerce
-from streamsql.plan.create import check_columns, check_formats, default_formats, timestamp_column
+from streamsql.plan.create import (
+    check_columns,
+    check_formats,
+    check_source_name,
+    default_formats,
+    timestamp_column,
+)
 from streamsql.plan.environment import Environment
 from streamsql.plan.event_time import event_time
 from streamsql.plan.flow import PlannedSelect
@@ -84,6 +90,7 @@ def plan_create_as(
             "PLAN-RESULT-KIND",
             f"CREATE {select.kind} {quote_name(statement.name)} AS ..",
         )
+    check_source_name(statement.name, statement.span)
     properties = read_properties(statement.properties, COMMON, statement.span)
     left = env.catalog.source(select.sources[0])
     key_format, value_format = _sink_formats(properties, select, left, env)
@@ -109,7 +116,7 @@ def plan_create_as(
     partitions = partitions_of_topic.get(topic) or asked or partitions_of_topic.get(left.topic, 1)
     if asked is not None and asked != partitions and is_new:
         raise properties.error(
-            "PARTITIONS", f"topic {topic} exists with {partitions} partitions, not {asked}"
+            "PARTITIONS", f"topic {topic} exists: it has PARTITIONS {partitions}, not {asked}"
         )
     retention = properties.number("RETENTION_MS", 0)
     if retention is not None and sink.is_table and not sink.window:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
 import pytest
 
 from streamsql.database import Database
@@ -90,6 +91,43 @@ def test_print_shows_records_as_they_lie_in_the_topic(db: Database) -> None:
     assert rows(db, "PRINT views FROM BEGINNING;") == [
         ("1970-01-01T00:00:01.000+00:00", 0, 0, "7", '{"PAGE":"/a","MS":null}')
     ]
+
+
+@pytest.mark.parametrize(
+    "formats",
+    [
+        "FORMAT='AVRO'",
+        "FORMAT='PROTOBUF'",
+        "FORMAT='JSON_SR'",
+        "FORMAT='JSON'",
+        "KEY_FORMAT='JSON', VALUE_FORMAT='PROTOBUF_NOSR'",
+    ],
+)
+def test_print_shows_what_a_format_of_bytes_says(db: Database, formats: str) -> None:
+    db.execute(
+        f"CREATE STREAM s (k STRUCT<a INT> KEY, i INT, d DATE, m MAP<VARCHAR, INT>) WITH ({formats});"
+        "INSERT INTO s VALUES (STRUCT(a := 7), 1, '2024-01-02', MAP('x' := 3));"
+    )
+    expected = ('{"A":7}', '{"I":1,"D":19724,"M":{"x":3}}')
+    assert [r[3:] for r in rows(db, "PRINT S FROM BEGINNING;")] == [expected]
+    if "NOSR" not in formats:
+        # The record says itself what it holds.
+        db.execute("DROP STREAM s;")
+        assert [r[3:] for r in rows(db, "PRINT S FROM BEGINNING;")] == [expected]
+
+
+@pytest.mark.parametrize(("formats", "shown"), [("AVRO", "0x000000000163"), ("KAFKA", "0x000000000163")])
+def test_print_shows_bytes_that_do_not_read_as_they_are(db: Database, formats: str, shown: str) -> None:
+    db.execute(f"CREATE STREAM s (i BIGINT) WITH (VALUE_FORMAT='{formats}');")
+    value = pa.array([bytes.fromhex("000000000163")])
+    db.log.append("S", 0, pa.record_batch({"key": pa.nulls(1), "value": value, "timestamp": pa.array([0])}))
+    assert [r[4] for r in rows(db, "PRINT S FROM BEGINNING;")] == [shown]
+
+
+def test_rows_can_be_inserted_beside_a_column_from_headers(db: Database) -> None:
+    db.execute("CREATE STREAM s (k INT KEY, v VARCHAR, h BYTES HEADER('h')); INSERT INTO s VALUES (1, 'x');")
+    db.execute("INSERT INTO s (v) VALUES ('y');")
+    assert rows(db, "SELECT * FROM s;") == [(1, "x", None), (None, "y", None)]
 
 
 WRONG = [

@@ -11,6 +11,7 @@ SETUP = """
 CREATE STREAM s (id BIGINT KEY, name VARCHAR, tags MAP<VARCHAR, VARCHAR>) WITH (FORMAT = 'JSON');
 CREATE TABLE t (id BIGINT PRIMARY KEY, name VARCHAR) WITH (FORMAT = 'JSON');
 CREATE SOURCE STREAM fixed (id BIGINT KEY, name VARCHAR) WITH (FORMAT = 'JSON');
+CREATE STREAM headed (k BIGINT KEY, v VARCHAR, h BYTES HEADER('h')) WITH (FORMAT = 'JSON');
 """
 REFUSED = [
     ("CREATE STREAM x WITH (FORMAT = 'JSON');", "PLAN-NO-COLUMNS", "CREATE"),
@@ -31,6 +32,54 @@ REFUSED = [
         "WRAP",
     ),
     ("CREATE STREAM x (v INT) WITH (FORMAT='DELIMITED', WRAP_SINGLE_VALUE=true);", "PLAN-PROPERTY", "WRAP"),
+    ("CREATE STREAM `a b` (v INT) WITH (FORMAT='JSON');", "PLAN-SOURCE-NAME", "CREATE"),
+    ("CREATE STREAM `a.b` AS SELECT * FROM s;", "PLAN-SOURCE-NAME", "CREATE"),
+    ("CREATE STREAM x (i INT, m MAP<INT, INT>) WITH (VALUE_FORMAT='AVRO');", "PLAN-FORMAT-TYPE", "m MAP"),
+    ("CREATE STREAM x (i INT, a ARRAY<INT>) WITH (VALUE_FORMAT='DELIMITED');", "PLAN-FORMAT-TYPE", "a ARRAY"),
+    ("CREATE STREAM x (b BOOLEAN) WITH (VALUE_FORMAT='KAFKA');", "PLAN-FORMAT-TYPE", "b BOOLEAN"),
+    ("CREATE STREAM x (a INT, b INT) WITH (VALUE_FORMAT='KAFKA');", "PLAN-FORMAT-COLUMNS", "CREATE"),
+    ("CREATE STREAM x (a INT KEY, b INT) WITH (KEY_FORMAT='NONE');", "PLAN-FORMAT-COLUMNS", "CREATE"),
+    ("CREATE STREAM x (a INT) WITH (VALUE_FORMAT='XML');", "PLAN-UNKNOWN-FORMAT", "VALUE_FORMAT"),
+    ("CREATE STREAM x (a INT) WITH (VALUE_FORMAT='JSON', VALUE_DELIMITER=',');", "PLAN-PROPERTY", "VALUE_D"),
+    ("CREATE STREAM x (a INT) WITH (FORMAT='JSON', KEY_FORMAT='JSON');", "PLAN-PROPERTY", "FORMAT"),
+    ("CREATE STREAM x (a INT) WITH (VALUE_FORMAT='JSON', FOO=1);", "PLAN-PROPERTY", "FOO"),
+    ("CREATE STREAM x WITH (KAFKA_TOPIC='none', VALUE_FORMAT='AVRO');", "PLAN-NO-COLUMNS", "CREATE"),
+    ("CREATE STREAM x WITH (VALUE_FORMAT='AVRO', VALUE_SCHEMA_ID=99);", "PLAN-SCHEMA-ID", "CREATE"),
+    ("CREATE STREAM x (a INT) WITH (VALUE_FORMAT='AVRO', VALUE_SCHEMA_ID=1);", "PLAN-SCHEMA-ID", "CREATE"),
+    ("CREATE STREAM x (a INT, a INT) WITH (FORMAT='JSON');", "PLAN-DUPLICATE-COLUMN", "a INT) "),
+    ("CREATE STREAM x (rowtime BIGINT) WITH (FORMAT='JSON');", "PLAN-RESERVED-NAME", "rowtime"),
+    ("CREATE STREAM x (h INT HEADER('x'), a INT) WITH (FORMAT='JSON');", "PLAN-HEADERS", "h INT"),
+    (
+        "CREATE STREAM x (a INT, b INT) WITH (FORMAT='JSON', WINDOW_TYPE='SESSION');",
+        "PLAN-PROPERTY",
+        "WINDOW",
+    ),
+    ("CREATE STREAM x (a VARCHAR) WITH (FORMAT='JSON', TIMESTAMP='a');", "PLAN-PROPERTY", "TIMESTAMP"),
+    ("CREATE STREAM x (a BIGINT) WITH (FORMAT='JSON', TIMESTAMP='b');", "PLAN-PROPERTY", "TIMESTAMP"),
+    (
+        "CREATE STREAM x (a VARCHAR) WITH (FORMAT='JSON', TIMESTAMP='a', TIMESTAMP_FORMAT='b');",
+        "PLAN-TIME-PATTERN",
+        "TIMESTAMP_FORMAT",
+    ),
+    ("CREATE STREAM x (a nothing) WITH (FORMAT='JSON');", "PLAN-UNKNOWN-TYPE", "nothing"),
+    (
+        "CREATE STREAM x (a INT) WITH (FORMAT='JSON', KAFKA_TOPIC='S', PARTITIONS=7);",
+        "PLAN-PARTITIONS",
+        "CREATE",
+    ),
+    ("ALTER STREAM fixed ADD COLUMN x INT;", "PLAN-READ-ONLY", "ALTER"),
+    ("ALTER STREAM s ADD COLUMN name INT;", "PLAN-DUPLICATE-COLUMN", "ALTER"),
+    ("INSERT INTO fixed VALUES (1, 'x');", "PLAN-READ-ONLY", "INSERT"),
+    ("INSERT INTO headed (k, h) VALUES (1, 'aa');", "PLAN-INSERT", "INSERT"),
+    ("INSERT INTO headed SELECT id AS k, name AS v FROM s;", "PLAN-INSERT", "INSERT"),
+    ("INSERT INTO s (id, nme) VALUES (1, 'x');", "PLAN-UNKNOWN-COLUMN", "INSERT"),
+    ("INSERT INTO s (id, name) VALUES (1);", "PLAN-INSERT-COUNT", "INSERT"),
+    ("INSERT INTO t (name) VALUES ('x');", "PLAN-INSERT-KEY", "INSERT"),
+    ("INSERT INTO s (id, name) VALUES (1, 2);", "PLAN-INSERT-TYPE", "2"),
+    ("PRINT nothing FROM BEGINNING;", "PLAN-UNKNOWN-TOPIC", "PRINT"),
+    ("DROP TABLE s;", "PLAN-KIND", "DROP"),
+    ("DROP STREAM nothing;", "PLAN-UNKNOWN-SOURCE", "DROP"),
+    ("PAUSE nothing;", "PLAN-UNKNOWN-QUERY", "PAUSE"),
 ]
 
 
@@ -42,6 +91,23 @@ def test_a_statement_is_refused(db: Database, sql: str, code: str, place: str) -
     error = caught.value
     assert error.code == code, error
     assert error.span is not None and sql[error.span.start :].startswith(place), error
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE SOURCE CONNECTOR c WITH ('a' = 'b');",
+        "CREATE SINK CONNECTOR c WITH ('a' = 'b');",
+        "DROP CONNECTOR c;",
+        "DESCRIBE CONNECTOR c;",
+        "SHOW CONNECTORS;",
+        "SHOW CONNECTOR PLUGINS;",
+    ],
+)
+def test_connectors_are_not_built_and_what_is_instead_is_said(db: Database, sql: str) -> None:
+    with pytest.raises(NotSupportedError, match="connectors are not built") as caught:
+        db.execute(sql)
+    assert caught.value.hint is not None and "streamsql load" in caught.value.hint
 
 
 def test_struct_fields_that_only_case_tells_apart_are_not_built(db: Database) -> None:
