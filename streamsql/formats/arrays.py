@@ -92,9 +92,19 @@ def put_at(array: Vector, rows: Ints, values: Vector, gone: Sequence[int] = ()) 
 def first_bytes(texts: Vector) -> Bytes:
     """The first byte of each value, 0 for an empty or null one; uint8[n]."""
     offsets, data = parts(texts)
+    return _bytes_at(offsets[:-1], texts, offsets, data)
+
+
+def last_bytes(texts: Vector) -> Bytes:
+    """The last byte of each value, 0 for an empty or null one; uint8[n]."""
+    offsets, data = parts(texts)
+    return _bytes_at(offsets[1:] - 1, texts, offsets, data)
+
+
+def _bytes_at(places: Ints, texts: Vector, offsets: Ints, data: Bytes) -> Bytes:
     if not len(data):
         return np.zeros(len(texts), dtype=np.uint8)
-    found: Bytes = data.take(offsets[:-1], mode="clip")
+    found: Bytes = data.take(places, mode="clip")
     found[np.diff(offsets) == 0] = 0
     if texts.null_count:
         found[~valid_mask(texts)] = 0

@@ -31,7 +31,7 @@ from streamsql.formats.checks import (
     wanted_columns,
 )
 from streamsql.formats.format import Format, Layout
-from streamsql.formats.json_exact import RecordReader, why_not_json
+from streamsql.formats.json_exact import RecordReader, is_lenient, why_not_json
 from streamsql.formats.json_fast import FastReader, Read
 from streamsql.formats.json_plan import can_read_fast
 from streamsql.formats.json_reasons import Reasons
@@ -109,8 +109,8 @@ class JsonDecoder:
 
 
 def _why_broken(payload: bytes) -> str | None:
-    payload.decode("utf-8")
-    return why_not_json(payload)
+    """What is wrong with what looks like no JSON; None if the reader has to say it."""
+    return None if is_lenient(payload.decode("utf-8")) else why_not_json(payload)
 
 
 def _some(payloads: Vector, rows: Ints) -> list[bytes]:

@@ -8,16 +8,28 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
 from streamsql.engine.kernel import Kernel, Workspace
-from streamsql.formats.arrays import Mask, Vector, mask_of
+from streamsql.formats.arrays import (
+    Mask,
+    Vector,
+    as_text,
+    first_bytes,
+    last_bytes,
+    mask_of,
+    null_where,
+    valid_mask,
+)
 from streamsql.formats.json_names import ESCAPED_NAME, other_spellings
 from streamsql.schema import Column
 from streamsql.types import DOUBLE, VARCHAR, Array, Map, SqlType, Struct, duckdb_name, duckdb_string
 
 _PAYLOADS = pa.schema([("payload", pa.string())])
-_GUARDED_RUNS = 32
+_NONE, _FILTERED, _GUARDED = 0, 1, 2
+"""How much care is taken of payloads that are no JSON."""
+_CAREFUL_RUNS = 32
 _MOST_PATHS = 8
 """Up to this many columns looking up each costs less than `from_json`, however many fields a record has."""
 # What a payload that is no JSON raises. Where the error quotes bytes that are no UTF-8, it is no text itself.
@@ -56,6 +68,16 @@ def _is_searchable(name: str) -> bool:
     return name != "" and name.isprintable() and not set(name) & {'"', "\\", "/", "{"}
 
 
+def looks_broken(payloads: Vector, *, is_record: bool) -> Mask:
+    """Which of string[n] are no UTF-8, or do not begin and end as a record must."""
+    texts, broken = as_text(payloads.view(pa.binary()))
+    if is_record:
+        present = valid_mask(texts)
+        for letters, ends in ((b"{ \t\r\n", first_bytes(texts)), (b"} \t\r\n", last_bytes(texts))):
+            broken |= present & ~np.isin(ends, np.frombuffer(letters, dtype=np.uint8))
+    return broken
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """What DuckDB read of some payloads.
@@ -89,9 +111,8 @@ class Plan:
         self.by_paths = by_paths
         self._spellings = dict(spellings)
         self._workspace = workspace
-        self._plain: Kernel | None = None
-        self._guarded: Kernel | None = None
-        self._guarded_left = 0
+        self._kernels: dict[bool, Kernel] = {}
+        self._care, self._careful_left = _NONE, 0
         self._unescape: Kernel | None = None
         self._inner: dict[str, Plan] = {}
 
@@ -103,22 +124,43 @@ class Plan:
         return self._inner[column.name]
 
     def run(self, payloads: Vector) -> Found | None:
-        """string[n], which may be no UTF-8, as DuckDB reads them; None if it cannot."""
-        batch = pa.RecordBatch.from_arrays([payloads], schema=_PAYLOADS)
-        if not self._guarded_left:
-            self._plain = self._plain or self._kernel(is_guarded=False)
-            try:
-                return Found(self._fields(self._plain.run(payloads=batch)))
-            except _REFUSED:
-                # One payload is no JSON, and has stopped the others. They rarely come alone.
-                self._guarded_left = _GUARDED_RUNS
-        self._guarded_left -= 1
-        self._guarded = self._guarded or self._kernel(is_guarded=True)
+        """string[n], which may be no UTF-8, as DuckDB reads them; None if it cannot.
+
+        One payload that is no JSON stops all others. They rarely come alone: after the first, those that do
+        not look like a record are left out for some runs, and if that is not enough, each is asked first.
+        """
+        if self._careful_left:
+            self._careful_left -= 1
+        else:
+            self._care = _NONE
+        broken: Mask | None = None
+        while True:
+            if self._care != _NONE and broken is None:
+                broken = looks_broken(payloads, is_record=self.is_record)
+                payloads = null_where(payloads, broken)
+            found = self._try(payloads)
+            if found is not None:
+                return Found(self._fields(found), self._broken(found, broken))
+            if self._care == _GUARDED:
+                return None  # everything is in doubt then, and read exactly
+            self._care, self._careful_left = self._care + 1, _CAREFUL_RUNS
+
+    def _try(self, payloads: Vector) -> pa.RecordBatch | None:
+        is_guarded = self._care == _GUARDED
+        if is_guarded not in self._kernels:
+            self._kernels[is_guarded] = self._kernel(is_guarded=is_guarded)
         try:
-            *_, is_broken = found = self._guarded.run(payloads=batch)
+            return self._kernels[is_guarded].run(
+                payloads=pa.RecordBatch.from_arrays([payloads], schema=_PAYLOADS)
+            )
         except _REFUSED:
-            return None  # everything is in doubt then, and read exactly
-        return Found(self._fields(found), mask_of(is_broken))
+            return None
+
+    def _broken(self, found: pa.RecordBatch, known: Mask | None) -> Mask | None:
+        if self._care < _GUARDED:
+            return known
+        told = mask_of(found.column(found.num_columns - 1))
+        return told if known is None else told | known
 
     def unescape(self, texts: Vector) -> Vector:
         """Quoted JSON texts as what they say."""
