@@ -341,7 +341,7 @@ class DiskLog(Log):
             try:
                 expire(partition, now_ms)
             except StreamSQLError as problem:
-                if not partition.is_refusing:
+                if not partition.is_refusing():
                     yield partition.place.topic, problem
 
     def _compact_all(self, now_ms: int) -> Iterator[tuple[str, StreamSQLError]]:
@@ -351,7 +351,7 @@ class DiskLog(Log):
                     # That may have taken a while, in which all the others went on growing.
                     yield from self._expire_all(now_ms)
             except StreamSQLError as problem:
-                if not partition.is_refusing:
+                if not partition.is_refusing():
                     yield partition.place.topic, problem
 
     def _to_maintain(self) -> Iterator[Partition]:

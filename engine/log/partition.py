@@ -357,10 +357,13 @@ class Partition:
             finally:
                 self.refuse(closed)
 
-    @property
     def is_refusing(self) -> bool:
-        """Whether it takes no more records: its topic was deleted, or the log closed or in doubt."""
-        return self._refusal is not None
+        """Whether it takes no more records: its topic was deleted, or the log closed or in doubt.
+
+        Waits for a deletion that is under way, whose files are gone already.
+        """
+        with self.lock:
+            return self._refusal is not None
 
     def refuse(self, problem: Callable[[], StreamSQLError]) -> None:
         """Take no more records, and say why. `lock` is held."""

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 from log_samples import timed, values
 
+from streamsql.engine.failpoints import armed
+from streamsql.engine.log import disk
 from streamsql.engine.log.disk import DiskLog
 from streamsql.engine.log.log import TopicConfig
 from streamsql.engine.log.maintenance import Maintenance
-from streamsql.errors import DataError
+from streamsql.engine.log.partition import Partition
+from streamsql.engine.log.retention import expire
+from streamsql.errors import DataError, StreamSQLError
 
 HOUR = 3_600_000
 
@@ -142,3 +147,28 @@ def test_the_thread_works_by_the_clock_it_is_given(data: Path) -> None:
         assert log.start_offset("t", 0) == 2
         maintenance.start()
         maintenance.stop()
+
+
+def test_a_topic_that_is_being_deleted_is_no_problem(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its files are gone before it refuses: whoever misses them waits to see."""
+    has_missed = threading.Event()
+
+    def missing(partition: Partition, now_ms: int) -> int:
+        try:
+            return expire(partition, now_ms)
+        finally:
+            has_missed.set()
+
+    monkeypatch.setattr(disk, "expire", missing)
+    with filled(data, one_per_segment(retention_bytes=1), [0, 1, 2]) as log:
+        problems: list[StreamSQLError] = []
+        maintenance = threading.Thread(target=lambda: problems.extend(log.maintain(0)))
+
+        def maintain_meanwhile() -> None:
+            maintenance.start()
+            assert has_missed.wait(60)
+
+        with armed("topic.after_burial", maintain_meanwhile):
+            log.delete_topic("t")
+        maintenance.join()
+        assert problems == []
