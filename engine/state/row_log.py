@@ -179,8 +179,9 @@ class RowLog:
 
     def is_kept(self, rows: Int64s) -> Bools:
         """Which rows have not gone; the numbers may be any that were given out, in any order."""
-        if not len(rows) or self._is_dense and rows.min() >= self.first:
-            return np.ones(len(rows), dtype=np.bool_)
+        if self._is_dense:
+            dense: Bools = rows >= self.first
+            return dense
         kept = np.zeros(len(rows), dtype=np.bool_)
         homes = self._homes(rows)
         for home in distinct(homes[homes >= 0]).tolist():
@@ -410,8 +411,9 @@ class RowLog:
         if not self._chunks:
             return None
         place, since = min(enumerate(chunk.since or 0 for chunk in self._chunks), key=lambda found: found[1])
-        rows = sum(len(chunk) for chunk in self._chunks)
-        if self._records - since <= max(_NEEDED_RECORDS, _NEEDED_PER_ROW * rows):
+        if (needed := self._records - since) <= _NEEDED_RECORDS:
+            return None
+        if needed <= _NEEDED_PER_ROW * sum(len(chunk) for chunk in self._chunks):
             return None
         chunk = self._chunks[place] = replace(self._chunks[place], since=self._records)
         return self._values(chunk.rows(), chunk.columns)

@@ -8,6 +8,9 @@ in each run, over one 64-bit key:
     slot << bits | (time - first)     first and bits are the run's own; where that would not fit, times are
                                       counted by their rank in the run
 
+Most slots are not in most runs: a look at a bit of each (`has_slot`) spares the searches. In long runs a
+search begins where the key's neighbours do (`begins`), not in the middle.
+
 Who asks for short ranges of time says how short (`span`): runs then stay apart that lie apart in time, since
 a range meets few of them anyway. So a row that comes about in order is moved a number of times that depends
 on the span, not on the rows held.
@@ -22,6 +25,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from streamsql.engine.state.columns import Bools, Int64s
 from streamsql.engine.state.tiers import FANOUT, tier
@@ -31,6 +35,11 @@ Alive = Callable[[Int64s, Int64s], Bools]
 
 _KEY_BITS = 62
 _SMALLEST_REBUILD = 1024
+_FEW = 256
+"""Fewer keys are found quicker one by one."""
+_LONG = 4096
+"""A shorter run is in the caches anyway."""
+Int32s = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +62,9 @@ class Run:
     first, last  the earliest and the latest time
     top          the largest slot
     newest       the largest row
+    has_slot     bool[2^k]: whether an entry's slot has these last bits
+    begins       int32[m + 2]: where the keys begin whose bits above `shift` are 0, 1, .. m - 1, and where all
+                 end, twice; None in a short run
     """
 
     keys: Int64s
@@ -63,6 +75,9 @@ class Run:
     bits: int
     top: int
     newest: int
+    has_slot: Bools
+    begins: Int32s | None = None
+    shift: int = 0
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -79,15 +94,38 @@ class Run:
 
     def _bounds(self, slots: Int64s, low: Int64s, high: Int64s) -> tuple[Int64s, Int64s, Int64s]:
         """Which probes find entries of their slot with low <= time < high, and where these begin and end."""
+        # Most find nothing, and mostly learn it by one look instead of a search ..
+        asked = np.flatnonzero(self.has_slot[slots & (len(self.has_slot) - 1)])
+        if len(asked) < len(slots):
+            slots, low, high = slots[asked], low[asked], high[asked]
         blocks = np.minimum(slots, self.top + 1) << self.bits
-        begin = np.searchsorted(self.keys, blocks + self._offset(low), side="left")
+        begin = self._place(blocks + self._offset(low))
         until = blocks + self._offset(high)
-        # Many find nothing: the next entry tells, at the price of a look instead of a search.
+        # .. or by one look at the entry that comes next.
         hits = np.flatnonzero(self.keys[np.minimum(begin, len(self.keys) - 1)] < until)
         begin = begin[hits]
-        end = np.searchsorted(self.keys, until[hits], side="left")
+        end = self._place(until[hits])
         found = end > begin
-        return hits[found], begin[found], end[found]
+        return asked[hits[found]], begin[found], end[found]
+
+    def _place(self, keys: Int64s) -> Int64s:
+        """Where the first entry is that does not come before each key; int64[n], all of them >= 0.
+
+        A binary search goes from one cache miss to the next. Looking up where a key's neighbourhood begins
+        leaves few steps of it, and each is taken for all keys at once, so that their misses overlap.
+        """
+        if self.begins is None or len(keys) < _FEW:
+            return np.searchsorted(self.keys, keys, side="left").astype(np.int64, copy=False)
+        near = np.minimum(keys >> self.shift, len(self.begins) - 2)
+        low, high = self.begins[near].astype(np.int64), self.begins[near + 1].astype(np.int64)
+        going = np.flatnonzero(low < high)
+        while len(going):
+            middle = (low[going] + high[going]) >> 1
+            is_before = self.keys[middle] < keys[going]
+            low[going] = np.where(is_before, middle + 1, low[going])
+            high[going] = np.where(is_before, high[going], middle)
+            going = going[low[going] < high[going]]
+        return low
 
     def times(self, places: Int64s | None = None) -> Int64s:
         keys = self.keys if places is None else self.keys[places]
@@ -102,7 +140,8 @@ class Run:
         if self.ranks is not None:
             return np.searchsorted(self.ranks, times, side="left").astype(np.int64)
         # Clipped first: bounds may be as far away as an int64 reaches.
-        return np.clip(times, self.first, self.last + 1) - self.first
+        offsets: Int64s = np.minimum(np.maximum(times, self.first), self.last + 1) - self.first
+        return offsets
 
 
 class Spine:
@@ -129,7 +168,8 @@ class Spine:
 
     @property
     def bytes(self) -> int:
-        return 16 * len(self)
+        indexes = (part for run in self._runs for part in (run.has_slot, run.begins) if part is not None)
+        return 16 * len(self) + sum(part.nbytes for part in indexes)
 
     def clear(self) -> None:
         self._runs, self._dead = [], 0
@@ -237,7 +277,21 @@ def sorted_run(slots: Int64s, times: Int64s, rows: Int64s) -> Run | None:
         # Stable, and sorted stretches are taken as they are: merging two runs is linear.
         order = np.argsort(keys, kind="stable")
         keys, rows = keys[order], rows[order]
-    return Run(keys, rows, ranks, first, last, bits, top, int(rows.max()))
+    begins, shift = _neighbourhoods(keys) if len(keys) >= _LONG else (None, 0)
+    # Four places an entry, so that of the slots that are not there three in four are known not to be.
+    has_slot = np.zeros(1 << min((4 * len(keys) - 1).bit_length(), top.bit_length()), dtype=np.bool_)
+    has_slot[slots & (len(has_slot) - 1)] = True
+    return Run(keys, rows, ranks, first, last, bits, top, int(rows.max()), has_slot, begins, shift)
+
+
+def _neighbourhoods(keys: Int64s) -> tuple[Int32s, int]:
+    """`begins` and `shift` for a run of these keys: about as many neighbourhoods as entries, and an empty one."""
+    shift = max(0, int(keys[-1]).bit_length() - len(keys).bit_length())
+    counts = np.bincount(keys >> shift)
+    begins = np.zeros(len(counts) + 2, dtype=np.int32)
+    np.cumsum(counts, out=begins[1:-1])
+    begins[-1] = len(keys)
+    return begins, shift
 
 
 def joined(parts: Sequence[Found]) -> Found:

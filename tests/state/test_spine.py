@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from streamsql.engine.state import spine as spine_module
 from streamsql.engine.state.spine import Spine, sorted_run
 
 times = st.one_of(st.integers(0, 30), st.integers(0, 1 << 59))
@@ -14,6 +17,18 @@ entries = st.lists(st.lists(st.tuples(st.integers(0, 3), times), min_size=1, max
 probes = st.lists(st.tuples(st.integers(0, 4), times, st.integers(0, 40)), min_size=1, max_size=10)
 
 
+@pytest.fixture(params=["short runs", "long runs"])
+def lengths(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Runs as short as a test's, indexed as short ones are and as long ones are."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "long runs":
+            patch.setattr(spine_module, "_LONG", 1)
+            patch.setattr(spine_module, "_FEW", 1)
+        yield
+
+
+@pytest.mark.usefixtures("lengths")
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(entries, probes, st.one_of(st.none(), st.integers(0, 20)), st.sets(st.integers(0, 60)))
 def test_a_spine_finds_what_a_look_at_every_entry_finds(batches, asked, span, dead) -> None:
     spine = Spine(lambda rows, _: ~np.isin(rows, list(dead)), span)
@@ -37,6 +52,28 @@ def test_a_spine_finds_what_a_look_at_every_entry_finds(batches, asked, span, de
         for own, time, row in kept
         if own == slot and begin <= time <= begin + long
     )
+
+
+@pytest.mark.parametrize("slots", [1, 50, 100_000], ids=["one slot", "few", "many"])
+def test_long_runs_find_what_searching_finds(slots: int) -> None:
+    random = np.random.default_rng(slots)
+    slot, time = random.integers(0, slots, 20_000), random.integers(0, 1 << 40, 20_000)
+    run = sorted_run(slot, time, np.arange(20_000))
+    assert run is not None and run.begins is not None
+    asked = np.concatenate([slot[:3000], random.integers(0, slots + 9, 1000)])
+    low = np.concatenate([time[:3000] - random.integers(0, 1 << 38, 3000), np.full(1000, -(1 << 62))])
+    high = np.concatenate([time[:3000] + 1, np.full(1000, 1 << 62)])
+    found = run.find(asked, low, high)
+    assert found is not None
+    # Entries by slot and time, and for every probe the stretch that is its own.
+    order = np.lexsort((time, slot))
+    expected = []
+    for probe, (s, begin, end) in enumerate(zip(asked.tolist(), low.tolist(), high.tolist(), strict=True)):
+        first, last = np.searchsorted(slot[order], [s, s + 1])
+        stretch = order[first:last]
+        own = stretch[(time[stretch] >= begin) & (time[stretch] < end)]
+        expected += [(probe, row) for row in own.tolist()]
+    assert list(zip(found.probe.tolist(), found.rows.tolist(), strict=True)) == expected
 
 
 @pytest.mark.parametrize("batch_rows", [10, 1000])
