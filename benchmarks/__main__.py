@@ -25,6 +25,7 @@ BENCHMARKS = {
     "scale": "scale",
     "start": "start",
     "suite": "suite",
+    "threads": "threads",
 }
 
 

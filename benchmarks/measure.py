@@ -122,16 +122,16 @@ def measure(query: Query, sizes: tuple[int, int], value_format: str, rounds: int
 
     ours = grow(lambda query, tables: _streaming(query, tables, value_format))
     if value_format != "JSON":
-        theirs = grow(_batch)
+        theirs = grow(one_shot)
         return _measurement(query, value_format, ours, theirs, ours.is_equal(theirs))
     whole = grow(_from_json_and_batch)
     reading, theirs = grow(_reading), grow(_from_json)
     return replace(
         _measurement(query, value_format, ours, theirs, ours.is_equal(whole)),
-        reading_ratio=_ratio(theirs.cpu_seconds, reading.cpu_seconds),
+        reading_ratio=ratio(theirs.cpu_seconds, reading.cpu_seconds),
         query_rate=whole.rate,
-        query_ratio=_ratio(ours.rate, whole.rate),
-        query_cpu_ratio=_ratio(whole.cpu_seconds, ours.cpu_seconds),
+        query_ratio=ratio(ours.rate, whole.rate),
+        query_cpu_ratio=ratio(whole.cpu_seconds, ours.cpu_seconds),
     )
 
 
@@ -167,13 +167,14 @@ def _measurement(
         ours.rate,
         ours.cpu_seconds / (ours.grown / 1e6),
         theirs.rate,
-        _ratio(ours.rate, theirs.rate),
-        _ratio(theirs.cpu_seconds, ours.cpu_seconds),
+        ratio(ours.rate, theirs.rate),
+        ratio(theirs.cpu_seconds, ours.cpu_seconds),
         is_equal,
     )
 
 
-def _ratio(one: float, other: float) -> float:
+def ratio(one: float, other: float) -> float:
+    """One over the other; 0 if the machine was too busy to show any."""
     return one / other if other > 0 else 0.0
 
 
@@ -208,9 +209,9 @@ def load(db: Database, name: str, rows: pa.Table) -> None:
         db.append(name, batch, timestamps=times)
 
 
-def _batch(query: Query, tables: Mapping[str, pa.Table]) -> Run:
-    """DuckDB's one-shot SQL over the same events in memory, on one thread."""
-    con = duckdb.connect(":memory:", config={"threads": 1})
+def one_shot(query: Query, tables: Mapping[str, pa.Table], threads: int = 1) -> Run:
+    """DuckDB's one-shot SQL over the same events in memory."""
+    con = duckdb.connect(":memory:", config={"threads": threads})
     try:
         for name, rows in tables.items():
             con.register(name, rows)

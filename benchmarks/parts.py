@@ -79,6 +79,21 @@ PARTS: Mapping[str, Part] = {
         (*_RATIO, Judged("reading_ratio", MORE, RATIO, 1.3)),
         _CLICKSTREAM_JSON,
     ),
+    "threads": Part(
+        "threads --events 2000000 --rounds 5",
+        "threads --events 500000 --query q2 --query q3",
+        ("query",),
+        (Judged("cpu_ratio", LESS, RATIO, 1.3),),
+        {
+            "query": ("query", ""),
+            "rate": ("events/s, one thread", ",.0f"),
+            "threaded_rate": ("two threads", ",.0f"),
+            "gain": ("gain", ".2f"),
+            "cpu_ratio": ("CPU time, two to one", ".2f"),
+            "duckdb_gain": ("DuckDB's gain", ".2f"),
+            "is_equal": ("same result", ""),
+        },
+    ),
     "latency": Part(
         "latency --seconds 30",
         "latency --seconds 4",

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from streamsql.engine.batch import SEQ, TIME, WEIGHT, WINDOW_END, WINDOW_START
-from streamsql.engine.operators.base import Operator
+from streamsql.engine.operators.base import Finish, Operator
 from streamsql.errors import InternalError
 
 
@@ -48,6 +48,16 @@ class CheckedOperator(Operator):
         output = self.operator.process(*inputs)
         if output is not None:
             self._check(output, [batch for batch in inputs if batch is not None])
+        return output
+
+    def prepare(self, batch: pa.RecordBatch) -> Finish | None:
+        finish = self.operator.prepare(batch)
+        return None if finish is None else lambda: self._finished(finish, batch)
+
+    def _finished(self, finish: Finish, batch: pa.RecordBatch) -> pa.RecordBatch | None:
+        output = finish()
+        if output is not None:
+            self._check(output, [batch])
         return output
 
     def snapshot(self) -> pa.RecordBatch | None:

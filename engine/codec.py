@@ -26,6 +26,17 @@ class Decoded:
     reasons: Sequence[str] = ()
 
 
+def joined(parts: Sequence[Decoded], begins: Sequence[int]) -> Decoded:
+    """What payloads say that were decoded in several parts, each from the row where it begins."""
+    if len(parts) == 1:
+        return parts[0]
+    return Decoded(
+        tuple(pa.concat_arrays(columns) for columns in zip(*(part.columns for part in parts), strict=True)),
+        [row + begin for part, begin in zip(parts, begins, strict=True) for row in part.bad],
+        [reason for part in parts for reason in part.reasons],
+    )
+
+
 class Decoder(Protocol):
     def decode(self, payloads: pa.Array[Any]) -> Decoded:
         """Read binary[n] (struct[n] for ARROW); a null payload gives nulls and is not bad."""

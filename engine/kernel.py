@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import itertools
 import re
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -78,30 +81,58 @@ class Workspace:
     expressions. Not thread-safe: one thread at a time.
 
     keeps_try  for statements with TRY in them, which may note in `failures` what fails
+    lanes    a workspace for each thread, to be used at the same time; with one thread this one itself
+    ahead    a workspace for what is done beside this one, with lanes of its own; with one thread this one
     """
 
     def __init__(self, threads: int = 1, *, keeps_try: bool = False) -> None:
         self.connection = duckdb.connect(":memory:", config={"threads": threads})
         self.connection.execute("SET enable_external_access = false")
-        self.connection.execute("SET TimeZone = 'UTC'")
-        self.connection.execute("SET enable_progress_bar = false")
         if keeps_try:
             # DuckDB takes an expression that stands twice out of the TRYs around it.
             self.connection.execute("SET disabled_optimizers = 'common_subexpressions'")
-        self.connection.execute("SET lock_configuration = true")
         self._functions: dict[str, ArrowFunction] = {}
+        self._registering = threading.Lock()
         self._keeps_try = keeps_try
         self._threads = threads
         self._safe: Workspace | None = None
         self.failures = Failures()
+        self._workers: ThreadPoolExecutor | None = None
+        self._cursors: list[Workspace] = []
+        self.lanes: Sequence[Workspace] = (self,)
+        self.ahead = self
+        if threads > 1:
+            self.ahead = self._beside(threads)
+            for workspace in (self, self.ahead):
+                workspace.lanes = [self._beside(1) for _ in range(threads)]
+        for workspace in (self, *self._cursors):
+            # These settings belong to a connection, the others to all of this DuckDB.
+            workspace.connection.execute("SET TimeZone = 'UTC'")
+            workspace.connection.execute("SET enable_progress_bar = false")
+        self.connection.execute("SET lock_configuration = true")
         if keeps_try:
             self.register(_note(self.failures))
+
+    def _beside(self, threads: int) -> Workspace:
+        """One more over the same DuckDB, which knows the same functions."""
+        other = copy(self)
+        other.connection, other._threads, other._cursors = self.connection.cursor(), threads, []
+        other.lanes, other.ahead = (other,), other
+        self._cursors.append(other)
+        return other
+
+    @property
+    def workers(self) -> ThreadPoolExecutor:
+        """A thread less than the workspace has lanes: the last one is the caller's own."""
+        if self._workers is None:
+            self._workers = ThreadPoolExecutor(max(1, len(self.lanes) - 1), thread_name_prefix="slice")
+        return self._workers
 
     @property
     def safe(self) -> Workspace:
         """A second workspace for statements with TRY in them, made when first needed."""
         if self._safe is None:
-            self._safe = Workspace(self._threads, keeps_try=True)
+            self._safe = Workspace(keeps_try=True)
         return self._safe
 
     def kernel(
@@ -120,23 +151,28 @@ class Workspace:
 
     def register(self, function: ArrowFunction) -> None:
         """Make a Python function callable by name; the same one again is no work."""
-        if function.name in self._functions:
-            return
-        self.connection.create_function(
-            function.name,
-            partial(function.run, self.failures) if function.notes else function.run,
-            list(function.arguments),
-            function.returns,
-            type=PythonUDFType.ARROW,
-            null_handling=FunctionNullHandling.SPECIAL,
-            # DuckDB has no TRY around a volatile function; with columns for arguments nothing is folded.
-            side_effects=function.volatile and not (self._keeps_try and function.arguments),
-        )
-        self._functions[function.name] = function
+        with self._registering:
+            if function.name in self._functions:
+                return
+            self.connection.create_function(
+                function.name,
+                partial(function.run, self.failures) if function.notes else function.run,
+                list(function.arguments),
+                function.returns,
+                type=PythonUDFType.ARROW,
+                null_handling=FunctionNullHandling.SPECIAL,
+                # DuckDB has no TRY around a volatile function; with columns for arguments nothing is folded.
+                side_effects=function.volatile and not (self._keeps_try and function.arguments),
+            )
+            self._functions[function.name] = function
 
     def close(self) -> None:
+        for cursor in self._cursors:
+            cursor.close()
         if self._safe is not None:
             self._safe.close()
+        if self._workers is not None:
+            self._workers.shutdown()
         self.connection.close()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import duckdb
@@ -119,6 +119,22 @@ class Problems:
         """The entries since the last call, in the schema ENTRIES."""
         drained, self._pending, self.pending = self._pending, [], 0
         return one_batch(ENTRIES, drained)
+
+    def hand_over(self) -> Problems:
+        """All of it, as problems of their own; here, everything begins anew."""
+        given = Problems(replace(self.counters), self.first_reason, self.pending, self._pending)
+        for name in self.counters.__slots__:
+            setattr(self.counters, name, 0)
+        self.first_reason, self.pending, self._pending = None, 0, []
+        return given
+
+    def take_in(self, others: Problems) -> None:
+        """What others have handed over."""
+        for name in self.counters.__slots__:
+            setattr(self.counters, name, getattr(self.counters, name) + getattr(others.counters, name))
+        self.first_reason = self.first_reason or others.first_reason
+        self.pending += others.pending
+        self._pending += others._pending
 
     def _keep(self, kind: str, reasons: pa.Array[Any], times: pa.Array[Any], **known: Any) -> None:
         n = len(reasons)

@@ -25,6 +25,7 @@ from streamsql.engine.graph import Graph
 from streamsql.engine.inputs import Inputs, reached_as_metadata, reached_of_metadata
 from streamsql.engine.log.log import Append, Log, TopicPartition
 from streamsql.engine.log.until import LogUntil
+from streamsql.engine.read_ahead import ReadAhead
 from streamsql.engine.restore import changelog_topic, restore
 from streamsql.engine.shared import SharedDecoding
 from streamsql.engine.status import RunnerStatus, StoreStatus
@@ -95,12 +96,15 @@ class Runner:
             self.error, self.state = error, FAILED
         fail_point("restore.after")
         self._view = LogUntil(log)
-        self._inputs = Inputs(
+        reset = "latest" if from_latest else "earliest"
+        self._inputs = ReadAhead(
+            self.task,
             self._view,
-            graph,
+            lambda positions, reached: Inputs(self._view, graph, positions, reached, reset),
             positions,
             reached_of_metadata(metadata),
-            "latest" if from_latest else "earliest",
+            name=name,
+            is_on=self._settings.threads > 1,
         )
         self._committed = dict(self._inputs.positions)
         # Of the latest commit that was begun; it may still be on its way to the disk.
@@ -150,6 +154,7 @@ class Runner:
         if self._thread is not None:
             self._thread.join()
         self._committer.close()
+        self._inputs.close()
         self._unsubscribe()
         if self.state != FAILED:
             self.state = STOPPED
@@ -212,6 +217,7 @@ class Runner:
         with self._lock:
             with self._turn():
                 self._commit_all()
+            self._inputs.wait()
             yield self.task
 
     def advance(self, ends: Mapping[TopicPartition, int]) -> None:
@@ -222,10 +228,12 @@ class Runner:
         """
         if self.state != RUNNING:
             return
-        with self._turn(), self._view.until(ends):
-            while self._step():
-                pass
-            self._commit_all()
+        with self._turn():
+            self._inputs.give_back()
+            with self._view.until(ends):
+                while self._step():
+                    pass
+                self._commit_all()
 
     # --- the thread -----------------------------------------------------------------------------
 
@@ -276,11 +284,14 @@ class Runner:
         batch = self._inputs.poll(self._batch_size.rows)
         if batch is None:
             return False
-        self._has_caught_up = not self._inputs.lag()
+        self._has_caught_up = self._inputs.was_all
+        self._inputs.read_on(self._batch_size.rows)
         began = time.perf_counter()
-        self.task.feed(batch)
-        rows = max(records.num_rows for records in batch.values())
-        self._batch_size.learn(rows, time.perf_counter() - began)
+        self.task.apply(batch)
+        applied = time.perf_counter() - began
+        # What was prepared beside the batch before takes no time of its own.
+        seconds = max(batch.seconds, applied) if batch.is_ahead else batch.seconds + applied
+        self._batch_size.learn(batch.rows, seconds)
         return True
 
     def _is_commit_due(self, last_commit: float) -> bool:

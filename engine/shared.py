@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 
 from streamsql.engine.batch import OFFSET, PARTITION
-from streamsql.engine.codec import Decoded
+from streamsql.engine.codec import Decoded, joined
 
 Decode = Callable[[pa.RecordBatch], Decoded]
 Place = tuple[Hashable, int, int, int]
@@ -180,7 +180,7 @@ class SharedReader:
                 begin, end = spans[place]
                 has_failed = piece.found is None
                 found[place] = decode(raw.slice(begin, end - begin)) if has_failed else piece.found
-        return _joined([part for part in found if part is not None], cuts)
+        return joined([part for part in found if part is not None], cuts[:-1])
 
     def close(self) -> None:
         """Take part no longer. Call it once."""
@@ -205,15 +205,4 @@ def _part(decoded: Decoded, begin: int, end: int) -> Decoded:
         tuple(column.slice(begin, end - begin) for column in decoded.columns),
         [int(decoded.bad[number]) - begin for number in chosen],
         [decoded.reasons[number] for number in chosen],
-    )
-
-
-def _joined(parts: Sequence[Decoded], cuts: Sequence[int]) -> Decoded:
-    """Pieces that follow each other, each beginning at its cut."""
-    if len(parts) == 1:
-        return parts[0]
-    return Decoded(
-        tuple(pa.concat_arrays(columns) for columns in zip(*(part.columns for part in parts), strict=True)),
-        [row + cut for part, cut in zip(parts, cuts, strict=False) for row in part.bad],
-        [reason for part in parts for reason in part.reasons],
     )

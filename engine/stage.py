@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import duckdb
 import numpy as np
@@ -18,7 +19,8 @@ import pyarrow as pa
 
 from streamsql.engine.batch import TIME
 from streamsql.engine.failures import Failed
-from streamsql.engine.kernel import ArrowFunction, Kernel, Workspace
+from streamsql.engine.kernel import ArrowFunction, Kernel, Workspace, one_batch
+from streamsql.engine.parallel import PerThread
 from streamsql.engine.problems import Problems, reason_of
 from streamsql.engine.reasons import Reasons
 
@@ -84,15 +86,39 @@ class StageKernel:
         self.stage = stage
         self._workspace = workspace
         self._problems = problems
-        self._plain: Kernel | None = None
+        self._plain: PerThread[Kernel] | None = None
         self._safe: Kernel | None = None
         self._reasons: dict[int, Reasons] = {}
         if stage.moves is None:
-            self._plain = workspace.kernel(stage.sql, {"input": stage.input}, stage.functions)
+            feeds = {"input": stage.input}
+            self._plain = PerThread(workspace, lambda lane: lane.kernel(stage.sql, feeds, stage.functions))
 
     def run(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The stage's rows for a batch; what fails is reported to the problems, not raised."""
-        rows, failed = self.attempt(batch)
+        pieces = self.run_pieces((batch,))
+        return one_batch(pieces[0].schema, pieces)
+
+    def run_pieces(self, pieces: Sequence[pa.RecordBatch]) -> Sequence[pa.RecordBatch]:
+        """As `run`, over pieces of a batch, each for itself; one that is large is cut further."""
+        pieces = self._cut(pieces)
+        return [
+            self._reported(piece, *found) for piece, found in zip(pieces, self._attempts(pieces), strict=True)
+        ]
+
+    def attempt(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Sequence[Failed]]:
+        """The stage's rows for a batch, and what fails, by row and expression."""
+        pieces = self._cut((batch,))
+        attempts = self._attempts(pieces)
+        begins = accumulate((piece.num_rows for piece in pieces[:-1]), initial=0)
+        return one_batch(attempts[0][0].schema, [rows for rows, _ in attempts]), [
+            f._replace(row=begin + f.row)
+            for begin, (_, failed) in zip(begins, attempts, strict=True)
+            for f in failed
+        ]
+
+    def _reported(
+        self, batch: pa.RecordBatch, rows: pa.RecordBatch, failed: Sequence[Failed]
+    ) -> pa.RecordBatch:
         if failed:
             self._problems.expressions_failed(
                 batch.column(TIME).take(pa.array([f.row for f in failed], pa.int64())),
@@ -101,16 +127,21 @@ class StageKernel:
             )
         return rows
 
-    def attempt(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Sequence[Failed]]:
-        """The stage's rows for a batch, and what fails, by row and expression."""
+    def _cut(self, pieces: Sequence[pa.RecordBatch]) -> Sequence[pa.RecordBatch]:
+        return pieces if self._plain is None or len(pieces) > 1 else self._plain.cut(pieces[0])
+
+    def _attempts(
+        self, pieces: Sequence[pa.RecordBatch]
+    ) -> Sequence[tuple[pa.RecordBatch, Sequence[Failed]]]:
+        """The rows of each piece, and what fails in it."""
         if self._plain is None:
-            return self._move(batch), ()
-        try:
-            return self._plain.run(input=batch), ()
-        except duckdb.Error as error:
-            if self.stage.safe_sql is None:
-                raise
-            return self._run_safely(batch, reason_of(error))
+            return [(self._move(piece), ()) for piece in pieces]
+        # One that fails leaves what the others have found as it is.
+        found = self._plain.over(pieces, _rows_or_error)
+        return [
+            self._run_safely(piece, rows) if isinstance(rows, duckdb.Error) else (rows, ())
+            for piece, rows in zip(pieces, found, strict=True)
+        ]
 
     def _move(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         assert self.stage.moves is not None
@@ -121,18 +152,19 @@ class StageKernel:
         return pa.RecordBatch.from_arrays(columns, schema=self.stage.output)
 
     def _run_safely(
-        self, batch: pa.RecordBatch, first_reason: str
+        self, batch: pa.RecordBatch, error: duckdb.Error
     ) -> tuple[pa.RecordBatch, Sequence[Failed]]:
+        if self.stage.safe_sql is None:
+            raise error
         workspace = self._workspace.safe
         if self._safe is None:
-            assert self.stage.safe_sql is not None
             feeds = {"input": self.stage.input.append(pa.field(ROW, pa.int64()))}
             self._safe = workspace.kernel(self.stage.safe_sql, feeds, self.stage.safe_functions)
         workspace.failures.take()
         rows = self._safe.run(input=batch.append_column(ROW, pa.array(np.arange(batch.num_rows))))
         failed = workspace.failures.take()
         if len(failed) == 1:
-            return rows, [f._replace(reason=f.reason or first_reason) for f in failed]
+            return rows, [f._replace(reason=f.reason or reason_of(error)) for f in failed]
         return rows, self._with_reasons(batch, failed)
 
     def _with_reasons(self, batch: pa.RecordBatch, failed: Sequence[Failed]) -> Sequence[Failed]:
@@ -146,3 +178,10 @@ class StageKernel:
             reasons = self._reasons[number].of(batch.take(pa.array(rows, pa.int64())))
             found |= {(row, number): reason for row, reason in zip(rows, reasons, strict=True)}
         return [f._replace(reason=f.reason or found[f.row, f.expression]) for f in failed]
+
+
+def _rows_or_error(kernel: Kernel, piece: pa.RecordBatch) -> pa.RecordBatch | duckdb.Error:
+    try:
+        return kernel.run(input=piece)
+    except duckdb.Error as error:
+        return error

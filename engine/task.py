@@ -6,24 +6,50 @@ must be committed. The runner does this in a loop; tests and tools do it by hand
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 from streamsql.engine.batch import SEQ
 from streamsql.engine.graph import Graph
-from streamsql.engine.kernel import Workspace
-from streamsql.engine.operators.base import Context, Operator, Store, WindowBounds
+from streamsql.engine.kernel import Workspace, one_batch
+from streamsql.engine.operators.base import Context, Finish, Operator, Store, WindowBounds
 from streamsql.engine.operators.sink import CollectOperator, SinkOperator
-from streamsql.engine.operators.stateless import StatelessOperator
+from streamsql.engine.operators.source import Source
+from streamsql.engine.operators.stateless import Stateless, StatelessOperator
 from streamsql.engine.problems import Problems
 from streamsql.engine.shared import SharedDecoding
 from streamsql.engine.state.keys import UInt64s
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A micro-batch, as far as it goes without the state.
+
+    rows      of the largest of its inputs
+    outputs   node -> its output, in pieces
+    begun     node -> the rest of its work, where a part of it is done
+    problems  what went wrong on the way, unless it was told already
+    seconds   what it took
+    is_ahead  whether it was prepared while the batch before was worked on
+    """
+
+    rows: int
+    outputs: Mapping[int, Sequence[pa.RecordBatch]]
+    begun: Mapping[int, Finish]
+    problems: Problems | None
+    seconds: float
+    is_ahead: bool
+
+
 class Task:
-    """Not thread-safe: the owner takes turns.
+    """The owner takes turns; but one thread may `prepare` batches while another one applies those before.
+
+    A task has two halves: sources and stateless steps right after them, and everything else. With more
+    than one thread they share nothing that changes.
 
     workspace  to run in, which is closed with the task; one of its own if none is given
     """
@@ -38,20 +64,66 @@ class Task:
         self.graph = graph
         self.problems = Problems()
         self.workspace = workspace or Workspace(threads)
-        context = Context(self.workspace, self.problems, shared)
-        self.operators: list[Operator] = [node.spec.open(context) for node in graph.nodes]
+        # In one thread, problems come in the order in which they are to be told.
+        self._early_problems = Problems() if self.workspace.ahead is not self.workspace else self.problems
+        early = Context(self.workspace.ahead, self._early_problems, shared)
+        late = Context(self.workspace, self.problems, shared)
+        self._is_early = early_nodes(graph)
+        self.operators: list[Operator] = [
+            node.spec.open(early if is_early else late)
+            for node, is_early in zip(graph.nodes, self._is_early, strict=True)
+        ]
         self._sources = tuple(graph.sources())
 
-    def feed(self, raw: Mapping[int, pa.RecordBatch]) -> None:
-        """Run one micro-batch through the graph.
+    def prepare(self, raw: Mapping[int, pa.RecordBatch], *, is_ahead: bool = False) -> Prepared:
+        """Run a micro-batch through the first half of the graph.
 
-        raw  source node -> records: key, value, timestamp, [headers], `$partition`, `$offset`, `$seq`
+        raw       source node -> records: key, value, timestamp, [headers], `$partition`, `$offset`, `$seq`
+        is_ahead  whether the batch before is worked on meanwhile, so that other operators had better begin
         """
-        self.problems.counters.batches += 1
-        outputs: list[pa.RecordBatch | None] = []
+        began = time.perf_counter()
+        outputs: dict[int, Sequence[pa.RecordBatch]] = {}
+        begun: dict[int, Finish] = {}
         for number, (node, operator) in enumerate(zip(self.graph.nodes, self.operators, strict=True)):
-            inputs = [outputs[i] for i in node.inputs] if node.inputs else [raw.get(number)]
-            outputs.append(operator.process(*inputs))
+            if self._is_early[number]:
+                outputs[number] = self._output(number, outputs, raw)
+            elif is_ahead and len(node.inputs) == 1:
+                given = _whole(outputs.get(node.inputs[0], ()))
+                finish = None if given is None else operator.prepare(given)
+                if finish is not None:
+                    begun[number] = finish
+        rows = max((records.num_rows for records in raw.values()), default=0)
+        seconds = time.perf_counter() - began
+        early = self._early_problems
+        problems = None if early is self.problems else early.hand_over()
+        return Prepared(rows, outputs, begun, problems, seconds, is_ahead)
+
+    def apply(self, prepared: Prepared) -> None:
+        """Run the micro-batch that was prepared through the rest of the graph. In the order of reading."""
+        if prepared.problems is not None:
+            self.problems.take_in(prepared.problems)
+        self.problems.counters.batches += 1
+        outputs = dict(prepared.outputs)
+        for number in range(len(self.operators)):
+            if number in prepared.begun:
+                outputs[number] = _pieces(prepared.begun[number]())
+            elif number not in outputs:
+                outputs[number] = self._output(number, outputs, {})
+
+    def feed(self, raw: Mapping[int, pa.RecordBatch]) -> None:
+        """Run one micro-batch through the graph; `raw` as for `prepare`."""
+        self.apply(self.prepare(raw))
+
+    def _output(
+        self,
+        number: int,
+        outputs: Mapping[int, Sequence[pa.RecordBatch]],
+        raw: Mapping[int, pa.RecordBatch],
+    ) -> Sequence[pa.RecordBatch]:
+        operator, inputs = self.operators[number], self.graph.nodes[number].inputs
+        if len(inputs) == 1:
+            return operator.process_pieces(outputs[inputs[0]])
+        return _pieces(operator.process(*([_whole(outputs[i]) for i in inputs] or [raw.get(number)])))
 
     def feed_topic(self, topic: str, records: pa.RecordBatch) -> None:
         """Run records of one topic through every source that reads it, in the order given."""
@@ -115,3 +187,20 @@ class Task:
         for operator in self.operators:
             operator.close()
         self.workspace.close()
+
+
+def early_nodes(graph: Graph) -> Sequence[bool]:
+    """Whether a node's output follows from the records at hand alone: sources, and stages on them."""
+    is_early: list[bool] = []
+    for node in graph.nodes:
+        is_row_wise = isinstance(node.spec, (Source, Stateless))
+        is_early.append(is_row_wise and all(is_early[number] for number in node.inputs))
+    return is_early
+
+
+def _whole(pieces: Sequence[pa.RecordBatch]) -> pa.RecordBatch | None:
+    return one_batch(pieces[0].schema, pieces) if pieces else None
+
+
+def _pieces(output: pa.RecordBatch | None) -> Sequence[pa.RecordBatch]:
+    return () if output is None else (output,)

@@ -7,14 +7,14 @@ groups as rows that pays no more: then the rows themselves are merged.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 
 from streamsql.engine.batch import SEQ, TIME, WEIGHT, WINDOW_END, WINDOW_START
 from streamsql.engine.operators.aggregate_call import AggregateCall
-from streamsql.engine.operators.base import Context, Operator, WindowBounds
+from streamsql.engine.operators.base import Context, Finish, Operator, WindowBounds
 from streamsql.engine.operators.changes import by_processing, interleaved, weights, with_times
 from streamsql.engine.operators.group_states import GroupStates, LastPlaces
 from streamsql.engine.operators.partials import Numbering, Partials, is_rising
@@ -117,6 +117,8 @@ class AggregateOperator(Operator):
         self.spec = spec
         self.groups = GroupStates(pa.schema(spec.key_fields), spec.calls, context.workspace)
         self._partials = Partials(spec.stage, spec.calls, spec.key_sql, context)
+        ahead = replace(context, workspace=context.workspace.ahead)
+        self._partials_ahead = Partials(spec.stage, spec.calls, spec.key_sql, ahead)
         self._uses_seq = any(call.uses_seq for call in spec.calls)
         self._progress = StreamTime()
         self._last = LastPlaces()
@@ -126,12 +128,22 @@ class AggregateOperator(Operator):
 
     def process(self, *inputs: pa.RecordBatch | None) -> pa.RecordBatch | None:
         (batch,) = inputs
-        if batch is None or not batch.num_rows:
+        return None if batch is None else self._process(batch, None)
+
+    def prepare(self, batch: pa.RecordBatch) -> Finish | None:
+        is_plain = not self.spec.explodes and not self._uses_seq and is_rising(batch.column(SEQ).to_numpy())
+        if self._skips_grouping or not is_plain:
             return None
-        if self._may_skip_grouping and self._groups_per_row > _UNGROUPED:
+        partials = self._partials_ahead.of_batch(batch)
+        return None if partials is None else lambda: self._process(batch, partials)
+
+    def _process(self, batch: pa.RecordBatch, prepared: pa.RecordBatch | None) -> pa.RecordBatch | None:
+        if not batch.num_rows:
+            return None
+        if self._skips_grouping and prepared is None:
             rows = self._partials.rows(batch)
             return self._apply_rows(rows) if rows.num_rows else None
-        partials, numbering = self._partials_of(batch)
+        partials, numbering = (prepared, None) if prepared is not None else self._partials_of(batch)
         if not partials.num_rows:
             return None
         self._groups_per_row = partials.num_rows / batch.num_rows
@@ -153,6 +165,10 @@ class AggregateOperator(Operator):
         slots = self.groups.store.find(keys, hashes)
         slots = distinct(slots[slots >= 0])
         return self._rows(slots, np.zeros(len(slots), dtype=np.int64))
+
+    @property
+    def _skips_grouping(self) -> bool:
+        return self._may_skip_grouping and self._groups_per_row > _UNGROUPED
 
     def _partials_of(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Numbering | None]:
         if not self.spec.explodes:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import pyarrow as pa
 
-from streamsql.engine.kernel import Workspace
+from streamsql.engine.kernel import Workspace, one_batch
 from streamsql.engine.problems import Problems
 from streamsql.engine.shared import SharedDecoding
 from streamsql.engine.state.keys import UInt64s
@@ -68,6 +68,10 @@ class WindowBounds:
     last_end: int = 1 << 62
 
 
+Finish = Callable[[], pa.RecordBatch | None]
+"""The rest of the work on a batch; gives what `Operator.process` would have given."""
+
+
 class Operator(ABC):
     """A node of a running query.
 
@@ -83,6 +87,20 @@ class Operator(ABC):
         Rows of all inputs of one call carry `$seq` in one order of processing; the output's rows are
         in that order too. None stands for an empty batch.
         """
+
+    def prepare(self, batch: pa.RecordBatch) -> Finish | None:
+        """Do what of the work on a batch does not depend on the state, beside work on batches before it.
+
+        For operators with one input. Nothing may change by it, as the batch may be forgotten.
+
+        gives  what is to be called instead of `process`; None if there is nothing to be done so early
+        """
+        return None
+
+    def process_pieces(self, pieces: Sequence[pa.RecordBatch]) -> Sequence[pa.RecordBatch]:
+        """As `process` with one input, both in pieces that follow each other, no more than threads."""
+        output = self.process(one_batch(pieces[0].schema, pieces) if pieces else None)
+        return () if output is None else (output,)
 
     def snapshot(self) -> pa.RecordBatch | None:
         """The table this operator's output stands for, `$weight` 1 everywhere; None if it keeps none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,10 @@ from streamsql.engine.batch import (
     WINDOW_END,
     WINDOW_START,
 )
-from streamsql.engine.codec import Decoded, Decoder, OpenDecoder
+from streamsql.engine.codec import Decoded, Decoder, OpenDecoder, joined
 from streamsql.engine.log.reader import EVERYTHING, Wanted
 from streamsql.engine.operators.base import Context, Operator
+from streamsql.engine.parallel import PerThread
 from streamsql.engine.shared import SharedReader
 from streamsql.engine.stage import Stage, StageKernel
 from streamsql.engine.windowed_keys import WindowedKey, split_windowed_keys
@@ -103,7 +105,7 @@ class SourceOperator(Operator):
         self.spec = spec
         self._context = context
         self._key = spec.key_decoder(context.workspace) if spec.key_decoder else None
-        self._value = spec.value_decoder(context.workspace) if spec.value_decoder else None
+        self._value = PerThread(context.workspace, spec.value_decoder) if spec.value_decoder else None
         self._shared: SharedReader | None = None
         if context.shared is not None and spec.reads_as is not None:
             self._shared = context.shared.reader(spec.reads_as)
@@ -158,10 +160,14 @@ class SourceOperator(Operator):
         if self._shared is not None:
             self._shared.close()
 
-    def _decode(self, decoder: Decoder, raw: pa.RecordBatch) -> Decoded:
-        if self._shared is None:
-            return decoder.decode(raw.column("value"))
-        return self._shared.decode(raw, lambda records: decoder.decode(records.column("value")))
+    def _decode(self, decoders: PerThread[Decoder], raw: pa.RecordBatch) -> Decoded:
+        def decode(records: pa.RecordBatch) -> Decoded:
+            # Where decoding costs nothing, putting pieces together would.
+            pieces = (records,) if self.spec.reads_as is None else decoders.cut(records)
+            parts = decoders.over(pieces, lambda decoder, piece: decoder.decode(piece.column("value")))
+            return joined(parts, list(accumulate((piece.num_rows for piece in pieces[:-1]), initial=0)))
+
+        return decode(raw) if self._shared is None else self._shared.decode(raw, decode)
 
     def _take_in(
         self,

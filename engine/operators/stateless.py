@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 
+from streamsql.engine.kernel import one_batch
 from streamsql.engine.operators.base import Context, Operator
 from streamsql.engine.stage import Stage, StageKernel
 
@@ -37,9 +39,16 @@ class StatelessOperator(Operator):
         (batch,) = inputs
         if batch is None:
             return None
-        rows = self._kernel.run(batch)
-        self._counters.filtered += max(0, batch.num_rows - rows.num_rows)
-        return rows if rows.num_rows else None
+        pieces = self.process_pieces([batch])
+        return one_batch(pieces[0].schema, pieces) if pieces else None
+
+    def process_pieces(self, pieces: Sequence[pa.RecordBatch]) -> Sequence[pa.RecordBatch]:
+        if not pieces:
+            return ()
+        found = self._kernel.run_pieces(pieces)
+        before, after = (sum(piece.num_rows for piece in some) for some in (pieces, found))
+        self._counters.filtered += max(0, before - after)
+        return [piece for piece in found if piece.num_rows]
 
     def view(self, rows: pa.RecordBatch | None) -> pa.RecordBatch | None:
         """The stage over a snapshot of the table below it."""

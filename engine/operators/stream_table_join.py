@@ -8,9 +8,14 @@ import numpy as np
 import pyarrow as pa
 
 from streamsql.engine.batch import SEQ, WEIGHT
+from streamsql.engine.kernel import one_batch
 from streamsql.engine.operators.as_of import is_complete, last_before, pooled
 from streamsql.engine.operators.base import Context, Operator
 from streamsql.engine.operators.table_state import TableChanges, TableState
+from streamsql.engine.parallel import PerThread
+from streamsql.engine.state.columns import Int64s
+
+_SLOT = "$slot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,7 @@ class StreamTableJoinOperator(Operator):
         self.spec = spec
         values = [spec.right.field(name) for name in spec.right_columns]
         keys = pa.schema([spec.right.field(name) for name in spec.right_keys])
+        self._threads = PerThread(context.workspace, lambda lane: None)
         self.table = TableState("table", keys, pa.schema(values), context.workspace)
         self.stores = (self.table.store,)
 
@@ -69,9 +75,22 @@ class StreamTableJoinOperator(Operator):
     def _join(
         self, left: pa.RecordBatch, right: pa.RecordBatch | None, changes: TableChanges | None
     ) -> pa.RecordBatch | None:
-        spec = self.spec
-        keys = [left.column(name) for name in spec.left_keys]
+        keys = [left.column(name) for name in self.spec.left_keys]
         slots = np.where(is_complete(keys), self.table.store.find(keys), -1)
+        found = self._threads.over(
+            self._threads.cut(left.append_column(_SLOT, pa.array(slots))),
+            lambda _, piece: self._join_found(piece, right, changes),
+        )
+        joined = [rows for rows in found if rows is not None]
+        return one_batch(joined[0].schema, joined) if joined else None
+
+    def _join_found(
+        self, left: pa.RecordBatch, right: pa.RecordBatch | None, changes: TableChanges | None
+    ) -> pa.RecordBatch | None:
+        """Rows of the stream, with their slots, joined to the table as of each; nothing is changed."""
+        spec = self.spec
+        slots: Int64s = left.column(_SLOT).to_numpy()
+        left = left.drop_columns([_SLOT])
         stored = self.table.stored(slots)
         if right is None or changes is None:
             version = np.full(len(slots), -1, dtype=np.int64)

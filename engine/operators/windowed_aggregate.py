@@ -12,14 +12,14 @@ rows are looked at before they are grouped.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 
 from streamsql.engine.batch import PARTITION, SEQ, TIME, WINDOW_START
 from streamsql.engine.operators.aggregate import Aggregate
-from streamsql.engine.operators.base import Context, Operator, WindowBounds
+from streamsql.engine.operators.base import Context, Finish, Operator, WindowBounds
 from streamsql.engine.operators.calendar import Calendar
 from streamsql.engine.operators.changes import by_processing, interleaved, key_order, weights, with_times
 from streamsql.engine.operators.group_states import GroupStates, last_places
@@ -86,6 +86,8 @@ class WindowedAggregateOperator(Operator):
         self.stream_time = StreamTime()
         self.stores = (self.groups.store, self.stream_time)
         self._plan = WindowPlan(spec, self.window, context)
+        self._plan_ahead = WindowPlan(spec, self.window, replace(context, workspace=context.workspace.ahead))
+        self._must_see_rows = False
         self._running = RunningStates(self.groups, spec.calls, context.workspace) if spec.emit_every else None
         self._uses_seq = any(call.uses_seq for call in spec.calls)
         self._groups_span_partitions = False
@@ -95,10 +97,21 @@ class WindowedAggregateOperator(Operator):
 
     def process(self, *inputs: pa.RecordBatch | None) -> pa.RecordBatch | None:
         (batch,) = inputs
-        if batch is None or not batch.num_rows:
+        return None if batch is None else self._process(batch, None)
+
+    def prepare(self, batch: pa.RecordBatch) -> Finish | None:
+        # Whether a row is late is known when its turn comes. Usually none is.
+        if self._uses_seq or self._must_see_rows or not is_rising(batch.column(SEQ).to_numpy()):
+            return None
+        partials = self._plan_ahead.of_batch(batch, with_partitions=self._only_partition(batch) is None)
+        return None if partials is None else lambda: self._process(batch, partials)
+
+    def _process(self, batch: pa.RecordBatch, prepared: pa.RecordBatch | None) -> pa.RecordBatch | None:
+        if not batch.num_rows:
             return None
         self._catch_up_with_restored_rows()
-        partials = None if self._may_be_late(batch) else self._partials_of_batch(batch)
+        self._must_see_rows = self._may_be_late(batch)
+        partials = None if self._must_see_rows else self._partials_of_batch(batch, prepared)
         if partials is not None:
             closers = self._rows(self._plan.places(batch)) if self._may_close(batch) else None
             self.stream_time.advance(partials.partition, partials.rows.column(TIME).to_numpy())
@@ -181,12 +194,16 @@ class WindowedAggregateOperator(Operator):
         known = (self.stream_time.of(int(p)) for p in distinct(self._partitions(batch)))
         return max(int(batch.column(TIME).to_numpy().max()), *known)
 
-    def _partials_of_batch(self, batch: pa.RecordBatch) -> _Partials | None:
-        """Partials by the fused statement; None if a row fails, or groups turn out to span partitions."""
-        partition = self._partitions(batch)
-        one = int(partition[0]) if (partition == partition[0]).all() else None
+    def _partials_of_batch(self, batch: pa.RecordBatch, prepared: pa.RecordBatch | None) -> _Partials | None:
+        """Partials by the fused statement; None if a row fails, or groups turn out to span partitions.
+
+        prepared  what the statement has given, if it has run already
+        """
+        one = self._only_partition(batch)
         batch, numbering = self._numbered(batch)
-        partials = self._plan.of_batch(batch, with_partitions=one is None)
+        partials = prepared
+        if partials is None:
+            partials = self._plan.of_batch(batch, with_partitions=one is None)
         if partials is None:
             return None
         if one is None:
@@ -260,6 +277,11 @@ class WindowedAggregateOperator(Operator):
             return rows, None
         numbering = Numbering(seq, self.stream_time.number(rows.num_rows) if self._uses_seq else 0)
         return numbering.number(rows), numbering
+
+    def _only_partition(self, rows: pa.RecordBatch) -> int | None:
+        """The partition of all rows; None if they are of several."""
+        partition = self._partitions(rows)
+        return int(partition[0]) if (partition == partition[0]).all() else None
 
     def _partitions(self, rows: pa.RecordBatch) -> Int64s:
         if not self.spec.by_partition:

@@ -23,9 +23,9 @@ from tests.workspaces import KeptWorkspace
 _workspace = KeptWorkspace()
 
 
-def checked_task(graph: Graph) -> Task:
-    """A task with the checker around its operators; it runs in a workspace for all of them."""
-    task = Task(graph, workspace=_workspace)
+def checked_task(graph: Graph, threads: int = 1) -> Task:
+    """A task with the checker around its operators; with one thread, in a workspace for all of them."""
+    task = Task(graph, workspace=_workspace) if threads == 1 else Task(graph, threads)
     check_operators(task)
     return task
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
 from typing import Any
+from unittest.mock import patch
 
+import numpy as np
 import pyarrow as pa
 from hypothesis import strategies as st
 
 from streamsql.database import Database
+from streamsql.engine import parallel
+from streamsql.engine.batch import SEQ
 from streamsql.engine.graph import Graph
 from streamsql.engine.log.memory import MemoryLog
+from streamsql.engine.task import Prepared, Task
 from tests.properties.checked import checked_task
 
 DECLARED = """
@@ -39,14 +46,19 @@ def planned(query: str) -> tuple[Graph, int | None]:
         return plan.graph, plan.view
 
 
-def run(query: str, rows: list[Event], cuts: list[int]) -> tuple[list[dict[str, Any]], list[tuple[Any, ...]]]:
-    """The records a query writes and, for a table, its rows at the end; cuts are places in `rows`."""
+def run(
+    query: str, rows: list[Event], cuts: list[int], threads: int = 1
+) -> tuple[list[dict[str, Any]], list[tuple[Any, ...]]]:
+    """The records a query writes and, for a table, its rows at the end; cuts are places in `rows`.
+
+    threads  with more than one, every batch is cut, and prepared while the one before is worked on
+    """
     graph, view = planned(query)
-    task = checked_task(graph)
+    task = checked_task(graph, threads)
     records: list[dict[str, Any]] = []
     bounds = sorted({0, len(rows), *(c for c in cuts if c < len(rows))})
-    for begin, end in pairwise(bounds):
-        task.feed_topic("EVENTS", raw(rows[begin:end], begin))
+    batches = [raw(rows[begin:end], begin) for begin, end in pairwise(bounds)]
+    for _ in fed(task, batches) if threads == 1 else fed_ahead(task, batches):
         for _, _, batch in task.take_records():
             records += batch.to_pylist()
     table: list[tuple[Any, ...]] = []
@@ -56,6 +68,32 @@ def run(query: str, rows: list[Event], cuts: list[int]) -> tuple[list[dict[str, 
         table = sorted((tuple(row.values()) for row in shown), key=repr)
     task.close()
     return records, table
+
+
+def fed(task: Task, batches: list[pa.RecordBatch]) -> Iterator[None]:
+    """One batch after the other."""
+    for batch in batches:
+        task.feed_topic("EVENTS", batch)
+        yield
+
+
+def fed_ahead(task: Task, batches: list[pa.RecordBatch]) -> Iterator[None]:
+    """Each batch in pieces, however small, and prepared in a thread beside the one before."""
+    (number,) = (number for number, source in task.graph.sources() if source.topic == "EVENTS")
+
+    def prepare(batch: pa.RecordBatch) -> Prepared:
+        numbered = batch.append_column(SEQ, pa.array(np.arange(batch.num_rows)))
+        return task.prepare({number: numbered}, is_ahead=True)
+
+    with patch.object(parallel, "_PIECE_ROWS", 1), ThreadPoolExecutor(1) as thread:
+        prepared = [thread.submit(prepare, batch) for batch in batches[:1]]
+        for following in [*batches[1:], None]:
+            if prepared:
+                batch = prepared.pop().result()
+                if following is not None:
+                    prepared.append(thread.submit(prepare, following))
+                task.apply(batch)
+            yield
 
 
 def raw(rows: list[Event], first_offset: int) -> pa.RecordBatch:
