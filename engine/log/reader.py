@@ -31,8 +31,8 @@ OFFSET = "$offset"
 # joining copies.
 _LARGE_BATCH_ROWS = 16_384
 _COSTLY_ROW_BYTES = 96
-# Of a single partition multiples of this are read at once, lest a frame be cut where nothing wants it cut.
-_WHOLE_FRAME_ROWS = 1 << 18
+# Rows that are taken of one frame, however few are wanted.
+_FRAME_ROWS = 1 << 18
 # Rows of all partitions together that are looked at, at first and at most, as multiples of those to give.
 _AHEAD, _MOST_AHEAD = 2, 32
 # A micro-batch stays well below the 2 GiB that the offsets of one Arrow array can count, and small enough
@@ -94,13 +94,17 @@ class _Source:
     buffered: deque[pa.RecordBatch] = field(default_factory=deque)
     rows: int = 0
 
-    def fill(self, log: Readable, topic: str, rows: int, at_once: int, wanted: Wanted, reset: str) -> None:
-        """Read on, multiples of `at_once` rows, until `rows` are buffered or there is no more."""
+    def fill(self, log: Readable, topic: str, rows: int, wanted: Wanted, reset: str, *, whole: bool) -> None:
+        """Read on until `rows` are buffered, with `whole` large frames to their ends, or there is no more."""
         while self.rows < rows:
             end = log.end_offset(topic, self.partition)
             try:
-                multiple = -(-(rows - self.rows) // at_once) * at_once
-                batches = log.read(topic, self.partition, self.next_read, multiple)
+                wanting = max(rows - self.rows, _LARGE_BATCH_ROWS if whole else 1)
+                batches = log.read(topic, self.partition, self.next_read, wanting)
+                if whole and batches and batches[-1].num_rows >= _LARGE_BATCH_ROWS:
+                    # It may have been cut, and nothing wants it cut there: reading copies nothing.
+                    begin = batches[-1].column("offset")[0].as_py()
+                    batches[-1:] = log.read(topic, self.partition, begin, _FRAME_ROWS)[:1] or batches[-1:]
             except DataError as problem:
                 if problem.code != "LOG-OFFSET-OUT-OF-RANGE":
                     raise
@@ -220,9 +224,8 @@ class TopicReader:
             raise InternalError(f"a poll wants one row at least, not {max_rows}")
         sources = list(self._sources.values())
         share = max_rows if len(sources) == 1 else self._ahead * max_rows // len(sources) + 1
-        at_once = _WHOLE_FRAME_ROWS if len(sources) == 1 else 1
         for source in sources:
-            source.fill(self._log, self._topic, share, at_once, self._wanted, self._reset)
+            source.fill(self._log, self._topic, share, self._wanted, self._reset, whole=len(sources) == 1)
         waiting = [source for source in sources if source.rows]
         if not waiting:
             return None

@@ -28,7 +28,10 @@ from streamsql.formats.json_reasons import Reasons
 from streamsql.schema import Column
 from streamsql.types import VARCHAR, Array, Decimal, Map, SqlType, Struct
 
-_NULL_OR = "[^n\\s]"
+# What is no null, and not what a field of the kind begins with: nan is none either.
+_NULL_OR = "(?:[^n\\s]|n[^u])"
+_NULL_OR_TEXT = '(?:[^"n\\s]|n[^u])'
+_NULL_OR_OBJECT = "(?:[^{n\\s]|n[^u])"
 _TINY = "[0-9][eE]-"
 _ZEROS = pa.array(["0.0", "-0.0"])
 _LONG_NUMBER = f"-?(?:[0-9][.]?){{{LONG_DIGITS}}}"
@@ -123,7 +126,7 @@ class Finish:
             if name is None:
                 self._doubt_values(suspects, owners)
             elif suspects.any():
-                self._search(self._in_rows(suspects, owners), name, '[^"n\\s]')
+                self._search(self._in_rows(suspects, owners), name, _NULL_OR_TEXT)
             return found
         return self._double(found, name or "")
 
@@ -163,7 +166,7 @@ class Finish:
         if name is None:
             self._doubt_values(empty | ~valid_mask(found), owners)
         else:
-            self._search(self._in_rows(empty | ~valid_mask(found), owners), name, "[^{n\\s]")
+            self._search(self._in_rows(empty | ~valid_mask(found), owners), name, _NULL_OR_OBJECT)
         mask = pa.array(~valid_mask(found)) if found.null_count else None
         return pa.StructArray.from_arrays(
             children, fields=[pa.field(n, kind.arrow) for n, kind in t.fields], mask=mask

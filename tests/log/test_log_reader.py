@@ -212,6 +212,27 @@ def test_a_large_batch_is_given_without_a_copy(log: Log) -> None:
     assert pa.total_allocated_bytes() - before < 2 * 40_000 * 8 + 40_000 * 4 + 100_000
 
 
+def test_a_large_frame_is_given_in_even_parts(log: Log) -> None:
+    log.create_topic("t", TopicConfig())
+    for first in (0, 100_000):
+        log.append("t", 0, numbered(100_000, first))
+    reader = TopicReader(log, "t", earliest(log, "t"))
+    given = [got for _ in range(6) if (got := reader.poll(40_000)) is not None]
+    assert [got.num_rows for got in given] == [33_334, 33_333, 33_333] * 2
+    assert pa.concat_batches(given).column("$offset").to_pylist() == list(range(200_000))
+    assert reader.poll(40_000) is None
+
+
+def test_frames_of_long_rows_are_not_joined(log: Log) -> None:
+    log.create_topic("t", TopicConfig())
+    long = pa.array([b"x" * 200] * 20_000)
+    for first in (0, 20_000, 40_000):
+        frame = numbered(20_000, first)
+        log.append("t", 0, frame.set_column(frame.schema.get_field_index("value"), "value", long))
+    reader = TopicReader(log, "t", earliest(log, "t"))
+    assert [got.num_rows for _ in range(3) if (got := reader.poll(60_000)) is not None] == [20_000] * 3
+
+
 @pytest.mark.parametrize(("reset", "expected"), [("earliest", [(0, 2, 2), (0, 3, 3)]), ("latest", [])])
 def test_a_position_whose_records_were_dropped_is_set_anew(
     tmp_path: Path, reset: str, expected: list[tuple[int, int, int]]
