@@ -24,6 +24,9 @@ from streamsql.engine.problems import Problems
 from streamsql.engine.shared import SharedDecoding
 from streamsql.engine.state.keys import UInt64s
 
+_KEPT_BYTES = 1 << 27
+"""A larger snapshot is taken anew each time: kept, it would hold the memory of the state twice."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -74,6 +77,8 @@ class Task:
             for node, is_early in zip(graph.nodes, self._is_early, strict=True)
         ]
         self._sources = tuple(graph.sources())
+        self._snapshots: dict[int, pa.RecordBatch | None] = {}
+        """By node, since the last micro-batch."""
 
     def prepare(self, raw: Mapping[int, pa.RecordBatch], *, is_ahead: bool = False) -> Prepared:
         """Run a micro-batch through the first half of the graph.
@@ -103,6 +108,7 @@ class Task:
         if prepared.problems is not None:
             self.problems.take_in(prepared.problems)
         self.problems.counters.batches += 1
+        self._snapshots.clear()
         outputs = dict(prepared.outputs)
         for number in range(len(self.operators)):
             if number in prepared.begun:
@@ -163,10 +169,21 @@ class Task:
         ]
 
     def snapshot(self, number: int) -> pa.RecordBatch | None:
-        """The table that a node's output stands for now; None if it keeps none."""
+        """The table that a node's output stands for now; None if it keeps none.
+
+        cost  a copy of the table, if it has changed since it was asked for last or is very large
+        """
+        if number in self._snapshots:
+            return self._snapshots[number]
+        rows = self._taken(number)
+        if rows is None or rows.nbytes <= _KEPT_BYTES:
+            self._snapshots[number] = rows
+        return rows
+
+    def _taken(self, number: int) -> pa.RecordBatch | None:
         operator = self.operators[number]
         if isinstance(operator, StatelessOperator):
-            return operator.view(self.snapshot(self.graph.nodes[number].inputs[0]))
+            return operator.view(self._taken(self.graph.nodes[number].inputs[0]))
         return operator.snapshot()
 
     def look_up(

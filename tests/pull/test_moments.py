@@ -78,3 +78,41 @@ def test_a_text_is_planned_once_until_its_source_changes(db: Database, source: s
         db.execute("DROP TABLE a; DROP TABLE c; DROP TABLE b; DROP STREAM f;")
         db.execute(f"DROP {kind} {source} DELETE TOPIC; CREATE STREAM {source} (x BIGINT);")
     assert db.execute(query).fetchall() == [(0,)]
+
+
+def test_a_table_is_copied_once_for_as_long_as_it_does_not_change(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db.execute(
+        "CREATE STREAM s (k VARCHAR, x BIGINT);"
+        "CREATE TABLE t AS SELECT k, SUM(x) AS total FROM s GROUP BY k HAVING SUM(x) > 0;"
+    )
+    (query_id,) = db.catalog.queries
+    task, view = db.queries.runners[query_id].task, db.queries.plans[query_id].view
+    assert view is not None
+
+    def add(key: str, x: int) -> None:
+        db.append("s", [{"k": key, "x": x}])
+        assert db.execute(f"SELECT total FROM t WHERE k = '{key}';").fetchall()
+
+    def copy() -> pa.RecordBatch:
+        with db.queries.runners[query_id].still() as still:
+            assert still is task
+            taken = task.snapshot(view)
+        assert taken is not None
+        return taken
+
+    add("a", 1)
+    first = copy()
+    assert copy() is first
+    assert db.execute("SELECT k, total FROM t;").fetchall() == [("a", 1)]
+    assert copy() is first
+    add("a", 2)
+    add("b", 5)
+    second = copy()
+    assert second is not first and first.num_rows == 1 and second.num_rows == 2
+    assert sorted(db.execute("SELECT k, total FROM t;").fetchall()) == [("a", 3), ("b", 5)]
+    # A very large one is not kept: it would hold the state's memory twice.
+    monkeypatch.setattr("streamsql.engine.task._KEPT_BYTES", 0)
+    add("b", 1)
+    assert copy() is not copy()
