@@ -18,7 +18,7 @@ from streamsql.engine.log.log import Log, TopicConfig, usual_segment_bytes
 from streamsql.errors import PlanError
 from streamsql.formats.format import SchemaStore
 from streamsql.grammar import ast
-from streamsql.grammar.names import quote_name
+from streamsql.grammar.names import TYPE_SYNONYMS, quote_name
 from streamsql.grammar.printer import to_sql
 from streamsql.peek import unreadable
 from streamsql.plan.alter import plan_alter
@@ -33,6 +33,7 @@ from streamsql.processing_log import STREAM_INFO
 from streamsql.queries import Queries
 from streamsql.result import Result, message
 from streamsql.topic_marks import made_by, mark_deleted
+from streamsql.types import PRIMITIVES
 
 Definition = (
     ast.CreateSource
@@ -287,6 +288,8 @@ class Definitions:
 
     def _create_type(self, statement: ast.CreateType) -> Result:
         name = statement.name
+        if name in (*PRIMITIVES, *TYPE_SYNONYMS, "DECIMAL"):
+            raise PlanError(f"type {name} is built in", code="PLAN-EXISTS", hint="choose another name")
         if name in self.catalog.types:
             if statement.if_not_exists:
                 return message(f"type {quote_name(name)} exists already: nothing was done")

@@ -154,7 +154,7 @@ class Queries:
             raise PlanError(
                 f"there is no query {query_id}",
                 code="PLAN-UNKNOWN-QUERY",
-                hint=suggestion(query_id, self.runners, "queries"),
+                hint=suggestion(query_id, self.runners, "queries") or "SHOW QUERIES; lists them",
             )
         return found
 

@@ -112,7 +112,7 @@ class Signature:
         D is as concrete as INTEGER: it stands for one family of types.
         """
         return sum(
-            any(isinstance(t, Variable) and not t.is_decimal for t in _inside(p.type))
+            any(isinstance(t, Variable) and not t.is_decimal for t in parts_of(p.type))
             for p in self.parameters
         )
 
@@ -129,16 +129,18 @@ class Signature:
         return self.parameters[:count]
 
 
-def _inside(t: SqlType) -> list[SqlType]:
+def parts_of(t: SqlType) -> list[SqlType]:
+    """The type and all types in it, those of a lambda included."""
     if isinstance(t, Lambda):
         return [inner for part in (*t.parameters, t.body) for inner in walk(part)]
     return list(walk(t))
 
 
 @cache
-def parse_signature(text: str) -> Signature:
+def parse_signature(text: str, *, folds_names: bool = False) -> Signature:
     """The signature that `text` writes.
 
+    folds_names  names of STRUCT fields are in upper case unless in backticks, as everywhere in SQL
     raises  ValueError naming the text and the place, for a signature that does not read
 
     >>> str(parse_signature("(a BYTES, [n INT], b BYTES) -> INT"))
@@ -147,7 +149,7 @@ def parse_signature(text: str) -> Signature:
     >>> str(parse_signature("(a ARRAY<T>, f (T) => U, x T...) -> MAP<STRING, U>"))
     '(a ARRAY<T>, f (T) => U, x T...) -> MAP<VARCHAR, U>'
     """
-    return _Reader(text).signature()
+    return _Reader(text, folds_names).signature()
 
 
 _TOKEN = re.compile(r"\s*(->|=>|\.\.\.|`[^`]+`|\w+|[()<>\[\],])")
@@ -158,8 +160,9 @@ _SYNONYMS = {"STRING": VARCHAR, "INT": PRIMITIVES["INTEGER"], "BINARY": BYTES}
 class _Reader:
     """A recursive-descent reader of one signature."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, folds_names: bool) -> None:
         self.text = text
+        self.folds_names = folds_names
         self.tokens = [m.group(1) for m in _TOKEN.finditer(text)]
         self.place = 0
         if "".join(self.tokens) != re.sub(r"\s+", "", text):
@@ -274,8 +277,9 @@ class _Reader:
         fields: list[tuple[str, SqlType]] = []
         self.take("<")
         while not self.skip(">"):
-            name = self.take().strip("`")
-            fields.append((name, self.type()))
+            name = self.take()
+            bare = name.strip("`")
+            fields.append((bare.upper() if self.folds_names and bare == name else bare, self.type()))
             if self.peek() != ">":
                 self.take(",")
         return Struct(tuple(fields))

@@ -13,7 +13,9 @@ A row-wise function gets one Python value per argument and gives one:
 
     BOOLEAN bool · INTEGER, BIGINT int · DOUBLE float · DECIMAL decimal.Decimal · VARCHAR str · BYTES bytes
     DATE datetime.date · TIME datetime.time · TIMESTAMP datetime.datetime (UTC, without a zone)
-    ARRAY list · MAP, STRUCT dict · a time unit str, such as "DAYS" · null None
+    ARRAY list · MAP, STRUCT dict · a time unit str, such as "DAY" · null None
+
+Fields of a STRUCT are in upper case unless declared in backticks, as in SQL: STRUCT<a INT> is {"A": 1}.
 
 With vectorised=True it gets an Arrow array per argument, of one length, and gives one of that length;
 nulls are its own business. An exception in a row-wise function is that row's: it gives null there and is
@@ -25,10 +27,11 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import itertools
-import re
 import sys
+import traceback
 import zlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,10 +39,17 @@ import pyarrow as pa
 
 from streamsql.distinct import Column
 from streamsql.engine.kernel import ArrowFunction
-from streamsql.errors import DataError, ExternalError, NotSupportedError, PlanError
+from streamsql.errors import (
+    DataError,
+    ExternalError,
+    NotSupportedError,
+    PlanError,
+    StreamSQLError,
+)
 from streamsql.functions.arrow import with_arity
 from streamsql.functions.registry import BoundCall, Fragment, Overload, Scalar, TableFunction
-from streamsql.functions.signature import Lambda, Signature, Unit, parse_signature
+from streamsql.functions.signature import Lambda, Signature, Unit
+from streamsql.functions.user_declaration import check_declaration, read_declaration
 from streamsql.tolerance import attempts
 from streamsql.types import BIGINT, INTEGER, Array, Map, SqlType, Struct, duckdb_string, walk
 
@@ -69,6 +79,7 @@ def udf(
     raises       PlanError (PLAN-UDF) if the declaration does not read or the function cannot take so many
                  arguments; NotSupportedError for lambda parameters
     """
+    check_declaration(declaration, "udf")
 
     def decorate(function: AnyFunction) -> AnyFunction:
         name, signature = _declared(declaration, function)
@@ -105,6 +116,7 @@ def udtf(
     It gives an iterable per call, each item of which is a row; None gives no rows. A vectorised one gives
     a list array. All else is as for udf.
     """
+    check_declaration(declaration, "udtf")
 
     def decorate(function: AnyFunction) -> AnyFunction:
         name, signature = _declared(declaration, function)
@@ -157,8 +169,11 @@ def load_udf_file(path: str | Path) -> tuple[Overload, ...]:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[module_name]
+        place = _place_in(path, error)
+        if isinstance(error, StreamSQLError):
+            raise PlanError(f"{place}: {error.message}", code=error.code, hint=error.hint) from error
         raise PlanError(
-            f"the user-defined functions of {path} cannot be loaded: {type(error).__name__}: {error}",
+            f"the user-defined functions of {place} cannot be loaded: {type(error).__name__}: {error}",
             code="PLAN-UDF",
         ) from error
     functions = {id(f): f for f in vars(module).values() if rows_of(f)}
@@ -171,20 +186,16 @@ def load_udf_file(path: str | Path) -> tuple[Overload, ...]:
     return tuple(row for function in functions.values() for row in rows_of(function))
 
 
+def _place_in(path: Path, error: Exception) -> str:
+    """The file, and the line of it that an error came from if it is known."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [f.lineno for f in frames if Path(f.filename).resolve() == path.resolve()]
+    return f"{path}, line {lines[-1]}" if lines else str(path)
+
+
 def _declared(declaration: str, function: Callable[..., Any]) -> tuple[str, Signature]:
     """Name and signature of a declaration, checked against the function."""
-    match = re.fullmatch(r"\s*([A-Za-z_]\w*)\s*(\(.*)", declaration, re.DOTALL)
-    if match is None:
-        raise PlanError(
-            f"function declaration {declaration!r} does not begin with name(...)",
-            code="PLAN-UDF",
-            hint="write it as name(a BIGINT, b VARCHAR) -> VARCHAR",
-        )
-    name = match[1].upper()
-    try:
-        signature = parse_signature(match[2])
-    except ValueError as error:
-        raise PlanError(f"function {name}: {error}", code="PLAN-UDF") from error
+    name, signature = read_declaration(declaration, "function")
     if any(isinstance(p.type, Lambda) for p in signature.parameters):
         raise NotSupportedError(f"lambda parameters in function {name}, which is written in Python")
     try:
@@ -259,22 +270,29 @@ class _Bridge:
         used = columns[: len(types)]
         values = [_to_python(c.to_pylist(), t) for c, t in zip(used, types, strict=True)]
         rows = zip(*values, strict=True) if values else ((),) * len(columns[0])
-        given = attempts(self._call_row, rows)
+        has_fields = any(isinstance(part, Struct) for part in walk(result))
+        given = attempts(partial(self._call_row, result if has_fields else None), rows)
         try:
             if result in (INTEGER, BIGINT):
                 # Asked for integers at once, pyarrow cuts a float without a word; a cast refuses to.
                 return pa.array(given).cast(result.arrow)
             return pa.array(_from_python(given, result), result.arrow)
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-            raise DataError(f"function {self._name} gave a value that is no {result}: {error}") from error
+            # Of several rows this is thrown away: each is tried alone.
+            what = f"{type(given[0]).__name__} {given[0]!r:.80}" if len(given) == 1 else "a value"
+            raise DataError(f"function {self._name} gave {what}, which is no {result}") from error
 
-    def _call_row(self, *row: Any) -> object:
+    def _call_row(self, fields_of: SqlType | None, *row: Any) -> object:
         if not self._takes_nulls and any(x is None for x in row):
             return None
         try:
-            return self._function(*row)
+            value: object = self._function(*row)
         except Exception as error:
             raise DataError(f"function {self._name} failed: {type(error).__name__}: {error}") from error
+        unknown = _unknown_field(value, fields_of)
+        if unknown is not None:
+            raise DataError(f"function {self._name} gave a field {unknown!r}, which {fields_of} has not")
+        return value
 
     def _run_columns(
         self, columns: Sequence[Column], types: Sequence[SqlType | None], result: SqlType
@@ -298,6 +316,20 @@ class _Bridge:
 
 
 # Values -------------------------------------------------------------------------------------------------
+
+
+def _unknown_field(value: Any, t: SqlType | None) -> str | None:
+    """A key of a dict that stands for a STRUCT, if the STRUCT has no such field: Arrow would pass over it."""
+    match t, value:
+        case Struct(fields), dict():
+            unknown = next((key for key in value if key not in dict(fields)), None)
+            inside = (_unknown_field(value.get(name), part) for name, part in fields)
+            return str(unknown) if unknown is not None else next(filter(None, inside), None)
+        case Array(element), list():
+            return next(filter(None, (_unknown_field(x, element) for x in value)), None)
+        case Map(_, item), dict():
+            return next(filter(None, (_unknown_field(x, item) for x in value.values())), None)
+    return None
 
 
 def _has_map(t: SqlType | None) -> bool:

@@ -30,7 +30,6 @@ from __future__ import annotations
 
 import inspect
 import itertools
-import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -44,6 +43,7 @@ from streamsql.errors import DataError, NotSupportedError, PlanError
 from streamsql.functions.aggregate import AggregateBinding, AggregateFunction, State, state_type
 from streamsql.functions.signature import Lambda, Signature, Unit, Variable, parse_signature
 from streamsql.functions.user import ROWS, attach
+from streamsql.functions.user_declaration import check_declaration, read_declaration
 from streamsql.types import BIGINT, Array, SqlType, Struct, walk
 
 _REQUIRED = ("initialize", "aggregate", "merge")
@@ -68,6 +68,7 @@ def udaf(
     raises       PlanError (PLAN-UDF) if the declaration does not read or the class lacks a method;
                  NotSupportedError for lambda parameters
     """
+    check_declaration(declaration, "udaf")
 
     def decorate(python_class: AnyClass) -> AnyClass:
         name, signature = _declared(declaration, python_class)
@@ -108,18 +109,7 @@ def udaf(
 
 def _declared(declaration: str, python_class: type) -> tuple[str, Signature]:
     """Name and signature of a declaration, checked against the class."""
-    match = re.fullmatch(r"\s*([A-Za-z_]\w*)\s*(\(.*)", declaration, re.DOTALL)
-    if match is None:
-        raise PlanError(
-            f"aggregate declaration {declaration!r} does not begin with name(...)",
-            code="PLAN-UDF",
-            hint="write it as name(a BIGINT, b VARCHAR) -> VARCHAR",
-        )
-    name = match[1].upper()
-    try:
-        signature = parse_signature(match[2])
-    except ValueError as error:
-        raise PlanError(f"aggregate {name}: {error}", code="PLAN-UDF") from error
+    name, signature = read_declaration(declaration, "aggregate")
     if any(isinstance(p.type, Lambda | Unit) for p in signature.parameters):
         raise NotSupportedError(f"lambdas and units as parameters of aggregate {name}, written in Python")
     missing = [method for method in _REQUIRED if not hasattr(python_class, method)]

@@ -242,7 +242,7 @@ class _Compiler:
                 f"cannot compare {to_sql(node.left)} ({left.type}) to {to_sql(node.right)} ({right.type}) "
                 f"with {node.op}",
                 "PLAN-COMPARE",
-                "use IS NULL or IS NOT NULL" if NULL in (left.type, right.type) else "CAST one side",
+                _comparable(left.type, right.type),
             )
         sides = [convert(side, target) for side in (left, right)]
         found = combine(node, BOOLEAN, f"({{}} {node.op} {{}})", sides)
@@ -372,7 +372,7 @@ class _Compiler:
         if operand.type == target:
             return replace(operand, node=node)
         if not is_castable(operand.type, target):
-            raise at(node.span, f"a {operand.type} cannot be cast to {target}", "PLAN-CAST")
+            raise at(node.span, f"{operand.type} cannot be cast to {target}", "PLAN-CAST")
         return replace(with_type(operand, target, converted), node=node)
 
     def _case(self, node: ast.Case) -> Compiled:
@@ -567,6 +567,13 @@ def _when(when: ast.When, operand: ast.Expression | None) -> ast.Expression:
     if operand is None:
         return when.condition
     return ast.Comparison("=", operand, when.condition, span=when.condition.span)
+
+
+def _comparable(left: SqlType, right: SqlType) -> str:
+    """What to write instead of a comparison that there is not."""
+    if NULL in (left, right):
+        return "use IS NULL or IS NOT NULL"
+    return "they can only be compared with = and <>" if left == right else "CAST one side"
 
 
 def _parameter_sql(name: str) -> str:

@@ -31,6 +31,7 @@ from streamsql.plan.scope import Scope, ScopeColumn, at, column_sql
 from streamsql.plan.sources import pseudo_columns
 from streamsql.plan.stages import Output
 from streamsql.plan.table_changes import with_old_rows
+from streamsql.plan.table_functions import table_function_calls
 from streamsql.schema import WINDOW_BOUNDS
 from streamsql.types import BIGINT, NULL, Map, SqlType, duckdb_name, walk
 
@@ -59,6 +60,13 @@ def group_by(planner: SelectPlanner, query: ast.Select, items: Sequence[Item], f
     if query.group_by is None and (planner.is_persistent or planner.is_nested):
         where = "persistent query" if planner.is_persistent else "subquery"
         raise at(query.span, f"an aggregate needs a GROUP BY in a {where}", "PLAN-GROUP-BY")
+    for call in table_function_calls(items, planner.env):
+        raise at(
+            call.span,
+            f"table function {call.name} cannot stand beside aggregates",
+            "PLAN-TABLE-FUNCTION",
+            "let a subquery explode the rows: .. FROM (SELECT .. EXPLODE(..) ..) GROUP BY ..",
+        )
     groups = _groups(planner, query, flow)
     having = None if query.having is None else qualify(query.having, flow.scope.in_clause("HAVING"))
     calls = find_aggregates(

@@ -134,7 +134,7 @@ def plan_insert_select(
     sink = env.catalog.source(statement.target)
     if sink.is_table:
         raise at(
-            statement.span, f"{sink.title} is a table: INSERT INTO .. SELECT writes to streams", "PLAN-INSERT"
+            statement.span, f"INSERT INTO .. SELECT writes to streams, not to {sink.title}", "PLAN-INSERT"
         )
     if sink.is_source:
         raise at(statement.span, f"{sink.title} is read-only", "PLAN-READ-ONLY")

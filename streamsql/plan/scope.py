@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from streamsql.errors import PlanError, Span
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
+from streamsql.schema import WINDOW_BOUNDS
 from streamsql.types import SqlType, Struct, duckdb_name
 
 if TYPE_CHECKING:
@@ -115,11 +116,15 @@ class Scope:
         name = quote_name(ref.name)
         if ref.qualifier is not None:
             name = f"{quote_name(ref.qualifier)}.{name}"
+        if ref.name in WINDOW_BOUNDS and self.clause != "SELECT":
+            hint: str | None = "a window's bounds can be selected here, and used by what reads the result"
+        else:
+            hint = suggestion(ref.name, visible, "columns")
         return PlanError(
             f"column {name} in {self.clause} cannot be resolved",
             code="PLAN-UNKNOWN-COLUMN",
             span=ref.span,
-            hint=suggestion(ref.name, visible, "columns"),
+            hint=hint,
         )
 
 

@@ -246,7 +246,11 @@ class SelectPlanner:
             flow.key, flow.null_key, flow.is_rekeyed, flow.is_spread = (), True, True, True
             return list(items)
         scope = flow.scope.in_clause("PARTITION BY")
-        resolved = [qualify(e, scope) for e in expressions]
+        try:
+            resolved = [qualify(e, scope) for e in expressions]
+        except PlanError as error:
+            _explain_alias(error, query)
+            raise
         if len(set(resolved)) < len(resolved):
             raise at(query.span, "PARTITION BY has the same expression twice", "PLAN-PARTITION-BY")
         for expression in resolved:
@@ -376,3 +380,12 @@ def _shown(key: KeyColumn, scope: Scope) -> str:
             assert column is not None
             return to_sql(ast.ColumnRef(column.short, column.qualifier))
     return quote_name(key.name) if key.equal else to_sql(key.expression)
+
+
+def _explain_alias(error: PlanError, query: ast.Select) -> None:
+    """PARTITION BY comes before SELECT: an alias of it is no column yet."""
+    aliases = {i.alias: i.expression for i in query.items if isinstance(i, ast.SelectExpression) and i.alias}
+    for expression in query.partition_by or ():
+        if isinstance(expression, ast.ColumnRef) and expression.name in aliases:
+            meant = to_sql(aliases[expression.name])
+            error.hint = f"PARTITION BY reads the source's columns, not aliases: PARTITION BY {meant}"

@@ -27,7 +27,7 @@ def explode(items: Sequence[Item], flow: Flow, env: Environment) -> list[Item]:
     if not calls:
         return list(items)
     if flow.kind == TABLE:
-        raise at(items[0].span, "table functions work on streams only", "PLAN-TABLE-FUNCTION")
+        raise at(next(iter(calls)).span, "table functions work on streams only", "PLAN-TABLE-FUNCTION")
     lists, columns = [], []
     for call, name in calls.items():
         value = compile_table_function(call, flow.scope.in_clause("SELECT"), env)

@@ -20,6 +20,7 @@ from streamsql.functions.call import print_call
 from streamsql.functions.registry import Registry, Scalar, TableFunction
 from streamsql.functions.resolve import resolve
 from streamsql.functions.user import load_udf_file, rows_of, udf, udtf
+from streamsql.functions.user_aggregates import udaf
 from streamsql.types import (
     BIGINT,
     BOOLEAN,
@@ -188,7 +189,7 @@ def test_a_result_of_another_type_fails_its_row(t: str, given: Any) -> None:
         return given if x else None
 
     evaluate = evaluator(wrong)
-    with pytest.raises(duckdb.Error, match="function WRONG gave a value that is no"):
+    with pytest.raises(duckdb.Error, match="function WRONG gave .*, which is no"):
         evaluate.column("WRONG", Value(INTEGER, [0, 1]))
     assert evaluate.column("WRONG", Value(INTEGER, [0, 1]), guarded=True).to_pylist() == [None, None]
 
@@ -302,8 +303,13 @@ def test_a_file_of_functions(tmp_path: Path) -> None:
     path.write_text("x = 1")
     with pytest.raises(PlanError, match="defines no function for SQL"):
         load_udf_file(path)
-    path.write_text("1 / 0")
-    with pytest.raises(PlanError, match="cannot be loaded: ZeroDivisionError: division by zero"):
+    path.write_text("\n1 / 0")
+    with pytest.raises(
+        PlanError, match="shop.py, line 2 cannot be loaded: ZeroDivisionError: division by zero"
+    ):
+        load_udf_file(path)
+    path.write_text("from streamsql import udf\n@udf('half(x DUBLE) -> DOUBLE')\ndef half(x): return x / 2")
+    with pytest.raises(PlanError, match=r"shop.py, line 2: function HALF: .* no type DUBLE"):
         load_udf_file(path)
 
 
@@ -318,6 +324,8 @@ def test_a_file_of_functions(tmp_path: Path) -> None:
             "declares 2 parameters that its Python function does not take",
         ),
         ("half() -> DOUBLE", "declares 0 parameters"),
+        ("select(x DOUBLE) -> DOUBLE", "SELECT is a word of the language"),
+        ("half(x DOUBLE) -> ARRAY<T>", r"gives ARRAY<T>, and no parameter says what T is"),
     ],
 )
 def test_a_declaration_that_is_wrong(declaration: str, message: str) -> None:
@@ -326,6 +334,31 @@ def test_a_declaration_that_is_wrong(declaration: str, message: str) -> None:
         @udf(declaration)
         def half(x: float) -> float:
             return x / 2
+
+
+@pytest.mark.parametrize("decorator", [udf, udtf, udaf])
+def test_a_decorator_needs_its_declaration(decorator: Any) -> None:
+    with pytest.raises(PlanError, match="needs a declaration") as caught:
+        decorator(lambda x: x)
+    assert caught.value.hint == f'@{decorator.__name__}("name(x BIGINT) -> BIGINT")'
+
+
+def test_fields_have_names_as_in_sql() -> None:
+    @udf("turned(p STRUCT<x INTEGER, `y` INTEGER>) -> STRUCT<x INTEGER, `y` INTEGER>")
+    def turned(p: dict[str, int]) -> Any:
+        return {"X": -p["y"], "y": p["X"]}
+
+    @udf("misspelt(n INTEGER) -> ARRAY<STRUCT<x INTEGER>>")
+    def misspelt(n: int) -> Any:
+        return [{"X": n}, {"x": n}]
+
+    evaluate = evaluator(turned, misspelt)
+    t = Struct((("X", INTEGER), ("y", INTEGER)))
+    assert evaluate.one("TURNED", Value(t, [{"X": 1, "y": 2}])) == {"X": -2, "y": 1}
+    with pytest.raises(
+        duckdb.Error, match=r"MISSPELT gave a field 'x', which ARRAY<STRUCT<X INTEGER>> has not"
+    ):
+        evaluate.one("MISSPELT", integer(1))
 
 
 def test_lambda_parameters_are_not_built() -> None:

@@ -80,6 +80,25 @@ REFUSED = [
     ("DROP TABLE s;", "PLAN-KIND", "DROP"),
     ("DROP STREAM nothing;", "PLAN-UNKNOWN-SOURCE", "DROP"),
     ("PAUSE nothing;", "PLAN-UNKNOWN-QUERY", "PAUSE"),
+    ("EXPLAIN nothing;", "PLAN-UNKNOWN-QUERY", "EXPLAIN"),
+    ("CREATE TYPE INT AS VARCHAR;", "PLAN-EXISTS", "CREATE"),
+    ("INSERT INTO t SELECT * FROM s;", "PLAN-INSERT", "INSERT"),
+    ("CREATE TABLE x AS SELECT id, EXPLODE(ARRAY[id]) AS e FROM t;", "PLAN-TABLE-FUNCTION", "EXPLODE"),
+    (
+        "CREATE TABLE x AS SELECT id, EXPLODE(ARRAY[id]) AS e, COUNT(*) AS c FROM s GROUP BY id;",
+        "PLAN-TABLE-FUNCTION",
+        "EXPLODE",
+    ),
+]
+HINTS = [
+    ("CREATE STREAM x AS SELECT id, UCASE(name) AS nm FROM s PARTITION BY nm;", "PARTITION BY UCASE(NAME)"),
+    (
+        "CREATE TABLE x AS SELECT id, COUNT(*) AS c FROM s WHERE WINDOWSTART > 1 GROUP BY id;",
+        "a window's bounds",
+    ),
+    ("SELECT ARRAY[1] < ARRAY[2] AS z FROM s;", "= and <>"),
+    ("SELECT name = 1 AS z FROM s;", "CAST"),
+    ("CREATE TYPE a AS INT; CREATE TYPE a AS INT;", "DROP TYPE A; first"),
 ]
 
 
@@ -91,6 +110,14 @@ def test_a_statement_is_refused(db: Database, sql: str, code: str, place: str) -
     error = caught.value
     assert error.code == code, error
     assert error.span is not None and sql[error.span.start :].startswith(place), error
+
+
+@pytest.mark.parametrize(("sql", "hint"), HINTS, ids=[h[0] for h in HINTS])
+def test_a_refusal_says_what_to_write(db: Database, sql: str, hint: str) -> None:
+    db.execute(SETUP)
+    with pytest.raises(PlanError) as caught:
+        db.execute(sql)
+    assert caught.value.hint is not None and hint in caught.value.hint, caught.value
 
 
 @pytest.mark.parametrize(
