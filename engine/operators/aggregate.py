@@ -116,15 +116,18 @@ class AggregateOperator(Operator):
     def __init__(self, spec: Aggregate, context: Context) -> None:
         self.spec = spec
         self.groups = GroupStates(pa.schema(spec.key_fields), spec.calls, context.workspace)
-        self._partials = Partials(spec.stage, spec.calls, spec.key_sql, context)
-        ahead = replace(context, workspace=context.workspace.ahead)
-        self._partials_ahead = Partials(spec.stage, spec.calls, spec.key_sql, ahead)
+        self._partials = self._grouped(context)
+        self._partials_ahead = self._grouped(replace(context, workspace=context.workspace.ahead))
         self._uses_seq = any(call.uses_seq for call in spec.calls)
         self._progress = StreamTime()
         self._last = LastPlaces()
         self._may_skip_grouping = self.groups.takes_rows and not self._uses_seq
         self._groups_per_row = 0.0
         self.stores = (self.groups.store, *((self._progress,) if self._uses_seq else ()))
+
+    def _grouped(self, context: Context) -> Partials:
+        """What a batch is grouped by."""
+        return Partials(self.spec.stage, self.spec.calls, self.spec.key_sql, context)
 
     def process(self, *inputs: pa.RecordBatch | None) -> pa.RecordBatch | None:
         (batch,) = inputs

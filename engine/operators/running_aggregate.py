@@ -19,10 +19,13 @@ class RunningAggregateOperator(AggregateOperator):
 
     def __init__(self, spec: Aggregate, context: Context) -> None:
         super().__init__(spec, context)
-        group = {**spec.key_sql, ROW: f'"{SEQ}"'}
-        self._partials = Partials(spec.stage, spec.calls, group, context, hashed=tuple(spec.key_sql))
         self._may_skip_grouping = False
         self._running = RunningStates(self.groups, spec.calls, context.workspace)
+
+    def _grouped(self, context: Context) -> Partials:
+        spec = self.spec
+        group = {**spec.key_sql, ROW: f'"{SEQ}"'}
+        return Partials(spec.stage, spec.calls, group, context, hashed=tuple(spec.key_sql))
 
     def _apply(self, partials: pa.RecordBatch, seq: Int64s) -> pa.RecordBatch:
         keys = [partials.column(f.name) for f in self.spec.key_fields]

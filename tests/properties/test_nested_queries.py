@@ -105,11 +105,13 @@ def test_a_nested_table_is_duckdbs(name: str, rows: list[Event], places: list[in
 
 @pytest.mark.parametrize("name", STREAMS)
 @costly
-@given(rows=events, places=cuts)
-def test_a_nested_stream_does_not_depend_on_the_cuts(name: str, rows: list[Event], places: list[int]) -> None:
+@given(rows=events, places=cuts, threads=st.sampled_from([1, 2]))
+def test_a_nested_stream_does_not_depend_on_the_cuts(
+    name: str, rows: list[Event], places: list[int], threads: int
+) -> None:
     query = created("STREAM", STREAMS[name])
     one_by_one, _ = run(query, rows, list(range(len(rows))))
-    assert run(query, rows, places)[0] == one_by_one
+    assert run(query, rows, places, threads)[0] == one_by_one
 
 
 def by_text(rows: Any) -> list[str]:

@@ -79,11 +79,11 @@ def fed(task: Task, batches: list[pa.RecordBatch]) -> Iterator[None]:
 
 def fed_ahead(task: Task, batches: list[pa.RecordBatch]) -> Iterator[None]:
     """Each batch in pieces, however small, and prepared in a thread beside the one before."""
-    (number,) = (number for number, source in task.graph.sources() if source.topic == "EVENTS")
+    sources = [number for number, source in task.graph.sources() if source.topic == "EVENTS"]
 
     def prepare(batch: pa.RecordBatch) -> Prepared:
         numbered = batch.append_column(SEQ, pa.array(np.arange(batch.num_rows)))
-        return task.prepare({number: numbered}, is_ahead=True)
+        return task.prepare(dict.fromkeys(sources, numbered), is_ahead=True)
 
     with patch.object(parallel, "_PIECE_ROWS", 1), ThreadPoolExecutor(1) as thread:
         prepared = [thread.submit(prepare, batch) for batch in batches[:1]]
