@@ -15,7 +15,7 @@ _STEP = 2.0
 class BatchSize:
     """Learns from batches that were full; starts small enough for the slowest query.
 
-    rows  the limit for the next batch
+    rows  what the next batch should have
     """
 
     def __init__(self, aim_seconds: float, most_rows: int) -> None:
@@ -23,6 +23,11 @@ class BatchSize:
         self._most = most_rows
         self._least = min(_LEAST_ROWS, most_rows)
         self.rows = min(most_rows, 4 * _LEAST_ROWS)
+
+    @property
+    def limit(self) -> int:
+        """Rows of the next batch at most: a frame that is a little larger is not cut in two for it."""
+        return min(self._most, self.rows * 5 // 4)
 
     def learn(self, rows: int, seconds: float) -> None:
         """A batch of this many rows took so long.

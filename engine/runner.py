@@ -281,11 +281,11 @@ class Runner:
 
     def _step(self) -> bool:
         """Process one micro-batch; False if there was nothing to read."""
-        batch = self._inputs.poll(self._batch_size.rows)
+        batch = self._inputs.poll(self._batch_size.limit)
         if batch is None:
             return False
         self._has_caught_up = self._inputs.was_all
-        self._inputs.read_on(self._batch_size.rows)
+        self._inputs.read_on(self._batch_size.limit)
         began = time.perf_counter()
         self.task.apply(batch)
         applied = time.perf_counter() - began

@@ -23,4 +23,11 @@ def test_the_limit_is_never_passed_even_if_it_is_one_row():
     size = BatchSize(aim_seconds=0.1, most_rows=1)
     for _ in range(5):
         size.learn(1, seconds=0.000001)
-        assert size.rows == 1
+        assert size.rows == size.limit == 1
+
+
+def test_a_batch_may_be_a_little_larger_than_it_should():
+    size = BatchSize(aim_seconds=0.1, most_rows=80_000)
+    assert (size.rows, size.limit) == (65_536, 80_000)
+    size.learn(65_536, seconds=0.2)
+    assert (size.rows, size.limit) == (32_768, 40_960)
