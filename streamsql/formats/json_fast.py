@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from streamsql.engine.kernel import Workspace
 from streamsql.formats.arrays import Ints, Mask, Vector, nulls, put_at, valid_mask
@@ -57,7 +58,12 @@ class Read:
         """With another reading of the rows, rising, in place of this one's."""
         doubt, broken = self.doubt.copy(), self.broken.copy()
         doubt[rows], broken[rows] = other.doubt, other.broken
-        columns = [put_at(old, rows, new) for old, new in zip(self.columns, other.columns, strict=True)]
+        # What is wrong has no value: often there is nothing to put in, and nothing is copied.
+        good = np.flatnonzero(~other.doubt & (other.reasons.of < 0))
+        columns = [
+            put_at(old, rows[good], new.take(pa.array(good)))
+            for old, new in zip(self.columns, other.columns, strict=True)
+        ]
         return Read(columns, doubt, broken, self.reasons.put(rows, other.reasons))
 
 
