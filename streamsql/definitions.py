@@ -107,14 +107,16 @@ class Definitions:
                     "PLAN-REPLACE",
                 )
             check_source_replacement(old, info, statement.span)
-        if self.log.has_topic(info.topic):
+        has_topic = self.log.has_topic(info.topic)
+        if has_topic:
             actual = self.log.topic_config(info.topic).partitions
             if new.partitions is not None and new.partitions != actual:
                 raise PlanError(
                     f"topic {info.topic} exists: it has PARTITIONS {actual}, not {new.partitions}",
                     code="PLAN-PARTITIONS",
                 )
-        else:
+        register_schemas(info, self.environment(), only_missing=True)
+        if not has_topic:
             cleanup = "compact" if info.is_table else "delete"
             config = TopicConfig(
                 partitions=new.partitions or 1,
@@ -124,8 +126,7 @@ class Definitions:
                 properties=made_by(self.commands.next_number()),
             )
             self.log.create_topic(info.topic, config)
-        register_schemas(info, self.environment(), only_missing=True)
-        self._record(to_sql(statement), None)
+        self._record(to_sql(new.statement), None)
         self.catalog.sources[info.name] = info
         self.on_change(info)
         done = f"{info.title} " + ("created" if old is None else "replaced")

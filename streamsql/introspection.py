@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from streamsql import show
 from streamsql.errors import NotSupportedError, PlanError, Span
 from streamsql.grammar import ast
-from streamsql.grammar.printer import to_sql
 from streamsql.printing import PRINTED, print_topic
 from streamsql.result import Result, rows
 from streamsql.schema import Column
@@ -53,7 +52,7 @@ def introspect(
             return Result("ROWS", PRINTED, _changes=printed)
         case ast.Describe(kind="CONNECTOR"):
             raise no_connectors(statement.span)
-    raise NotSupportedError(f"the statement {to_sql(statement)}", span=statement.span)
+    raise AssertionError(statement)
 
 
 def no_connectors(span: Span) -> NotSupportedError:

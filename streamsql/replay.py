@@ -62,7 +62,7 @@ class Replay:
         env = self.environment(config)
         match statement:
             case ast.CreateSource():
-                self.catalog.sources[statement.name] = plan_create(statement, env).info
+                self.catalog.sources[statement.name] = plan_create(statement, env, is_new=False).info
             case ast.CreateAsSelect() | ast.InsertSelect():
                 assert command.query_id is not None
                 self._plan(statement, command.query_id, env)

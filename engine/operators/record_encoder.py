@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from streamsql.engine.batch import HEADERS, NULL_VALUE, PARTITION, TIME, WEIGHT, WINDOW_END, WINDOW_START
+from streamsql.engine.codec import Encoder
 from streamsql.engine.kernel import Workspace
 from streamsql.engine.log.partitioner import partition_keys
 from streamsql.engine.windowed_keys import join_windowed_keys
@@ -19,13 +21,26 @@ if TYPE_CHECKING:
 
 
 class RecordEncoder:
-    """Encodes the rows of a sink; for one thread."""
+    """Encodes the rows of a sink; for one thread.
+
+    What encodes is opened for the first row: it may need a schema registry, and a database opens without.
+    """
 
     def __init__(self, spec: Sink, workspace: Workspace) -> None:
         self.spec = spec
-        self._key = spec.key_encoder(workspace) if spec.key_encoder else None
-        self._value = spec.value_encoder(workspace) if spec.value_encoder else None
-        self._key_bytes = spec.key_bytes(workspace) if spec.key_bytes else None
+        self._workspace = workspace
+
+    @cached_property
+    def _key(self) -> Encoder | None:
+        return self.spec.key_encoder(self._workspace) if self.spec.key_encoder else None
+
+    @cached_property
+    def _value(self) -> Encoder | None:
+        return self.spec.value_encoder(self._workspace) if self.spec.value_encoder else None
+
+    @cached_property
+    def _key_bytes(self) -> Encoder | None:
+        return self.spec.key_bytes(self._workspace) if self.spec.key_bytes else None
 
     def records(self, batch: pa.RecordBatch, partitions: int) -> Sequence[tuple[int, pa.RecordBatch]]:
         """The records of some rows, in their order, by partition: key, value, timestamp, [headers].

@@ -13,7 +13,7 @@ from streamsql.formats.checks import ColumnRefused
 from streamsql.functions.java_time import timestamp_sql
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
-from streamsql.grammar.parser import parse_expression
+from streamsql.grammar.parser import parse_expression, parse_type
 from streamsql.grammar.printer import to_sql
 from streamsql.plan.environment import Environment
 from streamsql.plan.properties import (
@@ -37,17 +37,23 @@ HEADERS_TYPE = Array(Struct((("KEY", VARCHAR), ("VALUE", BYTES))))
 class NewSource:
     """A stream or table to be, and what the statement asks of its topic.
 
+    statement     with the columns that came from a registered schema: they stay as they are from now on
     partitions    None: not said
     retention_ms  None: not said
     """
 
+    statement: ast.CreateSource
     info: SourceInfo
     partitions: int | None
     retention_ms: int | None
 
 
-def plan_create(statement: ast.CreateSource, env: Environment) -> NewSource:
-    """raises PlanError with the span of what is wrong"""
+def plan_create(statement: ast.CreateSource, env: Environment, *, is_new: bool = True) -> NewSource:
+    """CREATE STREAM or TABLE over a topic.
+
+    is_new  False: it was accepted before, and says all its columns; no registry is asked
+    raises  PlanError with the span of what is wrong
+    """
     check_source_name(statement.name, statement.span)
     properties = read_properties(statement.properties, OF_CREATE, statement.span)
     schema = read_columns(statement.columns, statement.kind, env)
@@ -65,9 +71,11 @@ def plan_create(statement: ast.CreateSource, env: Environment) -> NewSource:
         key_format,
         value_format,
         is_source=statement.is_source,
-        sql=to_sql(statement),
     )
-    draft = with_inferred_columns(draft, statement, env)
+    if is_new or not schema.columns:
+        draft = with_inferred_columns(draft, statement, env)
+    statement = _with_columns(statement, schema, draft.schema)
+    draft = replace(draft, sql=to_sql(statement))
     schema = draft.schema
     check_columns(draft, statement.span)
     wrap = env.config.text("ksql.persistence.wrap.single.values")
@@ -80,7 +88,9 @@ def plan_create(statement: ast.CreateSource, env: Environment) -> NewSource:
     if draft.is_source and draft.is_table and draft.window:
         raise at(statement.span, "a SOURCE TABLE cannot be windowed", "PLAN-SOURCE-TABLE")
     check_formats(draft, env, statement.span, {c.name: c.span for c in statement.columns})
-    return NewSource(draft, properties.number("PARTITIONS", 1), properties.number("RETENTION_MS", 0))
+    return NewSource(
+        statement, draft, properties.number("PARTITIONS", 1), properties.number("RETENTION_MS", 0)
+    )
 
 
 def check_source_name(name: str, span: Span) -> None:
@@ -181,6 +191,18 @@ def with_inferred_columns(draft: SourceInfo, statement: ast.CreateSource, env: E
         if inferred:
             schema = replace(schema, key=inferred) if is_key else replace(schema, value=inferred)
     return replace(draft, schema=schema)
+
+
+def _with_columns(statement: ast.CreateSource, declared: Schema, found: Schema) -> ast.CreateSource:
+    """The statement with what was inferred written out."""
+    key_role = "PRIMARY KEY" if statement.kind == "TABLE" else "KEY"
+    added = [
+        ast.ColumnDefinition(column.name, parse_type(str(column.type)), role, span=statement.span)
+        for inferred, known, role in ((found.key, declared.key, key_role), (found.value, declared.value, ""))
+        if not known
+        for column in inferred
+    ]
+    return replace(statement, columns=(*statement.columns, *added)) if added else statement
 
 
 def check_columns(info: SourceInfo, span: Span) -> None:

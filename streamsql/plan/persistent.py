@@ -111,7 +111,8 @@ def plan_create_as(
     )
     check_columns(sink, statement.span)
     check_formats(sink, env, statement.span)
-    _check_given_schemas(sink, env, statement.span)
+    if is_new:
+        _check_given_schemas(sink, env, statement.span)
     asked = properties.number("PARTITIONS", 1)
     partitions = partitions_of_topic.get(topic) or asked or partitions_of_topic.get(left.topic, 1)
     if asked is not None and asked != partitions and is_new:

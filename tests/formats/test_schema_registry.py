@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from streamsql.database import connect
 from streamsql.errors import DataError, ExternalError, PlanError
 from streamsql.formats.compatibility import incompatibilities
 from streamsql.formats.registry import EmbeddedRegistry, Reference
@@ -350,3 +351,50 @@ def test_http_nobody_answers(server: Server) -> None:
 def test_http_addresses() -> None:
     with pytest.raises(PlanError, match="'localhost:8081' is no http"):
         HttpRegistry("localhost:8081")
+
+
+def test_a_database_opens_while_its_registry_does_not_answer(server: Server, tmp_path: Path) -> None:
+    """And has the columns that the schemas had when it was told of them."""
+    settings = {"ksql.schema.registry.url": f"http://127.0.0.1:{server.server_address[1]}/api"}
+    with connect(tmp_path, settings=settings) as db:
+        db.execute("CREATE STREAM s (k INT KEY, a INT) WITH (FORMAT = 'AVRO'); INSERT INTO s VALUES (1, 2);")
+        db.execute("CREATE STREAM inferred WITH (KAFKA_TOPIC = 'S', FORMAT = 'AVRO');")
+        db.execute("CREATE STREAM r WITH (VALUE_FORMAT = 'JSON_SR') AS SELECT * FROM inferred;")
+        assert db.execute("SELECT * FROM r;").fetchall() == [(1, 2)]
+        columns = db.execute("DESCRIBE inferred;").fetchall()
+        with pytest.raises(PlanError, match="the schema registry refuses the schema"):
+            server.answer = 422, b'{"error_code": 42201, "message": "no"}'
+            db.execute("CREATE STREAM z (a INT) WITH (KAFKA_TOPIC = 'z', VALUE_FORMAT = 'AVRO');")
+        assert not db.log.has_topic("z")
+        server.answer = None
+        later = record(
+            A={"type": ["null", "int"], "default": None}, B={"type": ["null", "int"], "default": None}
+        )
+        server.registry.set_compatibility("NONE")
+        server.registry.register("S-value", later, "AVRO")
+    server.answer = 500, b"{}"
+    with connect(tmp_path, settings=settings) as db:
+        assert db.execute("DESCRIBE inferred;").fetchall() == columns
+        assert db.execute("SHOW QUERIES;").fetchall()[0][1] == "RUNNING"
+        with pytest.raises(ExternalError, match="answers 500"):
+            db.execute("SELECT * FROM s;").fetchall()
+        server.answer = None
+        assert db.execute("SELECT * FROM s;").fetchall() == [(1, 2)]
+        db.execute("INSERT INTO s VALUES (3, 4);")
+        assert db.execute("SELECT * FROM r;").fetchall() == [(1, 2), (3, 4)]
+
+
+def test_a_source_with_a_schema_id_is_the_same_after_opening_again(tmp_path: Path) -> None:
+    with connect(tmp_path) as db:
+        db.execute(
+            "CREATE STREAM s (k INT KEY, `aB` INT) WITH (FORMAT = 'AVRO'); INSERT INTO s VALUES (1, 2);"
+        )
+        schema_id = db.schemas.latest("S-value")[0]
+        db.execute(
+            f"CREATE STREAM i (k INT KEY) WITH (KAFKA_TOPIC = 'S', FORMAT = 'AVRO', VALUE_SCHEMA_ID = {schema_id});"
+        )
+        before = db.execute("DESCRIBE i;").fetchall()
+        assert [name for name, *_ in before] == ["K", "aB"]
+    with connect(tmp_path) as db:
+        assert db.execute("DESCRIBE i;").fetchall() == before
+        assert db.execute("SELECT * FROM i;").fetchall() == [(1, 2)]

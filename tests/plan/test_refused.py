@@ -137,6 +137,12 @@ def test_connectors_are_not_built_and_what_is_instead_is_said(db: Database, sql:
     assert caught.value.hint is not None and "streamsql load" in caught.value.hint
 
 
+def test_there_is_no_system_to_alter(db: Database) -> None:
+    with pytest.raises(NotSupportedError, match="ALTER SYSTEM is not built") as caught:
+        db.execute("ALTER SYSTEM 'commit.interval.ms' = '5';")
+    assert caught.value.hint == "SET 'commit.interval.ms' = '5'; or streamsql --set commit.interval.ms=5"
+
+
 def test_struct_fields_that_only_case_tells_apart_are_not_built(db: Database) -> None:
     with pytest.raises(NotSupportedError):
         db.execute("CREATE STREAM x (s STRUCT<a INT, `a` INT>) WITH (FORMAT = 'JSON');")
