@@ -26,12 +26,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from streamsql.engine.log import frame
 from streamsql.engine.log.compacted import MOST_OFFSETS, CompactedFile
 from streamsql.engine.log.files import explained
-from streamsql.engine.log.keys import last_offsets
+from streamsql.engine.log.keys import are_tombstones, last_offsets
 from streamsql.engine.log.partition import Partition
 from streamsql.engine.log.segment import Segment
 from streamsql.engine.log.segment_files import SegmentName, next_generation
@@ -191,7 +190,7 @@ def _survivors(
         for since_ms, batch in _with_since(segment):
             # The last closed record is the last of its key: `kept` has it, and reaches past all others.
             stays = _is_in(kept, batch)
-            is_deleted = pc.is_null(batch.column("value")).to_numpy(zero_copy_only=False)
+            is_deleted = are_tombstones(batch)
             if since_ms and since_ms <= horizon:
                 stays &= ~is_deleted | (batch.column("offset").to_numpy() == kept[-1])
             if stays.any():

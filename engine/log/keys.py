@@ -75,6 +75,13 @@ def last_offsets(batches: Iterable[pa.RecordBatch], later: Sequence[pa.RecordBat
     return every if begin is None else every[: np.searchsorted(every, begin)]
 
 
+def are_tombstones(batch: pa.RecordBatch) -> npt.NDArray[np.bool_]:
+    """bool[n]: which records delete their key; one with neither key nor value deletes nothing."""
+    has_no_value = pc.is_null(batch.column("value")).to_numpy(zero_copy_only=False)
+    has_key = pc.is_valid(batch.column("key")).to_numpy(zero_copy_only=False)
+    return np.logical_and(has_no_value, has_key)
+
+
 def _dense(values: pa.ChunkedArray[Any]) -> Codes:
     """Codes of values that Arrow can put into a dictionary; its chunks share one."""
     encoded = values.dictionary_encode()

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from streamsql.engine.log import records
 from streamsql.engine.log.idempotence import ProducerStates
-from streamsql.engine.log.keys import last_offsets
+from streamsql.engine.log.keys import are_tombstones, last_offsets
 from streamsql.engine.log.log import TopicConfig
 from streamsql.engine.log.retention import horizon
 
@@ -116,8 +115,7 @@ class MemoryPartition:
             offsets = one.batch.column("offset").to_numpy()
             stays = kept[np.searchsorted(kept, offsets)] == offsets
             if one.since_ms and one.since_ms <= now_ms - config.delete_retention_ms:
-                is_deleted = pc.is_null(one.batch.column("value")).to_numpy(zero_copy_only=False)
-                stays &= ~is_deleted | (offsets == kept[-1])
+                stays &= ~are_tombstones(one.batch) | (offsets == kept[-1])
             if stays.any():
                 batch = one.batch.filter(pa.array(stays))
                 since_ms = one.since_ms or max(1, now_ms)

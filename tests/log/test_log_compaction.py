@@ -112,6 +112,15 @@ def test_tombstones_stay_for_a_while_after_they_first_came_through(data: Path) -
         assert said(log) == ["2 b1", "3 c1", "4 d-", "5 e1", "6 f1", "7 g1", "8 h1"]
 
 
+def test_a_record_with_neither_key_nor_value_is_no_tombstone(data: Path) -> None:
+    with DiskLog(data) as log:
+        log.create_topic("t", TopicConfig(cleanup="compact", segment_ms=1, delete_retention_ms=0))
+        for turn in range(4):
+            log.append("t", 0, upserts((None, None), ("a", None), at=10 * turn))
+            log.maintain(DAY * turn)
+        assert said(log) == ["0 -", "2 -", "4 -", "5 a-", "6 -", "7 a-"]
+
+
 def test_the_last_record_of_all_stays_so_that_the_end_comes_after_a_record(data: Path) -> None:
     config = TopicConfig(cleanup="compact,delete", segment_ms=1, delete_retention_ms=0)
     with DiskLog(data) as log:
@@ -447,7 +456,7 @@ def test_pass_by_pass_every_key_keeps_its_last_record(
     What was compacted before may lie in several segments, which are looked at in groups.
     """
     with (
-        tempfile.TemporaryDirectory() as folder,
+        tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder,
         pytest.MonkeyPatch.context() as patched,
         DiskLog(Path(folder) / "data", flush="never") as log,
     ):
