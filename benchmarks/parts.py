@@ -80,8 +80,8 @@ PARTS: Mapping[str, Part] = {
         _CLICKSTREAM_JSON,
     ),
     "threads": Part(
-        "threads --events 2000000 --rounds 5",
-        "threads --events 500000 --query q2 --query q3",
+        "threads",
+        "threads --events 1000000 --rounds 2 --query q2 --query q3",
         ("query",),
         (Judged("cpu_ratio", LESS, RATIO, 1.3),),
         {

@@ -8,7 +8,7 @@ says more intermediate states.
 from __future__ import annotations
 
 _LEAST_ROWS = 1 << 14
-_STEP = 2.0
+_STEP = 4.0
 """A limit grows or shrinks by this factor at most, so that one odd measurement does little."""
 
 
@@ -35,10 +35,10 @@ class BatchSize:
         >>> size = BatchSize(0.1, 1_000_000)
         >>> size.learn(size.rows, 0.001)
         >>> size.rows
-        131072
+        262144
         >>> size.learn(10, 1.0)  # it was not full: it says nothing about the limit
         >>> size.rows
-        131072
+        262144
         """
         if rows < self.rows // 2 or seconds <= 0:
             return
