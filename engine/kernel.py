@@ -31,9 +31,6 @@ _MAX_RESULT_ROWS = 1 << 22
 _PIECE_ROWS = 1 << 16
 """Rows of a batch that one thread works on at a time; a multiple of DuckDB's vectors of 2,048."""
 
-_LARGE_ROWS = 1 << 14
-"""With fewer rows, making a table of a batch costs more than it saves."""
-
 # A feed's place in a statement. In a literal or a quoted name the same text is a user's.
 _PLACES = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\{(\w+)\}""")
 _names = itertools.count()
@@ -71,15 +68,12 @@ class Feed:
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         batches = self.batches
-        if isinstance(batches, Sequence) and self._is_large(batches):
-            # A table is read without Python: DuckDB's threads need not wait for the interpreter.
-            return pa.Table.from_batches(batches).__arrow_c_stream__(requested_schema)
+        if isinstance(batches, Sequence) and len(batches) > 1:
+            # Several threads of DuckDB's read a table without Python: they need not wait for the interpreter.
+            if all(batch.schema.equals(self.schema) for batch in batches):
+                return pa.Table.from_batches(batches).__arrow_c_stream__(requested_schema)
         reader = pa.RecordBatchReader.from_batches(self.schema, batches)
         return reader.__arrow_c_stream__(requested_schema)
-
-    def _is_large(self, batches: Sequence[pa.RecordBatch]) -> bool:
-        rows = sum(batch.num_rows for batch in batches)
-        return rows >= _LARGE_ROWS and all(batch.schema.equals(self.schema) for batch in batches)
 
     def __arrow_c_schema__(self) -> object:
         return self.schema.__arrow_c_schema__()
