@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check check-long check-long-operators check-long-rest crash bench fix setup clean
+.PHONY: demo test check check-long check-long-parts check-long-queries crash bench fix setup clean
 
 setup: $(VENV)/.ready $(VENV)/.compiled
 
@@ -42,13 +42,13 @@ LONG = HYPOTHESIS_PROFILE=long TMPDIR=$(firstword $(wildcard /dev/shm) /tmp) \
 	$(BIN)/python -m pytest -q --timeout=7200 -p no:cacheprovider
 
 check-long: setup
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=target check-long-operators check-long-rest
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target check-long-parts check-long-queries
 
-check-long-operators:
-	$(LONG) tests/operators tests/functions/test_registry.py
+check-long-parts:
+	$(LONG) tests/operators tests/state tests/log tests/functions/test_registry.py
 
-check-long-rest:
-	$(LONG) tests/properties tests/state tests/log
+check-long-queries:
+	$(LONG) tests/properties
 
 # Two hundred kills with -9 under load: nothing lost, nothing twice. A quarter of an hour, more on a busy machine.
 crash: setup
