@@ -22,7 +22,7 @@ alive, dead ones go when runs merge.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -196,7 +196,12 @@ class Spine:
         for run in self._runs:
             if run.last < earliest or run.first >= latest:
                 continue
-            found = run.find(slots, low, high)
+            if run.last >= latest and run.first <= earliest:
+                found = run.find(slots, low, high)
+            else:
+                near = np.flatnonzero((low <= run.last) & (high > run.first))
+                found = run.find(slots[near], low[near], high[near])
+                found = found and replace(found, probe=near[found.probe])
             if found is not None:
                 parts.append(found)
         if not parts:
@@ -280,7 +285,7 @@ def sorted_run(slots: Int64s, times: Int64s, rows: Int64s) -> Run | None:
 
 
 def _neighbourhoods(keys: Int64s) -> tuple[Int32s, int]:
-    """`begins` and `shift` for a run of these keys: about as many neighbourhoods as entries."""
+    """`begins` and `shift` for a run of these keys: about as many neighbourhoods as entries, and an empty one."""
     shift = max(0, int(keys[-1]).bit_length() - len(keys).bit_length())
     counts = np.bincount(keys >> shift)
     begins = np.zeros(len(counts) + 2, dtype=np.int32)
