@@ -285,7 +285,7 @@ def sorted_run(slots: Int64s, times: Int64s, rows: Int64s) -> Run | None:
 
 
 def _neighbourhoods(keys: Int64s) -> tuple[Int32s, int]:
-    """`begins` and `shift` for a run of these keys: about as many neighbourhoods as entries, and an empty one."""
+    """`begins` and `shift` for a run of these keys: about as many neighbourhoods as entries."""
     shift = max(0, int(keys[-1]).bit_length() - len(keys).bit_length())
     counts = np.bincount(keys >> shift)
     begins = np.zeros(len(counts) + 2, dtype=np.int32)
