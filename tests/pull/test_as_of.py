@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import streamsql
 from streamsql.database import Database
 from streamsql.engine.log.log import TopicConfig
-from streamsql.errors import DataError, NotSupportedError, PlanError
+from streamsql.errors import DataError, PlanError
 
 # time   0 s   1 s   2 s   3 s   4 s   5 s
 # s      0:0   1:1   0:2   1:3   0:4   1:5      id:v
@@ -85,7 +85,7 @@ def test_what_is_no_point_is_refused(db: Database, query: str, place: str) -> No
 
 
 def test_a_query_that_keeps_running_has_no_past(db: Database) -> None:
-    with pytest.raises(NotSupportedError):
+    with pytest.raises(PlanError, match="AS OF"):
         db.execute("SELECT * FROM s AS OF OFFSET 1 EMIT CHANGES;")
 
 
