@@ -86,8 +86,8 @@ class Workspace:
     expressions. Not thread-safe: one thread at a time.
 
     keeps_try  for statements with TRY in them, which may note in `failures` what fails
-    lanes    a workspace for each thread, to be used at the same time; with one thread this one itself
-    ahead    a workspace for what is done beside this one, with lanes of its own; with one thread this one
+    lanes      a workspace for each thread, to be used at the same time; with one thread this one itself
+    ahead      a workspace for what is done beside this one, with lanes of its own; with one thread this one
     """
 
     def __init__(self, threads: int = 1, *, keeps_try: bool = False) -> None:
