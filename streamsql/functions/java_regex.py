@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from streamsql.errors import NotSupportedError, PlanError
-from streamsql.functions.regex_reader import CAPTURE, Translation, Translator, bad_regex
+from streamsql.functions.regex_chars import bad_regex
+from streamsql.functions.regex_reader import CAPTURE, Translation, Translator
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,18 +12,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from streamsql.errors import NotSupportedError, PlanError
-from streamsql.functions.char_sets import (
-    ANY,
-    DIGITS,
-    HORIZONTAL,
-    LINE_ENDS,
-    SPACES,
-    VERTICAL,
-    WORD,
-    CharSet,
-    named,
-)
+from streamsql.functions.char_sets import ANY, LINE_ENDS, VERTICAL, CharSet
+from streamsql.functions.regex_chars import CharReader
 
 CAPTURE = "\x00"
 """Opens a capturing group in a translation for RE2, which of them are kept is decided later."""
@@ -79,52 +69,26 @@ class _Open:
     is_nullable: bool = False
 
 
-@dataclass(slots=True)
-class _Flags:
-    any_case: bool = False
-    unicode_case: bool = False
-    dot_all: bool = False
-    lines: bool = False
-    unix_lines: bool = False
-    comments: bool = False
-
-    def copy(self) -> _Flags:
-        return _Flags(
-            self.any_case, self.unicode_case, self.dot_all, self.lines, self.unix_lines, self.comments
-        )
-
-
 _FLAG_FIELDS = {
     **{"i": "any_case", "u": "unicode_case", "s": "dot_all"},
     **{"m": "lines", "d": "unix_lines", "x": "comments"},
 }
-_ESCAPED = {"t": "\t", "n": "\n", "r": "\r", "f": "\f", "a": "\x07", "e": "\x1b"}
-_CLASSES = {"d": DIGITS, "w": WORD, "s": SPACES, "h": HORIZONTAL, "v": VERTICAL}
 _QUANTIFIER = re.compile(r"(?:[*+?]|\{(\d+)(?:,(\d*))?\})([?+]?)")
 _GROUP_START = re.compile(r"\?(?:<([A-Za-z][A-Za-z0-9]*)>|([:>=!]|<=|<!)|([a-zA-Z]*)(?:-([a-zA-Z]+))?([:)]))")
 
 
-def bad_regex(pattern: str, why: str) -> PlanError:
-    return PlanError(
-        f"{pattern!r} is not a regular expression: {why}",
-        code="PLAN-REGEX",
-        hint="regular expressions are those of Java's Pattern",
-    )
-
-
 @dataclass(slots=True)
-class Translator:
-    text: str
-    at: int = 0
+class Translator(CharReader):
+    """Reads a pattern from left to right; flags hold to the end of the group in which they stand."""
+
     groups: list[_Open] = field(default_factory=list)
     names: dict[str, int] = field(default_factory=dict)
-    flags: _Flags = field(default_factory=_Flags)
     has_end: bool = False
 
     def translate(self) -> Translation:
         piece = self._alternatives()
         if self.at < len(self.text):
-            raise self._bad("a ) stands without (")
+            raise self.bad("a ) stands without (")
         too_large = piece.re2 is not None and len(piece.re2) * piece.repeats > _RE2_SIZE
         return Translation(
             piece.python,
@@ -135,30 +99,11 @@ class Translator:
             self.has_end,
         )
 
-    def _bad(self, why: str) -> PlanError:
-        return bad_regex(self.text, f"{why}, at character {self.at + 1}")
-
-    def _unsupported(self, what: str) -> NotSupportedError:
-        return NotSupportedError(
-            f"{what} in the regular expression {self.text!r} is not supported yet", code="NOT-SUPPORTED-REGEX"
-        )
-
-    def _peek(self) -> str:
-        return self.text[self.at : self.at + 1]
-
-    def _take(self) -> str:
-        if self.at >= len(self.text):
-            raise self._bad("it ends too soon")
-        self.at += 1
-        return self.text[self.at - 1]
-
-    # Structure
-
     def _alternatives(self) -> _Piece:
         first_group = len(self.groups)
         flags = self.flags.copy()
         branches = [self._sequence()]
-        while self._peek() == "|":
+        while self.peek() == "|":
             self.at += 1
             branches.append(self._sequence())
         self.flags = flags
@@ -179,8 +124,8 @@ class Translator:
         pieces: list[_Piece] = []
         while True:
             if self.flags.comments:
-                self._skip_comments()
-            if self._peek() in ("", "|", ")"):
+                self.skip_comments()
+            if self.peek() in ("", "|", ")"):
                 break
             first_group = len(self.groups)
             atom = self._atom()
@@ -195,26 +140,17 @@ class Translator:
             is_atom=False,
         )
 
-    def _skip_comments(self) -> None:
-        """Blanks and # to the end of the line, with the flag x."""
-        while self._peek() and (self._peek().isspace() or self._peek() == "#"):
-            end = self.text.find("\n", self.at)
-            if self._peek() == "#":
-                self.at = len(self.text) if end < 0 else end
-            else:
-                self.at += 1
-
     def _quantified(self, atom: _Piece, first_group: int) -> _Piece:
         if self.flags.comments:
-            self._skip_comments()
+            self.skip_comments()
         match = _QUANTIFIER.match(self.text, self.at)
         if match is None:
-            if self._peek() == "{":
-                raise self._bad("a quantifier is not closed")
+            if self.peek() == "{":
+                raise self.bad("a quantifier is not closed")
             return atom
         self.at = match.end()
-        if self._peek() and self._peek() in "*+?{":
-            raise self._bad("a quantifier stands after a quantifier")
+        if self.peek() and self.peek() in "*+?{":
+            raise self.bad("a quantifier stands after a quantifier")
         kind = match[3]
         count = match[0][: len(match[0]) - len(kind)]
         return self._repeated(atom, count, match[1], match[2], kind, first_group)
@@ -223,7 +159,7 @@ class Translator:
         self, atom: _Piece, count: str, low: str | None, high: str | None, kind: str, first_group: int
     ) -> _Piece:
         if low is not None and high and int(high) < int(low):
-            raise self._bad("the end of a repetition is less than its start")
+            raise self.bad("the end of a repetition is less than its start")
         may_be_none = count in ("*", "?") or (low is not None and int(low) == 0)
         if may_be_none:
             for group in self.groups[first_group:]:
@@ -245,12 +181,12 @@ class Translator:
     # Atoms
 
     def _atom(self) -> _Piece | None:
-        char = self._take()
+        char = self.take()
         match char:
             case "(":
                 return self._group()
             case "[":
-                return self._set(self._class())
+                return self._set(self.char_class())
             case ".":
                 ends = CharSet.chars("\n") if self.flags.unix_lines else LINE_ENDS
                 return self._exact(ANY if self.flags.dot_all else ~ends)
@@ -261,7 +197,7 @@ class Translator:
             case "\\":
                 return self._escape()
             case "*" | "+" | "?":
-                raise self._bad(f"nothing stands before {char}")
+                raise self.bad(f"nothing stands before {char}")
         return self._set(CharSet.chars(char))
 
     def _set(self, chars: CharSet) -> _Piece:
@@ -291,11 +227,11 @@ class Translator:
         return _Piece(r"(?:\Z|(?=\r\n\Z)|(?=[\r\x85\u2028\u2029]\Z)|(?<!\r)(?=\n\Z))", r"\z", True)
 
     def _group(self) -> _Piece | None:
-        if self._peek() != "?":
+        if self.peek() != "?":
             return self._capture(None)
         match = _GROUP_START.match(self.text, self.at)
         if match is None:
-            raise self._bad("an unknown kind of group")
+            raise self.bad("an unknown kind of group")
         self.at = match.end()
         name, kind, on, off, end = match.groups()
         if name is not None:
@@ -307,9 +243,9 @@ class Translator:
         for letters, value in ((on or "", True), (off or "", False)):
             for letter in letters:
                 if letter == "U":
-                    raise self._unsupported("the flag U")
+                    raise self.unsupported("the flag U")
                 if letter not in _FLAG_FIELDS:
-                    raise self._bad(f"an unknown flag {letter}")
+                    raise self.bad(f"an unknown flag {letter}")
                 setattr(self.flags, _FLAG_FIELDS[letter], value)
         if end == ")":
             # The flags hold to the end of the group around, which restores its own.
@@ -330,8 +266,8 @@ class Translator:
 
     def _closed(self) -> _Piece:
         inner = self._alternatives()
-        if self._peek() != ")":
-            raise self._bad("a group is not closed")
+        if self.peek() != ")":
+            raise self.bad("a group is not closed")
         self.at += 1
         return inner
 
@@ -340,7 +276,7 @@ class Translator:
         self.groups.append(group)
         if name is not None:
             if name in self.names:
-                raise self._bad(f"there are two groups {name}")
+                raise self.bad(f"there are two groups {name}")
             self.names[name] = len(self.groups)
         inner = self._closed()
         group.is_nullable = inner.is_nullable
@@ -360,11 +296,11 @@ class Translator:
         return _Piece(f"(?{kind}{inner.python})", None, True, inner.has_groups)
 
     def _escape(self) -> _Piece:
-        char = self._take()
+        char = self.take()
         if char in "dDwWsShHvV":
-            return self._exact(self._class_escape(char))
+            return self._exact(self.class_escape(char))
         if char in "pP":
-            return self._set(self._property(char))
+            return self._set(self.property(char))
         if char.isdigit() and char != "0":
             return self._back_reference(char)
         match char:
@@ -387,8 +323,8 @@ class Translator:
             case "k":
                 return self._named_reference()
             case "G" | "X" | "N":
-                raise self._unsupported(f"\\{char}")
-        return self._set(CharSet.chars(self._escaped(char)))
+                raise self.unsupported(f"\\{char}")
+        return self._set(CharSet.chars(self.escaped(char)))
 
     def _quotation(self) -> _Piece:
         end = self.text.find("\\E", self.at)
@@ -408,14 +344,14 @@ class Translator:
     def _back_reference(self, digit: str) -> _Piece:
         number = int(digit)
         # As many digits as still name a group.
-        while self._peek().isdigit() and number * 10 + int(self._peek()) <= len(self.groups):
-            number = number * 10 + int(self._take())
+        while self.peek().isdigit() and number * 10 + int(self.peek()) <= len(self.groups):
+            number = number * 10 + int(self.take())
         return self._reference(number)
 
     def _named_reference(self) -> _Piece:
         match = re.compile(r"<(\w+)>").match(self.text, self.at)
         if match is None or match[1] not in self.names:
-            raise self._bad("a reference to no group")
+            raise self.bad("a reference to no group")
         self.at = match.end()
         return self._reference(self.names[match[1]])
 
@@ -426,118 +362,6 @@ class Translator:
         flags = "i" if self.flags.unicode_case else "ai"
         opening = f"(?{flags}:" if self.flags.any_case else "(?:"
         return _Piece(f"{opening}\\{number})", None, True)
-
-    def _class_escape(self, char: str) -> CharSet:
-        chars = _CLASSES[char.lower()]
-        return ~chars if char.isupper() else chars
-
-    def _property(self, char: str) -> CharSet:
-        if self._peek() == "{":
-            end = self.text.find("}", self.at)
-            if end < 0:
-                raise self._bad("a property is not closed")
-            name = self.text[self.at + 1 : end]
-            self.at = end + 1
-        else:
-            name = self._take()
-        chars = named(name)
-        if chars is None:
-            raise self._unsupported(f"the property {name}")
-        return ~chars if char == "P" else chars
-
-    def _escaped(self, char: str) -> str:
-        """The character that an escape stands for."""
-        if char in _ESCAPED:
-            return _ESCAPED[char]
-        if char == "0":
-            return self._code(r"[0-3][0-7]{2}|[0-7]{1,2}", 8)
-        if char == "x":
-            return self._code(r"[0-9A-Fa-f]{2}|\{[0-9A-Fa-f]+\}", 16)
-        if char == "u":
-            return self._utf16()
-        if char == "c":
-            return chr(ord(self._take()) ^ 64)
-        if char.isascii() and char.isalpha():
-            raise self._bad(f"an unknown escape \\{char}")
-        return char
-
-    def _utf16(self) -> str:
-        r"""`\uXXXX`, or two of them that make one character."""
-        first = self._code("[0-9A-Fa-f]{4}", 16)
-        match = re.compile(r"\\u([Dd][C-Fc-f][0-9A-Fa-f]{2})").match(self.text, self.at)
-        if match and "\ud800" <= first <= "\udbff":
-            self.at = match.end()
-            low = int(match[1], 16)
-            return chr(0x10000 + ((ord(first) - 0xD800) << 10) + low - 0xDC00)
-        return first
-
-    def _code(self, digits: str, base: int) -> str:
-        match = re.compile(digits).match(self.text, self.at)
-        if match is None:
-            raise self._bad("an escape lacks its digits")
-        self.at = match.end()
-        code = int(match[0].strip("{}"), base)
-        if code > 0x10FFFF:
-            raise self._bad("an escape names no character")
-        return chr(code)
-
-    # Character classes
-
-    def _class(self) -> CharSet:
-        """What follows a `[`: ranges, classes, nested classes (a union), `&&` (an intersection)."""
-        negated = self._peek() == "^"
-        self.at += negated
-        result: CharSet | None = None
-        union, is_empty = CharSet(()), True
-        while True:
-            char = self._take()
-            if char == "]" and not (is_empty and result is None):
-                break
-            if char == "&" and self._peek() == "&":
-                self.at += 1
-                result = union if result is None else result & union
-                union, is_empty = CharSet(()), True
-                if self._peek() == "]":
-                    raise self._bad("nothing stands after &&")
-                continue
-            if self.flags.comments and (char.isspace() or char == "#"):
-                self.at -= 1
-                self._skip_comments()
-                continue
-            union |= self._member(char)
-            is_empty = False
-        result = union if result is None else result & union
-        if self.flags.any_case:
-            result = result.with_other_case(ascii_only=not self.flags.unicode_case)
-        return ~result if negated else result
-
-    def _member(self, char: str) -> CharSet:
-        if char == "[":
-            return self._class()
-        if char == "\\":
-            escape = self._take()
-            if escape in "dDwWsShHvV":
-                return self._class_escape(escape)
-            if escape in "pP":
-                return self._property(escape)
-            if escape == "Q":
-                end = self.text.find("\\E", self.at)
-                quoted = self.text[self.at : end if end >= 0 else len(self.text)]
-                self.at = end + 2 if end >= 0 else len(self.text)
-                return CharSet.chars(quoted)
-            char = self._escaped(escape)
-        if self._peek() == "-" and self.text[self.at + 1 : self.at + 2] not in ("]", "[", ""):
-            self.at += 1
-            high = self._take()
-            if high == "\\":
-                escape = self._take()
-                if escape in "dDwWsShHvVpP":
-                    raise self._bad("a range ends in a class")
-                high = self._escaped(escape)
-            if high < char:
-                raise self._bad("a range ends before it starts")
-            return CharSet(((ord(char), ord(high)),))
-        return CharSet.chars(char)
 
 
 def _wrapped(opening: str, re2: str | None) -> str | None:
