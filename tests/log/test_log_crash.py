@@ -1,4 +1,4 @@
-"""Crashes: torn files, flipped bytes, processes killed, machines that lose power.
+"""Crashes: torn files, flipped bytes, processes killed. Machines that lose power: `test_log_power_loss.py`.
 
 What was acknowledged is there, or its loss is named; what is there is what was written; a commit is there
 with all it wrote, or nothing of it.
@@ -12,10 +12,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,27 +19,17 @@ import pyarrow as pa
 import pytest
 from log_samples import batch, numbered, rows, timed, values
 
-from streamsql.engine.failpoints import arm_from, armed
+from streamsql.engine.failpoints import arm_from
 from streamsql.engine.log.disk import DiskLog
-from streamsql.engine.log.log import Stamp, TopicConfig, TopicPartition
+from streamsql.engine.log.log import TopicConfig, TopicPartition
 from streamsql.errors import ConflictError, DataError, ExternalError
 
 IN = TopicPartition("in", 0)
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Iterator[Path]:
-    """A directory in memory, if the system has such: these tests open thousands of logs."""
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else tmp_path) as name:
-        yield Path(name) / "data"
-
-
-@pytest.fixture(autouse=True)
-def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """These tests decide by themselves what a disk has kept."""
-    monkeypatch.setattr(os, "fsync", lambda handle: None)
-    monkeypatch.setattr(os, "fdatasync", lambda handle: None)
+def data(unsynced_data: Path) -> Path:
+    return unsynced_data
 
 
 def write_sample(log: DiskLog) -> None:
@@ -451,132 +437,3 @@ def test_a_killed_process_leaves_whole_commits_and_all_that_was_acknowledged(dat
 def test_fail_points_are_read_from_text() -> None:
     with pytest.raises(ValueError, match="'a=explode' is not name=kill"):
         arm_from("a=explode")
-
-
-# -- a machine that loses power
-
-
-@dataclass
-class Disk:
-    """What each file is sure to hold: what it had at its last sync. Names are durable at once."""
-
-    root: Path
-    synced: dict[int, int]
-
-    def image(self, target: Path, chance: random.Random) -> None:
-        """A copy in which what was not synced is partly lost."""
-        shutil.copytree(self.root, target)
-        for file in files(self.root):
-            if file.suffix != ".log":
-                continue
-            copy = target / file.relative_to(self.root)
-            size = file.stat().st_size
-            safe = min(size, self.synced.get(file.stat().st_ino, 0))
-            kept = bytearray(copy.read_bytes())
-            match chance.randrange(4):
-                case 0:
-                    del kept[safe:]
-                case 1:
-                    del kept[chance.randint(safe, size) :]
-                case 2:
-                    kept[safe:] = bytes(size - safe)
-                case _ if size > safe:
-                    # Pages reach the disk in any order.
-                    hole = chance.randint(safe, size - 1)
-                    kept[hole : hole + 64] = bytes(len(kept[hole : hole + 64]))
-            copy.write_bytes(kept)
-
-
-@pytest.fixture
-def disk(data: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
-    watched = Disk(data, {})
-
-    def remember(handle: int) -> None:
-        status = os.fstat(handle)
-        watched.synced[status.st_ino] = status.st_size
-
-    monkeypatch.setattr(os, "fdatasync", remember)
-    yield watched
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_a_machine_that_loses_power_keeps_what_was_acknowledged(data: Path, disk: Disk, seed: int) -> None:
-    chance = random.Random(seed)
-    acknowledged = {"a": 0, "c": 0}
-    images = 0
-    is_looking = False
-
-    def crash() -> None:
-        nonlocal images, is_looking
-        # Opening an image passes through fail points itself.
-        if is_looking or chance.random() < 0.7:
-            return
-        is_looking = True
-        images += 1
-        image = data.with_name(f"image{images}")
-        disk.image(image, chance)
-        check_image(image, acknowledged["a"], acknowledged["c"], is_named=me is not None)
-        shutil.rmtree(image)
-        is_looking = False
-
-    log = DiskLog(data)
-    log.create_topic("t", TopicConfig(partitions=2, segment_bytes=1500, segment_ms=None))
-    me = log.open_producer("me") if seed % 2 else None
-    points = ["before_write", "before_sync", "before_record", "before_record_sync", "after_record"]
-    with ExitStack() as hooks:
-        for point in [*(f"commit.{name}" for name in points), "file.sync", "file.write"]:
-            hooks.enter_context(armed(point, crash))
-        for turn in range(1, 16):
-            log.append("t", 0, batch(f"a{turn}"), stamp=Stamp(me, turn) if me else None)
-            acknowledged["a"] = turn
-            crash()
-            log.commit("q", [("t", part, batch(f"c{turn}")) for part in (0, 1)], {IN: turn})
-            acknowledged["c"] = turn
-            crash()
-    log.close()
-    assert images > 10
-
-
-def check_image(image: Path, appended: int, committed: int, *, is_named: bool) -> None:
-    with DiskLog(image) as log:
-        state = log.committed("q")
-        turn = state.offsets[IN] if state else 0
-        assert turn in (committed, committed + 1)
-        assert values(log, "t", 1) == [f"c{n}" for n in range(1, turn + 1)]
-        both = values(log, "t", 0)
-        commits = [value for value in both if value and value[0] == "c"]
-        appends = [value for value in both if value and value[0] == "a"]
-        assert commits == values(log, "t", 1)
-        assert appends in ([f"a{n}" for n in range(1, count + 1)] for count in (appended, appended + 1))
-        if is_named:
-            # A producer that sends all of it again, and one more, finds it stored once.
-            me = log.open_producer("me")
-            assert log.last_sequence("t", 0, me) == len(appends)
-            for n in range(1, appended + 3):
-                log.append("t", 0, batch(f"a{n}"), stamp=Stamp(me, n))
-            appends = [value for value in values(log, "t", 0) if value and value[0] == "a"]
-            assert appends == [f"a{n}" for n in range(1, appended + 3)]
-
-
-@pytest.mark.parametrize("seed", range(8))
-@pytest.mark.parametrize("flush", ["interval", "never"])
-def test_without_waiting_for_the_disk_a_crash_takes_the_last_commits_but_never_half_of_one(
-    data: Path, seed: int, flush: str, disk: Disk
-) -> None:
-    chance = random.Random(seed)
-    log = DiskLog(data, flush=flush, flush_interval_ms=1_000_000)  # type: ignore[arg-type]
-    log.create_topic("t", TopicConfig(partitions=2))
-    for turn in range(1, 11):
-        log.append("t", 0, batch(f"a{turn}"))
-        log.commit("q", [("t", part, batch(f"c{turn}")) for part in (0, 1)], {IN: turn})
-        image = data.with_name(f"image{turn}")
-        disk.image(image, chance)
-        with DiskLog(image) as found:
-            state = found.committed("q")
-            reached = state.offsets[IN] if state else 0
-            assert reached <= turn
-            assert values(found, "t", 1) == [f"c{n}" for n in range(1, reached + 1)]
-            both = [value for value in values(found, "t", 0) if value and value[0] == "c"]
-            assert both == values(found, "t", 1)
-        shutil.rmtree(image)
-    log.close()
