@@ -2,13 +2,15 @@
 
 Where each row's result follows from that row alone (decoding, a stage, encoding), a large batch is cut into
 as many pieces as the query has threads, and each thread has what does the work for itself: DuckDB runs one
-statement at a time on a connection, and keeps rows in order by working in one thread.
+statement at a time on a connection, and keeps rows in order by working in one thread. Where it follows from
+the rows of its key, see `state/shards.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import wait
+from functools import partial
 from typing import Generic, TypeVar
 
 import pyarrow as pa
@@ -20,6 +22,25 @@ Result = TypeVar("Result")
 
 _PIECE_ROWS = 1 << 14
 """A piece has as many rows at least: fewer are done before another thread has begun."""
+
+
+def is_large(rows: int) -> bool:
+    """Whether so many rows are worth a second thread."""
+    return rows >= 2 * _PIECE_ROWS
+
+
+def at_once(workspace: Workspace, calls: Sequence[Callable[[], Result]]) -> list[Result]:
+    """What some calls give, in their order, each made in a thread of its own; the first in the caller's.
+
+    calls   no more than the workspace has lanes
+    raises  what the first of them that failed has raised, when all are done
+    """
+    others = [workspace.workers.submit(call) for call in calls[1:]]
+    try:
+        own = [call() for call in calls[:1]]
+    finally:
+        wait(others)
+    return [*own, *(other.result() for other in others)]
 
 
 class PerThread(Generic[Opened]):
@@ -53,12 +74,7 @@ class PerThread(Generic[Opened]):
         lanes = self._workspace.lanes
         while len(self._opened) < len(pieces):
             self._opened.append(self._open(lanes[len(self._opened)]))
-        others = [
-            self._workspace.workers.submit(work, opened, piece)
-            for opened, piece in zip(self._opened[1:], pieces[1:], strict=False)
-        ]
-        try:
-            own = [work(self._opened[0], piece) for piece in pieces[:1]]
-        finally:
-            wait(others)
-        return [*own, *(other.result() for other in others)]
+        return at_once(
+            self._workspace,
+            [partial(work, opened, piece) for opened, piece in zip(self._opened, pieces, strict=False)],
+        )

@@ -39,6 +39,10 @@ QUERIES = {
     "count": "CREATE TABLE r AS SELECT k, COUNT(*) AS n, SUM(x) AS total FROM events GROUP BY k;",
     "windows": "CREATE TABLE r AS SELECT k, COUNT(*) AS n FROM events "
     "WINDOW HOPPING (SIZE 2 SECONDS, ADVANCE BY 1 SECOND, GRACE PERIOD 1 SECOND) GROUP BY k;",
+    "sessions": "CREATE TABLE r AS SELECT k, COUNT(*) AS n, SUM(x) AS total FROM events "
+    "WINDOW SESSION (100 MILLISECONDS, GRACE PERIOD 1 SECOND) GROUP BY k;",
+    "final sessions": "CREATE TABLE r AS SELECT k, COUNT(*) AS n FROM events "
+    "WINDOW SESSION (100 MILLISECONDS, GRACE PERIOD 1 SECOND) GROUP BY k EMIT FINAL;",
     "join": "CREATE TABLE r AS SELECT name, COUNT(*) AS n FROM events e JOIN names t ON e.k = t.k GROUP BY name;",
 }
 
@@ -58,15 +62,17 @@ def fill(db: Database) -> None:
 
 
 def result(db: Database, query: str, threads: int) -> tuple[object, ...]:
-    """The rows of a query's result in their order, and its counters."""
+    """The rows of a query's result, a stream's in their order, and its counters."""
     db.execute(f"SET 'num.stream.threads' = '{threads}'; SET 'max.batch.rows' = '200';" + query)
     (runner,) = db.queries.runners.values()
     runner.start()
     runner.wait_for(db.log.end_offsets(runner.positions))
-    columns = "k, y, z" if "STREAM" in query else "*"
-    rows = db.execute(f"SELECT {columns} FROM r;").fetchall()
+    is_stream = "STREAM" in query
+    rows = db.execute(f"SELECT {'k, y, z' if is_stream else '*'} FROM r;").fetchall()
+    if not is_stream:
+        rows.sort()
     counters = runner.status().counters
-    db.execute(f"DROP {'STREAM' if 'STREAM' in query else 'TABLE'} r DELETE TOPIC;")
+    db.execute(f"DROP {'STREAM' if is_stream else 'TABLE'} r DELETE TOPIC;")
     return rows, counters
 
 

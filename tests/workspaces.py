@@ -24,8 +24,8 @@ class KeptWorkspace(Workspace):
     """
 
     def __init__(self, threads: int = 1, *, keeps_try: bool = False) -> None:
-        super().__init__(threads, keeps_try=keeps_try)
         self._kept: dict[object, Kernel] = {}
+        super().__init__(threads, keeps_try=keeps_try)
 
     @property
     def safe(self) -> Workspace:
@@ -43,8 +43,21 @@ class KeptWorkspace(Workspace):
             self._kept[key] = _KeptKernel(self.connection, sql, feeds, self._threads)
         return self._kept[key]
 
+    def _beside(self, threads: int) -> Workspace:
+        other = super()._beside(threads)
+        assert isinstance(other, KeptWorkspace)
+        # A kernel is for one thread at a time.
+        other._kept = {}
+        return other
+
     def close(self) -> None:
         """It stays open, for the next example."""
+
+
+@cache
+def kept_workspace(threads: int = 1) -> KeptWorkspace:
+    """The one for so many threads."""
+    return KeptWorkspace(threads)
 
 
 @cache

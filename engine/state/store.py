@@ -123,20 +123,19 @@ class KeyedStore:
         """As `Store.needed`; where rows stay for ever it is not looked for, and compaction sees to it."""
         return None if self.bound is None else self._last.needed()
 
+    def others_drained(self, records: int) -> None:
+        """So many records of other stores went to the same changelog, after those that were drained last."""
+        if self.bound is not None and records:
+            self._last.drained(np.zeros(0, dtype=np.int64), records)
+
     def restore(self, records: pa.RecordBatch) -> None:
         """Apply changelog records; later ones win.
 
         raises  InternalError if the records have other columns than this store
         """
+        self.check(records)
         self.restorations += 1
         keys, values = records.column("key"), records.column("value")
-        for side, schema in ((keys, self.index.keys.schema), (values, self.values.schema)):
-            if not pa.types.is_null(side.type) and side.type != pa.struct(list(schema)):
-                raise InternalError(
-                    f"the changelog of store {self.name} holds {side.type}, "
-                    f"the store {pa.struct(list(schema))}",
-                    code="INTERNAL-CHANGELOG",
-                )
         if not records.num_rows:
             return
         slots, _ = self.find_or_add(keys.flatten())
@@ -156,6 +155,17 @@ class KeyedStore:
         if self.bound is not None:
             self._last.restored(slots[upserts])
             self._last.gone(dropped)
+
+    def check(self, records: pa.RecordBatch) -> None:
+        """Raise InternalError if changelog records have other columns than this store."""
+        keys, values = records.column("key"), records.column("value")
+        for side, schema in ((keys, self.index.keys.schema), (values, self.values.schema)):
+            if not pa.types.is_null(side.type) and side.type != pa.struct(list(schema)):
+                raise InternalError(
+                    f"the changelog of store {self.name} holds {side.type}, "
+                    f"the store {pa.struct(list(schema))}",
+                    code="INTERNAL-CHANGELOG",
+                )
 
     def _take_changed(self) -> Int64s:
         """The slots that were written since the last call and still hold a row, each once."""

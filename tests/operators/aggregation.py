@@ -21,7 +21,7 @@ from streamsql.functions.aggregates import AGGREGATES, bind
 from streamsql.functions.registry import Registry
 from streamsql.functions.resolve import resolve
 from streamsql.types import BIGINT, BOOLEAN, INTEGER, SqlType
-from tests.workspaces import KeptWorkspace
+from tests.workspaces import kept_workspace
 
 INPUT = pa.schema(
     [
@@ -34,7 +34,6 @@ INPUT = pa.schema(
 )
 REGISTRY = Registry(AGGREGATES)
 _prefixes = itertools.count()
-_workspace = KeptWorkspace()
 
 
 @dataclass(frozen=True)
@@ -146,9 +145,10 @@ class Run:
         return sorted(rows, key=lambda r: (r.get("k") or "", r.get("$start", 0)))
 
 
-def open_run(spec: Aggregate) -> Run:
+def open_run(spec: Aggregate, threads: int = 1) -> Run:
+    """An operator whose state is cut into as many shards as there are threads."""
     problems = Problems()
-    operator: Operator = spec.open(Context(_workspace, problems))
+    operator: Operator = spec.open(Context(kept_workspace(threads), problems))
     checked = CheckedOperator(operator, spec.output, spec.keys, takes_back_old=spec.emit_old)
     return Run(checked, problems)
 

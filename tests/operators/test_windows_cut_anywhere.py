@@ -28,6 +28,8 @@ rows = st.lists(
     max_size=20,
 )
 """Times in no order: some rows are late, some only for some of their windows."""
+threads = st.integers(1, 3)
+"""How many shards the state is cut into."""
 cuts = st.lists(st.integers(0, 100), max_size=4)
 
 
@@ -67,10 +69,10 @@ def time_model(spec: Aggregate) -> TimeWindows:
 @pytest.mark.parametrize("calls", CALLS.values(), ids=CALLS)
 @pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)
 @few
-@given(plain=rows, cuts=cuts, partitions=st.sampled_from([1, 2]), emit_old=st.booleans())
-def test_time_windows(window, calls, plain, cuts, partitions, emit_old):
+@given(plain=rows, cuts=cuts, partitions=st.sampled_from([1, 2]), threads=threads, emit_old=st.booleans())
+def test_time_windows(window, calls, plain, cuts, partitions, emit_old, threads):
     spec = time_window_spec(window, calls, emit_old=emit_old)
-    model, single, cut = time_model(spec), open_run(spec), open_run(spec)
+    model, single, cut = time_model(spec), open_run(spec), open_run(spec, threads)
     expected, seen = {}, {}
     for piece in pieces(with_partitions(plain, partitions), cuts):
         for row in piece:
@@ -87,10 +89,10 @@ def test_time_windows(window, calls, plain, cuts, partitions, emit_old):
 @pytest.mark.parametrize("calls", CALLS.values(), ids=CALLS)
 @pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)
 @few
-@given(plain=rows, cuts=cuts, partitions=st.sampled_from([1, 2]))
-def test_final_rows_of_time_windows(window, calls, plain, cuts, partitions):
+@given(plain=rows, cuts=cuts, partitions=st.sampled_from([1, 2]), threads=threads)
+def test_final_rows_of_time_windows(window, calls, plain, cuts, partitions, threads):
     spec = time_window_spec(window, calls, emit_final=True)
-    model, cut = time_model(spec), open_run(spec)
+    model, cut = time_model(spec), open_run(spec, threads)
     first = 0
     for piece in pieces(with_partitions(plain, partitions), cuts):
         expected = [
@@ -106,11 +108,11 @@ def test_final_rows_of_time_windows(window, calls, plain, cuts, partitions):
 @pytest.mark.parametrize("calls", CALLS.values(), ids=CALLS)
 @pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)
 @few
-@given(plain=rows, cuts=cuts, partitions=st.sampled_from([1, 2]), emit_old=st.booleans())
-def test_every_change_of_time_windows(window, calls, plain, cuts, partitions, emit_old):
+@given(plain=rows, cuts=cuts, partitions=st.sampled_from([1, 2]), threads=threads, emit_old=st.booleans())
+def test_every_change_of_time_windows(window, calls, plain, cuts, partitions, emit_old, threads):
     """However the rows come, what one row at a time gives: each change, at the row that made it."""
     spec = time_window_spec(window, calls, emit_old=emit_old, emit_every=True)
-    model, cut = time_model(spec), open_run(spec)
+    model, cut = time_model(spec), open_run(spec, threads)
     table = {}
     first = 0
     for piece in pieces(with_partitions(plain, partitions), cuts):
@@ -140,10 +142,10 @@ def session_model(spec: Aggregate) -> Sessions:
 @pytest.mark.parametrize("calls", CALLS.values(), ids=CALLS)
 @pytest.mark.parametrize("window", SESSIONS.values(), ids=SESSIONS)
 @few
-@given(plain=rows, cuts=cuts, partitions=st.sampled_from([1, 2]), emit_old=st.booleans())
-def test_sessions(window, calls, plain, cuts, partitions, emit_old):
+@given(plain=rows, cuts=cuts, partitions=st.sampled_from([1, 2]), threads=threads, emit_old=st.booleans())
+def test_sessions(window, calls, plain, cuts, partitions, emit_old, threads):
     spec = Aggregate(stage(), ("k",), calls, window, emit_old=emit_old)
-    model, single, cut = session_model(spec), open_run(spec), open_run(spec)
+    model, single, cut = session_model(spec), open_run(spec), open_run(spec, threads)
     expected, seen = {}, {}
     for piece in pieces(with_partitions(plain, partitions), cuts):
         for row in piece:
@@ -163,10 +165,10 @@ def test_sessions(window, calls, plain, cuts, partitions, emit_old):
 @pytest.mark.parametrize("calls", CALLS.values(), ids=CALLS)
 @pytest.mark.parametrize("window", SESSIONS.values(), ids=SESSIONS)
 @few
-@given(plain=rows, cuts=cuts, partitions=st.sampled_from([1, 2]))
-def test_final_rows_of_sessions(window, calls, plain, cuts, partitions):
+@given(plain=rows, cuts=cuts, partitions=st.sampled_from([1, 2]), threads=threads)
+def test_final_rows_of_sessions(window, calls, plain, cuts, partitions, threads):
     spec = Aggregate(stage(), ("k",), calls, window, emit_final=True, emit_old=True)
-    model, cut = session_model(spec), open_run(spec)
+    model, cut = session_model(spec), open_run(spec, threads)
     first = 0
     for piece in pieces(with_partitions(plain, partitions), cuts):
         expected = [
@@ -182,10 +184,10 @@ def test_final_rows_of_sessions(window, calls, plain, cuts, partitions):
 @pytest.mark.parametrize("calls", CALLS.values(), ids=CALLS)
 @pytest.mark.parametrize("window", SESSIONS.values(), ids=SESSIONS)
 @few
-@given(plain=rows, cuts=cuts, partitions=st.sampled_from([1, 2]), emit_old=st.booleans())
-def test_every_change_of_sessions(window, calls, plain, cuts, partitions, emit_old):
+@given(plain=rows, cuts=cuts, partitions=st.sampled_from([1, 2]), threads=threads, emit_old=st.booleans())
+def test_every_change_of_sessions(window, calls, plain, cuts, partitions, emit_old, threads):
     spec = Aggregate(stage(), ("k",), calls, window, emit_old=emit_old, emit_every=True)
-    model, cut = session_model(spec), open_run(spec)
+    model, cut = session_model(spec), open_run(spec, threads)
     blank = {} if emit_old else dict.fromkeys(names(spec))
     first = 0
     for piece in pieces(with_partitions(plain, partitions), cuts):
@@ -206,13 +208,13 @@ EMITS = {"changes": {}, "every change": {"emit_every": True}, "final": {"emit_fi
 @pytest.mark.parametrize("emits", EMITS.values(), ids=EMITS)
 @pytest.mark.parametrize("window", [*WINDOWS.values(), *SESSIONS.values()], ids=[*WINDOWS, *SESSIONS])
 @few
-@given(plain=rows, cut=st.integers(0, 30))
-def test_a_restart_changes_nothing(window, emits, plain, cut):
+@given(plain=rows, cut=st.integers(0, 30), threads=threads, threads_after=threads)
+def test_a_restart_changes_nothing(window, emits, plain, cut, threads, threads_after):
     spec = Aggregate(stage(), ("k",), ordered_calls(), window, emit_old=True, **emits)
-    before, all_rows = open_run(spec), with_partitions(plain, 2)
+    before, all_rows = open_run(spec, threads), with_partitions(plain, 2)
     if all_rows[:cut]:
         before.feed(all_rows[:cut])
-    after = open_run(spec)
+    after = open_run(spec, threads_after)
     for old, new in zip(before.operator.stores, after.operator.stores, strict=True):
         if (records := old.drain()) is not None:
             new.restore(records)

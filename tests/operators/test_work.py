@@ -81,7 +81,7 @@ def touched(operator: Operator) -> int:
     if isinstance(operator, ForeignKeyJoinOperator):
         count += operator.by_target.reached
     if isinstance(operator, SessionAggregateOperator):
-        count += operator.groups.touched + operator._index.reached
+        count += sum(shard.groups.touched + shard.index.reached for shard in operator.shards.all)
     return count
 
 
@@ -248,6 +248,6 @@ def _held(operator: Operator) -> list[int]:
         found += [sum(len(c) for c in buffer._closing.values()) for buffer in operator.buffers]
         found.append(len(operator._keys))
     if isinstance(operator, SessionAggregateOperator):
-        found.append(len(operator._index.keys))
-        found.append(len(operator._calendar))
+        found.append(sum(len(shard.index.keys) for shard in operator.shards.all))
+        found.append(sum(len(shard.calendar) for shard in operator.shards.all))
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -11,35 +10,64 @@ from hypothesis import strategies as st
 from streamsql.engine.kernel import Workspace
 from streamsql.engine.state import last_records
 from streamsql.engine.state.hashing import KeyHasher
+from streamsql.engine.state.shards import ShardedStore, Shards, homes_of
 from streamsql.engine.state.store import KeyedStore
 from streamsql.errors import InternalError
+from tests.workspaces import kept_workspace
 
 KEYS = pa.schema([("k", pa.string())])
 VALUES = pa.schema([("v", pa.int64()), ("note", pa.string()), ("$time", pa.int64())])
 RECORD = pa.schema(
     [("key", pa.struct(list(KEYS))), ("value", pa.struct(list(VALUES))), ("timestamp", pa.int64())]
 )
-WORKSPACE = Workspace()
+WORKSPACES = {threads: kept_workspace(threads) for threads in (1, 2, 3)}
+WORKSPACE = WORKSPACES[1]
+HASHER = KeyHasher(WORKSPACE, KEYS)
+Store = KeyedStore | ShardedStore
+threads = st.sampled_from([*WORKSPACES])
+"""A store for each, by the hash of the key."""
 
 
-def make() -> KeyedStore:
-    return KeyedStore("groups", KEYS, VALUES, KeyHasher(WORKSPACE, KEYS), time="$time")
+def make(threads: int = 1, bound: str | None = None) -> Store:
+    def opened(workspace: Workspace) -> KeyedStore:
+        store = KeyedStore("groups", KEYS, VALUES, KeyHasher(workspace, KEYS), time="$time")
+        store.bound = bound
+        return store
+
+    shards = Shards(WORKSPACES[threads], opened)
+    return shards.store(shards.all, HASHER)
 
 
-def put(store: KeyedStore, rows: list[tuple[str | None, int | None]], time: int = 0) -> None:
+def shard(store: Store, key: str | None) -> KeyedStore:
+    """Where a key is, or would be."""
+    if isinstance(store, KeyedStore):
+        return store
+    (home,) = homes_of(HASHER([pa.array([key], pa.string())]), len(store.shards))
+    return store.shards[home]
+
+
+def put(store: Store, rows: list[tuple[str | None, int | None]], time: int = 0) -> None:
+    for one in [store] if isinstance(store, KeyedStore) else store.shards:
+        _put(one, [(k, v) for k, v in rows if shard(store, k) is one], time)
+
+
+def _put(store: KeyedStore, rows: list[tuple[str | None, int | None]], time: int) -> None:
     slots, _ = store.find_or_add([pa.array([k for k, _ in rows], pa.string())])
     values = [v for _, v in rows]
     notes = pa.array([None if v is None else f"note {v}" for v in values], pa.string())
     store.put(slots, [pa.array(values, pa.int64()), notes, pa.array([time] * len(rows), pa.int64())])
 
 
-def remove(store: KeyedStore, keys: list[str | None]) -> None:
-    slots = store.find([pa.array(keys, pa.string())])
-    store.remove(np.unique(slots[slots >= 0]))
+def remove(store: Store, keys: list[str | None]) -> None:
+    for key in dict.fromkeys(keys):
+        one = shard(store, key)
+        slots = one.find([pa.array([key], pa.string())])
+        one.remove(slots[slots >= 0])
 
 
-def contents(store: KeyedStore) -> dict[str | None, int | None]:
-    rows = store.table().to_pylist()
+def contents(store: Store) -> dict[str | None, int | None]:
+    shards = [store] if isinstance(store, KeyedStore) else store.shards
+    rows = [row for one in shards for row in one.table().to_pylist()]
     assert all(row["note"] == (None if row["v"] is None else f"note {row['v']}") for row in rows)
     return {row["k"]: row["v"] for row in rows}
 
@@ -53,9 +81,9 @@ step = (
 
 
 @settings(deadline=None)
-@given(steps=st.lists(step, max_size=15), cut=st.integers(0, 100))
-def test_restoring_what_was_drained_gives_the_store_back(steps, cut):
-    store, model, drained = make(), {}, []
+@given(steps=st.lists(step, max_size=15), cut=st.integers(0, 100), before=threads, after=threads)
+def test_restoring_what_was_drained_gives_the_store_back(steps, cut, before, after):
+    store, model, drained = make(before), {}, []
     for number, (what, items) in enumerate(steps):
         if what == "put":
             put(store, items, time=number)
@@ -73,7 +101,7 @@ def test_restoring_what_was_drained_gives_the_store_back(steps, cut):
     if (records := store.drain()) is not None:
         drained.append(records)
     assert store.drain() is None
-    copy = make()
+    copy = make(after)
     if drained:
         # The changelog is read back in other pieces than it was written.
         log = pa.Table.from_batches(drained).combine_chunks().to_batches()[0]
@@ -89,12 +117,11 @@ def test_restoring_what_was_drained_gives_the_store_back(steps, cut):
     steps=st.lists(step | st.just(("restart", [])), max_size=25),
     stretch=st.sampled_from([1, 3]),
     random=st.randoms(use_true_random=False),
+    data=st.data(),
 )
-def test_what_is_needed_of_the_changelog_gives_the_store_back(steps, stretch, random):
-    def opened() -> KeyedStore:
-        store = make()
-        store.bound = "rows go"
-        return store
+def test_what_is_needed_of_the_changelog_gives_the_store_back(steps, stretch, random, data):
+    def opened() -> Store:
+        return make(data.draw(threads), bound="rows go")
 
     def commit() -> None:
         changelog.extend([] if (records := store.drain()) is None else records.to_pylist())
@@ -150,9 +177,10 @@ def test_a_drain_costs_the_changed_rows_not_the_kept_ones():
     assert [row["value"]["v"] for row in store.drain().to_pylist()] == [9, 1]
 
 
-def test_a_changelog_of_other_columns_is_refused():
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_changelog_of_other_columns_is_refused(threads):
     other = KeyedStore("groups", KEYS, pa.schema([("v", pa.string())]), KeyHasher(WORKSPACE, KEYS))
     slots, _ = other.find_or_add([pa.array(["a"])])
     other.put(slots, [pa.array(["x"])])
     with pytest.raises(InternalError, match="store groups holds struct<v: string>"):
-        make().restore(other.drain())
+        make(threads).restore(other.drain())
