@@ -66,6 +66,7 @@ def run(
             rounds=rounds,
             fail_points=f"{point}=kill:{_passes(point, chance)}" if point else "",
             batch_rows=chance.choice([1, 3, 7, 50]),
+            threads=chance.choice([1, 2, 3]),
         )
         if _end_of(life, None if point else 2 ** chance.uniform(-4, 0.5)):
             tally.kills[point] = tally.kills.get(point, 0) + 1

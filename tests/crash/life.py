@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 
 from streamsql.database import Database, connect
-from streamsql.engine import failpoints
+from streamsql.engine import failpoints, parallel, read_ahead
 from streamsql.engine.log.log import Log, Stamp, TopicPartition
 from streamsql.engine.log.maintenance import Maintenance
 from tests.crash import workload
@@ -39,6 +39,7 @@ class Life:
     is_tidy      records go by retention and compaction; False: all that was ever told stays
     fail_points  as STREAMSQL_FAILPOINTS takes them
     batch_rows   rows of a micro-batch, at most
+    threads      of each query
     """
 
     directory: str
@@ -48,6 +49,7 @@ class Life:
     upto: dict[TopicPartition, int] | None = None
     fail_points: str = ""
     batch_rows: int = 7
+    threads: int = 1
     is_tidy: bool = True
 
     @property
@@ -67,7 +69,10 @@ def live(life: Life) -> None:
     """The whole life; to be called in a fresh process."""
     try:
         failpoints.arm_from(life.fail_points)
-        with connect(life.data, settings={"max.batch.rows": str(life.batch_rows)}) as db:
+        # However few rows there are, they are read ahead and cut into pieces.
+        read_ahead._LEAST_ROWS = parallel._PIECE_ROWS = 1
+        settings = {"max.batch.rows": str(life.batch_rows), "num.stream.threads": str(life.threads)}
+        with connect(life.data, settings=settings) as db:
             _check_acknowledged(db.log, life)
             _make(db, life)
             maintenance = Maintenance(db.log, db.clock.now_ms, MAINTENANCE_MS)
