@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
 import pyarrow as pa
 
 from streamsql.engine.kernel import Workspace
+from streamsql.engine.texts import Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +20,12 @@ class Decoded:
     columns    one array per wanted column, its Arrow type that of the column, null where the payload is
                null or bad; each as long as the input
     bad        int64[k]: rows that could not be read, rising
-    reasons    k texts, one for each bad row, with a path such as $.ADDRESS.ZIP[2] where there is one
+    reasons    string[k], one for each bad row, with a path such as $.ADDRESS.ZIP[2] where there is one
     """
 
     columns: tuple[pa.Array[Any], ...]
-    bad: Sequence[int] = ()
-    reasons: Sequence[str] = ()
+    bad: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    reasons: pa.Array[Any] = field(default_factory=lambda: pa.array([], pa.string()))
 
 
 def joined(parts: Sequence[Decoded], begins: Sequence[int]) -> Decoded:
@@ -32,8 +34,8 @@ def joined(parts: Sequence[Decoded], begins: Sequence[int]) -> Decoded:
         return parts[0]
     return Decoded(
         tuple(pa.concat_arrays(columns) for columns in zip(*(part.columns for part in parts), strict=True)),
-        [row + begin for part, begin in zip(parts, begins, strict=True) for row in part.bad],
-        [reason for part in parts for reason in part.reasons],
+        np.concatenate([part.bad + begin for part, begin in zip(parts, begins, strict=True)]),
+        pa.concat_arrays([part.reasons for part in parts]),
     )
 
 

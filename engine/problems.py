@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from streamsql.engine.batch import OFFSET, PARTITION
 from streamsql.engine.kernel import one_batch
+from streamsql.engine.texts import Ints, as_text, parts
 
 ENTRIES = pa.schema(
     [
@@ -77,21 +78,22 @@ class Problems:
         topic: str,
         records: pa.RecordBatch,
         side: str,
-        rows: Sequence[int] | np.ndarray[Any, Any],
-        reasons: Sequence[str],
+        rows: Ints,
+        reasons: pa.Array[Any],
     ) -> None:
         """Records that could not be read.
 
         records  raw ones: timestamp, `$partition`, `$offset` and the side, `key` or `value`
-        rows     k places of bad ones among them, with a reason each
+        rows     int64[k]: places of bad ones among them
+        reasons  string[k]
         """
         if not len(rows):
             return
         self.counters.skipped += len(rows)
-        bad = records.take(pa.array(rows, pa.int64()))
+        bad = records.take(pa.array(rows))
         self._keep(
             kind,
-            pa.array(reasons, pa.string()),
+            reasons,
             bad.column("timestamp"),
             text=_texts(bad.column(side)),
             topic=topic,
@@ -155,21 +157,18 @@ class Problems:
 
 def _texts(payloads: pa.Array[Any]) -> pa.Array[Any]:
     """Payloads as the texts of entries."""
-    if pa.types.is_binary(payloads.type):
-        try:
-            texts = payloads.cast(pa.string())
-            if (pc.max(pc.binary_length(texts)).as_py() or 0) <= _TEXT_BYTES:
-                return texts
-        except pa.ArrowInvalid:
-            pass  # a payload that is no UTF-8: one by one
-    return pa.array([None if p is None else cut(_text(p)) for p in payloads.to_pylist()], pa.string())
+    if not pa.types.is_binary(payloads.type):
+        return pa.array([None if p is None else cut(str(p)) for p in payloads.to_pylist()], pa.string())
+    texts, broken = as_text(payloads)
+    odd = pa.array(broken | (np.diff(parts(payloads)[0]) > _TEXT_BYTES))
+    # One by one only those that are to be cut, or are no UTF-8.
+    written = [None if p is None else cut(_text(p)) for p in payloads.filter(odd).to_pylist()]
+    return pc.replace_with_mask(texts, odd, pa.array(written, pa.string())) if written else texts
 
 
-def _text(payload: object) -> str:
-    if isinstance(payload, bytes):
-        # What is cut off need not be decoded; backslashes only make a text longer.
-        return payload[: _TEXT_BYTES + 4].decode("utf-8", "backslashreplace")
-    return str(payload)
+def _text(payload: bytes) -> str:
+    # What is cut off need not be decoded; backslashes only make a text longer.
+    return payload[: _TEXT_BYTES + 4].decode("utf-8", "backslashreplace")
 
 
 _WRAPPED = "Invalid Input Error: Python exception occurred while executing the UDF: "

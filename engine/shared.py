@@ -200,9 +200,9 @@ def _run_of(claims: Sequence[tuple[_Piece, bool]]) -> Callable[[int], int]:
 
 def _part(decoded: Decoded, begin: int, end: int) -> Decoded:
     """Rows [begin, end) of what was decoded together."""
-    chosen = [number for number, row in enumerate(decoded.bad) if begin <= row < end]
+    first, last = np.searchsorted(decoded.bad, (begin, end)).tolist()
     return Decoded(
         tuple(column.slice(begin, end - begin) for column in decoded.columns),
-        [int(decoded.bad[number]) - begin for number in chosen],
-        [decoded.reasons[number] for number in chosen],
+        decoded.bad[first:last] - begin,
+        decoded.reasons.slice(first, last - first),
     )

@@ -177,11 +177,11 @@ class SourceOperator(Operator):
         keep: np.ndarray[tuple[int], np.dtype[np.bool_]],
     ) -> Sequence[pa.Array[Any]]:
         if len(decoded.bad):
-            reasons = [f"{side}: {reason}" for reason in decoded.reasons]
+            reasons = pc.binary_join_element_wise(f"{side}: ", decoded.reasons, "")
             self._context.problems.records_skipped(
                 "DESERIALIZATION", self.spec.topic, raw, side, decoded.bad, reasons
             )
-            keep[np.asarray(decoded.bad)] = False
+            keep[decoded.bad] = False
         return decoded.columns
 
     def _with_event_time(
@@ -204,7 +204,9 @@ class SourceOperator(Operator):
                 raise DataError(
                     f"a record of topic {self.spec.topic} has no readable time: {found[0]}", code="DATA-TIME"
                 )
-            self._context.problems.records_skipped("TIMESTAMP", self.spec.topic, raw, "value", rows, found)
+            self._context.problems.records_skipped(
+                "TIMESTAMP", self.spec.topic, raw, "value", rows, pa.array(found, pa.string())
+            )
             keep &= ~lost
             times = pc.fill_null(times, -1)
         return batch.set_column(batch.schema.get_field_index(TIME), TIME, times)

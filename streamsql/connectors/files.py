@@ -253,7 +253,7 @@ class _JsonLines:
         decoded = self._decoder.decode(lines)
         if len(decoded.bad):
             line = int(numbers[decoded.bad[0]])
-            raise DataError(f"{name}, line {line:,}: {decoded.reasons[0]}", code="LOAD-JSON")
+            raise DataError(f"{name}, line {line:,}: {decoded.reasons[0].as_py()}", code="LOAD-JSON")
         return pa.RecordBatch.from_arrays(list(decoded.columns), names=[c.name for c in self._columns])
 
     def close(self) -> None:

@@ -2,46 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute
 
+from streamsql.engine.texts import Bytes as Bytes
+from streamsql.engine.texts import Ints as Ints
+from streamsql.engine.texts import Mask as Mask
+from streamsql.engine.texts import Vector as Vector
+from streamsql.engine.texts import as_text as as_text
+from streamsql.engine.texts import parts as parts
+from streamsql.engine.texts import rows_where as rows_where
+
 pc: Any = pyarrow.compute
 """Arrow's functions. Their stubs know neither which arrays they give nor all they take."""
-
-Vector: TypeAlias = Any
-"""An Arrow array, of whatever type."""
-Bytes = npt.NDArray[np.uint8]
-Ints = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
-
-
-def parts(payloads: Vector) -> tuple[Ints, Bytes]:
-    """Offsets and bytes behind a string[n] or binary[n]: int64[n + 1], uint8[..]; nulls are empty or not.
-
-    Row i is `data[offsets[i]:offsets[i + 1]]`; nothing is copied but the offsets.
-    """
-    offset_buffer, data_buffer = payloads.buffers()[1:]
-    if offset_buffer is None:
-        return np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.uint8)
-    offsets = np.frombuffer(offset_buffer, dtype=np.int32)
-    offsets = offsets[payloads.offset : payloads.offset + len(payloads) + 1]
-    data = np.zeros(0, dtype=np.uint8) if data_buffer is None else np.frombuffer(data_buffer, dtype=np.uint8)
-    return offsets.astype(np.int64), data
-
-
-def rows_where(offsets: Ints, marked: Mask) -> Mask:
-    """The rows that have a marked byte; `marked` begins at the first offset."""
-    found = np.zeros(len(offsets) - 1, dtype=np.bool_)
-    places = np.flatnonzero(marked)
-    if len(places):
-        # Behind empty rows several offsets are equal: the last of them begins the row that has bytes.
-        found[np.searchsorted(offsets, places + offsets[0], side="right") - 1] = True
-    return found
 
 
 def mask_of(flags: Vector) -> Mask:
@@ -76,17 +53,20 @@ def replace_at(array: Vector, rows: Ints, values: Sequence[Any]) -> Vector:
     return put_at(array, rows, pa.array(values, array.type)) if len(rows) else array
 
 
-def put_at(array: Vector, rows: Ints, values: Vector, gone: Sequence[int] = ()) -> Vector:
+def put_at(array: Vector, rows: Ints, values: Vector, gone: Mask | None = None) -> Vector:
     """The array with `values` put in at the rising `rows`, and nulls at the rows that are `gone`."""
-    mask = np.zeros(len(array), dtype=np.bool_)
-    mask[np.asarray(gone, dtype=np.int64)] = True
     if not len(rows):
-        return null_where(array, mask)
+        return array if gone is None else null_where(array, gone)
     if len(rows) == len(array):
         return values
     positions = np.arange(len(array), dtype=np.int64)
     positions[rows] = len(array) + np.arange(len(rows), dtype=np.int64)
-    return pa.concat_arrays([array, values]).take(pa.array(positions, mask=mask))
+    return pa.concat_arrays([array, values]).take(pa.array(positions, mask=gone))
+
+
+def ints(values: Collection[int]) -> Ints:
+    """A list of whole numbers, or the keys or values of a dict, as int64[k]."""
+    return np.fromiter(values, np.int64, len(values))
 
 
 def first_bytes(texts: Vector) -> Bytes:
@@ -109,33 +89,6 @@ def _bytes_at(places: Ints, texts: Vector, offsets: Ints, data: Bytes) -> Bytes:
     if texts.null_count:
         found[~valid_mask(texts)] = 0
     return found
-
-
-def as_text(payloads: Vector) -> tuple[Vector, Mask]:
-    """binary[n] as string[n] and where the bytes are not UTF-8 (null there)."""
-    try:
-        return payloads.cast(pa.string()), np.zeros(len(payloads), dtype=np.bool_)
-    except pa.ArrowInvalid:
-        # Somewhere is a byte that is no UTF-8: looked for in the rows that are not plain ASCII.
-        rows = _beyond_ascii(payloads)
-        broken = np.zeros(len(payloads), dtype=np.bool_)
-        broken[rows] = [not _is_utf8(p) for p in payloads.take(pa.array(rows)).to_pylist()]
-        return null_where(payloads, broken).cast(pa.string()), broken
-
-
-def _beyond_ascii(payloads: Vector) -> Ints:
-    """The rows that have a byte above 127, rising."""
-    offsets, data = parts(payloads)
-    places = np.flatnonzero(data[offsets[0] : offsets[-1]] > 127) + offsets[0]
-    return np.unique(np.searchsorted(offsets, places, side="right") - 1)
-
-
-def _is_utf8(payload: bytes | None) -> bool:
-    try:
-        (payload or b"").decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def nulls(n: int, kind: pa.DataType) -> Vector:

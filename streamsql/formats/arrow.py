@@ -15,10 +15,11 @@ import pyarrow as pa
 from streamsql.engine.codec import Decoded, Decoder, Encoder
 from streamsql.engine.kernel import Workspace
 from streamsql.errors import PlanError
-from streamsql.formats.arrays import Mask, Vector, mask_of, nulls, pc
+from streamsql.formats.arrays import Mask, Vector, mask_of, null_where, nulls
 from streamsql.formats.checks import refuse_properties, wanted_columns
 from streamsql.formats.format import Format, Layout
 from streamsql.formats.payloads import all_bad
+from streamsql.formats.reasons import Reasons
 from streamsql.schema import Column
 from streamsql.types import VARCHAR, Array, Map, SqlType, Struct, from_arrow, widens
 
@@ -28,26 +29,18 @@ class ArrowDecoder:
         self._columns = columns
 
     def decode(self, payloads: Vector) -> Decoded:
-        n = len(payloads)
         if not pa.types.is_struct(payloads.type):
             return all_bad(
                 payloads, self._columns, "it is bytes and not ARROW columns: another format reads it"
             )
         columns: list[Vector] = []
-        reasons: dict[int, str] = {}
+        reasons = Reasons(len(payloads))
         for column in self._columns:
             field, reason, rows = _field(payloads, column)
             columns.append(field)
             if reason is not None:
-                for row in np.flatnonzero(rows):
-                    reasons.setdefault(int(row), reason)
-        if reasons:
-            bad = np.zeros(n, dtype=np.bool_)
-            bad[list(reasons)] = True
-            good = pa.array(~bad)
-            columns = [pc.if_else(good, c, pa.scalar(None, c.type)) for c in columns]
-        rising = sorted(reasons)
-        return Decoded(tuple(columns), rising, [reasons[row] for row in rising])
+                reasons.note(np.flatnonzero(rows), reason)
+        return reasons.decoded([null_where(column, reasons.wrong) for column in columns])
 
 
 def _field(payloads: Vector, column: Column) -> tuple[Vector, str | None, Mask]:

@@ -29,6 +29,7 @@ from streamsql.formats.arrays import (
     Mask,
     Vector,
     as_text,
+    ints,
     mask_of,
     null_where,
     parts,
@@ -39,6 +40,7 @@ from streamsql.formats.arrays import (
 from streamsql.formats.checks import cannot_hold, refuse_properties, require_columns
 from streamsql.formats.format import Format, Layout
 from streamsql.formats.json_write import decimal_text_sql
+from streamsql.formats.reasons import Reasons
 from streamsql.formats.texts import read_texts
 from streamsql.java_text import DOUBLE_TEXT, double_text_sql
 from streamsql.schema import Column
@@ -96,21 +98,16 @@ class DelimitedDecoder:
 
     def decode(self, payloads: Vector) -> Decoded:
         texts, broken = as_text(payloads)
-        reasons = dict.fromkeys(np.flatnonzero(broken).tolist(), "the bytes are not UTF-8")
+        reasons = Reasons(len(texts))
+        reasons.note(np.flatnonzero(broken), "the bytes are not UTF-8")
         columns: list[Vector] = []
         for (_, column), values in zip(self._wanted, self._fields(texts, reasons), strict=True):
             read, wrong = read_texts(_empty_is_null(values), column.type)
-            for row, reason in wrong.items():
-                reasons.setdefault(row, f"$.{column.name}: {reason}")
+            reasons.take_in(wrong, f"$.{column.name}: ")
             columns.append(read)
-        bad = sorted(reasons)
-        if bad:
-            is_bad = np.zeros(len(texts), dtype=np.bool_)
-            is_bad[bad] = True
-            columns = [null_where(column, is_bad) for column in columns]
-        return Decoded(tuple(columns), bad, [reasons[row] for row in bad])
+        return reasons.decoded([null_where(column, reasons.wrong) for column in columns])
 
-    def _fields(self, texts: Vector, reasons: dict[int, str]) -> list[Vector]:
+    def _fields(self, texts: Vector, reasons: Reasons) -> list[Vector]:
         """The fields of each wanted column, null where a record has not the right number of them."""
         scanned = _needs_scanner(texts)
         lists = pc.split_pattern(null_where(texts, scanned), self._delimiter)
@@ -119,37 +116,52 @@ class DelimitedDecoder:
         found = valid_mask(lists)
         # An empty payload holds no record at all, and no list of one empty field.
         counts = np.where(np.diff(parts(texts)[0]) == 0, 0, np.diff(lists.offsets.to_numpy()))
-        for row in np.flatnonzero(found & (counts != self._count)).tolist():
-            reasons[row] = self._miscounted(int(counts[row]))
-            found[row] = False
+        rows = np.flatnonzero(found & (counts != self._count))
+        if len(rows):
+            found[rows] = False
+            reasons.note(rows, self._miscounted(counts[rows]))
         if scanned.any():
-            more = self._scan(texts, np.flatnonzero(scanned), reasons)
-            rows = np.fromiter(more, np.int64, len(more))
-            starts[rows] = len(fields) + np.arange(len(rows)) * self._count
-            found[rows] = True
-            fields = pa.concat_arrays([fields, pa.array([f for r in more.values() for f in r], pa.string())])
+            rows = np.flatnonzero(scanned)
+            good, more = self._scan(texts, rows, reasons)
+            starts[good] = len(fields) + np.arange(len(good)) * self._count
+            found[good] = True
+            fields = pa.concat_arrays([fields, pa.array(more, pa.string())])
         missing = None if found.all() else ~found
         return [fields.take(pa.array(starts + place, mask=missing)) for place, _ in self._wanted]
 
-    def _scan(self, texts: Vector, rows: Ints, reasons: dict[int, str]) -> dict[int, list[str]]:
-        """The records of rows with a quote or a line end: they can only be read from the left, one by one."""
-        found: dict[int, list[str]] = {}
+    def _scan(self, texts: Vector, rows: Ints, reasons: Reasons) -> tuple[Ints, list[str]]:
+        """The rows with a quote or a line end, which can only be read from the left, one by one.
+
+        gives  those that are good, and the fields of all of them, a record's behind the one before
+        """
+        good: list[int] = []
+        fields: list[str] = []
+        wrong: dict[int, str] = {}
+        miscounted: dict[int, int] = {}
         for row, text in zip(rows.tolist(), texts.take(pa.array(rows)).to_pylist(), strict=True):
             try:
                 record = first_record(text, self._delimiter)
             except ValueError as error:
-                reasons[row] = str(error)
+                wrong[row] = str(error)
                 continue
             if len(record) == self._count:
-                found[row] = record
+                good.append(row)
+                fields += record
             else:
-                reasons[row] = self._miscounted(len(record))
-        return found
+                miscounted[row] = len(record)
+        reasons.note(ints(wrong), pa.array(wrong.values(), pa.string()))
+        reasons.note(ints(miscounted), self._miscounted(ints(miscounted.values())))
+        return ints(good), fields
 
-    def _miscounted(self, found: int) -> str:
-        if not found:
-            return "the payload is empty"
-        return f"{found} {'field' if found == 1 else 'fields'}, the schema has {self._count}"
+    def _miscounted(self, counts: Ints) -> Vector:
+        """Why records of int64[k] fields cannot be read."""
+        known, places = np.unique(counts, return_inverse=True)
+        said = [
+            f"{n} {'field' if n == 1 else 'fields'}, the schema has {self._count}" for n in known.tolist()
+        ]
+        if len(known) and known[0] == 0:
+            said[0] = "the payload is empty"
+        return pa.array(said, pa.string()).take(pa.array(places))
 
 
 def _needs_scanner(texts: Vector) -> Mask:

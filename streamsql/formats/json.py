@@ -17,6 +17,7 @@ from streamsql.engine.kernel import Kernel, Workspace
 from streamsql.formats.arrays import (
     Ints,
     Vector,
+    ints,
     mask_of,
     null_where,
     nulls,
@@ -31,11 +32,12 @@ from streamsql.formats.checks import (
     wanted_columns,
 )
 from streamsql.formats.format import Format, Layout
-from streamsql.formats.json_exact import RecordReader, is_lenient, why_not_json
+from streamsql.formats.json_exact import RecordReader
 from streamsql.formats.json_fast import FastReader, Read
 from streamsql.formats.json_plan import can_read_fast
-from streamsql.formats.json_reasons import Reasons
+from streamsql.formats.json_reasons import judge_broken
 from streamsql.formats.json_write import is_plain, plain_record_sql, record_sql, value_sql
+from streamsql.formats.reasons import Reasons
 from streamsql.schema import Column
 from streamsql.types import DOUBLE
 
@@ -80,37 +82,32 @@ class JsonDecoder:
 
     def _read_exactly(self, payloads: Vector, read: Read) -> Decoded:
         """The columns with the rows in doubt read one by one, and what is wrong with those that are bad."""
-        wrong = read.reasons.by_row(~read.doubt)
+        reasons = read.reasons
+        reasons.forget(read.doubt)
+        rows = np.flatnonzero(read.doubt)
+        broken = rows[read.broken[rows]]
+        if len(broken):
+            left = judge_broken(reasons, broken, payloads.take(pa.array(broken)))
+            rows = np.sort(np.concatenate([rows[~read.broken[rows]], left]))
         values: list[list[object]] = []
         good: list[int] = []
-        rows = np.flatnonzero(read.doubt)
+        wrong: dict[int, str] = {}
         chosen = payloads.take(pa.array(rows)) if len(rows) < len(payloads) else payloads
-        for row, is_broken, payload in zip(
-            rows.tolist(), read.broken[rows].tolist(), chosen.to_pylist(), strict=True
-        ):
+        for row, payload in zip(rows.tolist(), chosen.to_pylist(), strict=True):
             try:
-                # Whether it is JSON at all is the cheaper question.
-                if is_broken and (reason := _why_broken(payload)):
-                    wrong[row] = reason
-                    continue
                 values.append(self._reader.read(payload))
                 good.append(row)
             except UnicodeDecodeError:
                 wrong[row] = "the bytes are not UTF-8"
             except ValueError as error:
                 wrong[row] = str(error)
-        bad = sorted(wrong)
-        places = np.array(good, dtype=np.int64)
+        reasons.note(ints(wrong), pa.array(wrong.values(), pa.string()))
         by_column = zip(*values, strict=True) if values else [()] * len(self._columns)
         filled = [
-            put_at(c, places, pa.array(v, c.type), bad) for c, v in zip(read.columns, by_column, strict=True)
+            put_at(c, ints(good), pa.array(v, c.type), gone=reasons.wrong)
+            for c, v in zip(read.columns, by_column, strict=True)
         ]
-        return Decoded(tuple(filled), bad, [wrong[row] for row in bad])
-
-
-def _why_broken(payload: bytes) -> str | None:
-    """What is wrong with what looks like no JSON; None if the reader has to say it."""
-    return None if is_lenient(payload.decode("utf-8")) else why_not_json(payload)
+        return reasons.decoded(filled)
 
 
 def _some(payloads: Vector, rows: Ints) -> list[bytes]:

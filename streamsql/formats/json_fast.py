@@ -32,7 +32,7 @@ from streamsql.formats.json_exact import parse
 from streamsql.formats.json_finish import Finish
 from streamsql.formats.json_names import is_folded
 from streamsql.formats.json_plan import Plan, are_best_by_paths
-from streamsql.formats.json_reasons import Reasons
+from streamsql.formats.reasons import Reasons
 from streamsql.schema import Column
 from streamsql.types import Array, Map, SqlType, Struct
 
@@ -59,12 +59,13 @@ class Read:
         doubt, broken = self.doubt.copy(), self.broken.copy()
         doubt[rows], broken[rows] = other.doubt, other.broken
         # What is wrong has no value: often there is nothing to put in, and nothing is copied.
-        good = np.flatnonzero(~other.doubt & (other.reasons.of < 0))
+        good = np.flatnonzero(~(other.doubt | other.reasons.wrong))
         columns = [
             put_at(old, rows[good], new.take(pa.array(good)))
             for old, new in zip(self.columns, other.columns, strict=True)
         ]
-        return Read(columns, doubt, broken, self.reasons.put(rows, other.reasons))
+        self.reasons.put(rows, other.reasons)
+        return Read(columns, doubt, broken, self.reasons)
 
 
 class FastReader:

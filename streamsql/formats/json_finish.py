@@ -24,7 +24,8 @@ from streamsql.formats.arrays import (
 from streamsql.formats.json_names import any_spelling
 from streamsql.formats.json_plan import Found, Plan
 from streamsql.formats.json_raw import LONG_DIGITS, has_long_number, read_raw, without_nulls
-from streamsql.formats.json_reasons import Reasons
+from streamsql.formats.json_reasons import judge
+from streamsql.formats.reasons import Reasons
 from streamsql.schema import Column
 from streamsql.types import VARCHAR, Array, Decimal, Map, SqlType, Struct
 
@@ -58,7 +59,7 @@ class Finish:
         self._doubt = np.zeros(len(payloads), dtype=np.bool_)
         self._unnamed_nulls = np.zeros(len(payloads), dtype=np.bool_)
         self.reasons = Reasons(len(payloads))
-        """Of rows that are not in doubt, but wrong. By paths only."""
+        """Of rows that are not in doubt, but wrong."""
 
     def columns(self, found: Found) -> tuple[list[Vector], Mask]:
         """The columns, and the rows in doubt: what stands there means nothing. Call it once."""
@@ -67,12 +68,12 @@ class Finish:
             self._doubt |= found.broken
         if plan.is_record:
             fields = [(c.name, c.type) for c in plan.columns]
-            columns = self._fields(found.fields, fields, None)
+            columns = self._fields(found.fields, fields, None, "")
             self._doubt_what_is_no_object(found.fields)
         else:
             (value,) = found.fields
             self._doubt |= mask_of(value.is_null())
-            columns = [self._value(value, plan.columns[0].type, None, None)]
+            columns = [self._value(value, plan.columns[0].type, None, None, None)]
         self._search_other_names()
         self._doubt &= valid_mask(self._payloads)
         return columns, self._doubt
@@ -95,30 +96,41 @@ class Finish:
         self._doubt_where(rows, self._plan.other_names)
 
     def _fields(
-        self, found: Sequence[Vector], fields: Sequence[tuple[str, SqlType]], owners: Ints | None
+        self,
+        found: Sequence[Vector],
+        fields: Sequence[tuple[str, SqlType]],
+        owners: Ints | None,
+        path: str | None,
     ) -> list[Vector]:
-        """The fields of objects; a null of those that are none is noted as one without a name, too."""
+        """The fields of objects; a null of those that are none is noted as one without a name, too.
+
+        path  of the objects in the record, None inside arrays and maps, or if that is not known
+        """
         columns = []
         for (name, t), field in zip(fields, found, strict=True):
-            column = self._value(field, t, name, owners)
+            column = self._value(field, t, name, owners, None if path is None else f"{path}.{name}")
             if column.null_count:
                 self._unnamed_nulls[self._rows(~valid_mask(column), owners)] = True
             columns.append(column)
         return columns
 
-    def _value(self, found: Vector, t: SqlType, name: str | None, owners: Ints | None) -> Vector:
+    def _value(
+        self, found: Vector, t: SqlType, name: str | None, owners: Ints | None, path: str | None
+    ) -> Vector:
         """One array of values as type `t`; `name` of the field they are in, None inside arrays and maps."""
-        if self._plan.by_paths and name is not None:
-            return self._by_path(found, t, name)
+        if self._plan.by_paths and path is not None:
+            return self._by_path(found, t, name or "", path)
         match t:
             case Array():
                 return self._array(found, t, name, owners)
             case Map():
                 return self._map(found, t, name, owners)
             case Struct():
-                return self._struct(found, t, name, owners)
+                return self._struct(found, t, name, owners, path)
         if found.type == pa.string() and t != VARCHAR:
             values, odd = self._raw(found, t, name, owners)
+            if path is not None:
+                return self._judged(found, values, odd, t, path)
             self._doubt_values(odd, owners)
             return null_where(values, odd)
         if t == VARCHAR:
@@ -142,23 +154,25 @@ class Finish:
         self._check_container(found, name, owners)
         offsets, inner_owners = _ranges(found, owners)
         values = found.values.slice(int(offsets[0]), int(offsets[-1] - offsets[0]))
-        element = self._value(values, t.element, None, inner_owners)
+        element = self._value(values, t.element, None, inner_owners, None)
         return _nested(t.arrow, found, offsets - offsets[0], element)
 
     def _map(self, found: Vector, t: Map, name: str | None, owners: Ints | None) -> Vector:
         self._check_container(found, name, owners)
         offsets, inner_owners = _ranges(found, owners)
         start, length = int(offsets[0]), int(offsets[-1] - offsets[0])
-        items = self._value(found.items.slice(start, length), t.value, None, inner_owners)
+        items = self._value(found.items.slice(start, length), t.value, None, inner_owners, None)
         arrow: Any = t.arrow
         entries = pa.StructArray.from_arrays(
             [found.keys.slice(start, length), items], fields=[arrow.key_field, arrow.item_field]
         )
         return _nested(arrow, found, offsets - offsets[0], entries)
 
-    def _struct(self, found: Vector, t: Struct, name: str | None, owners: Ints | None) -> Vector:
+    def _struct(
+        self, found: Vector, t: Struct, name: str | None, owners: Ints | None, path: str | None
+    ) -> Vector:
         inner = found.flatten() if found.null_count else [found.field(i) for i in range(len(t.fields))]
-        children = self._fields(inner, t.fields, owners)
+        children = self._fields(inner, t.fields, owners, path)
         empty = valid_mask(found)
         for child in children:
             empty &= ~valid_mask(child)
@@ -182,17 +196,21 @@ class Finish:
 
     # Raw values: the text tells what it is.
 
-    def _by_path(self, found: Vector, t: SqlType, name: str) -> Vector:
+    def _by_path(self, found: Vector, t: SqlType, name: str, path: str) -> Vector:
         """A field of a record, from its JSON texts; rows with a wrong value get its reason."""
         if isinstance(t, Array | Map | Struct):
             found = without_nulls(found)
             values, odd = self._inside(found, t, name)
         else:
             values, odd = self._raw(found, t, name, None)
+        return self._judged(found, values, odd, t, path)
+
+    def _judged(self, texts: Vector, values: Vector, odd: Mask, t: SqlType, path: str) -> Vector:
+        """Values without the odd ones: their JSON texts say what is wrong with them, or leave it in doubt."""
         rows = np.flatnonzero(odd)
         if not len(rows):
             return values
-        self._doubt[self.reasons.judge(rows, found.take(pa.array(rows)), name, t)] = True
+        self._doubt[judge(self.reasons, rows, texts.take(pa.array(rows)), path, t)] = True
         return null_where(values, odd)
 
     def _inside(self, texts: Vector, t: SqlType, name: str) -> tuple[Vector, Mask]:

@@ -68,13 +68,16 @@ def _is_searchable(name: str) -> bool:
     return name != "" and name.isprintable() and not set(name) & {'"', "\\", "/", "{"}
 
 
+_BEGINS_RECORD, _ENDS_RECORD = np.zeros((2, 256), dtype=np.bool_)
+_BEGINS_RECORD[list(b"{ \t\r\n")] = _ENDS_RECORD[list(b"} \t\r\n")] = True
+
+
 def looks_broken(payloads: Vector, *, is_record: bool) -> Mask:
     """Which of string[n] are no UTF-8, or do not begin and end as a record must."""
     texts, broken = as_text(payloads.view(pa.binary()))
     if is_record:
         present = valid_mask(texts)
-        for letters, ends in ((b"{ \t\r\n", first_bytes(texts)), (b"} \t\r\n", last_bytes(texts))):
-            broken |= present & ~np.isin(ends, np.frombuffer(letters, dtype=np.uint8))
+        broken |= present & ~(_BEGINS_RECORD[first_bytes(texts)] & _ENDS_RECORD[last_bytes(texts)])
     return broken
 
 

@@ -11,7 +11,6 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 
-from streamsql.errors import InternalError
 from streamsql.formats.arrays import (
     Mask,
     Vector,
@@ -42,6 +41,8 @@ Unescape = Callable[[Vector], Vector]
 
 _WHOLE = (INTEGER, BIGINT, DATE, TIME, TIMESTAMP)
 _NUMBER_STARTS = np.frombuffer(b"-0123456789NI", dtype=np.uint8)
+_STARTS_NUMBER = np.zeros(256, dtype=np.bool_)
+_STARTS_NUMBER[list(b"-0123456789")] = True
 _SAME_AS_TEXT = r"^(?:-?[0-9]+|true|false)$"
 
 
@@ -74,8 +75,7 @@ def _of_text(found: Vector, t: SqlType) -> tuple[Vector, Mask]:
     """Numbers, or texts that hold a value of the type; of BYTES only texts."""
     texts, odd = _unquoted(found, required=t == BYTES)
     values, wrong = read_texts(null_where(texts, odd), t)
-    odd[list(wrong)] = True
-    return values, odd
+    return values, odd | wrong.wrong
 
 
 def _unquoted(found: Vector, *, required: bool) -> tuple[Vector, Mask]:
@@ -131,9 +131,7 @@ def _whole(found: Vector, t: SqlType) -> tuple[Vector, Mask]:
         # The raw text of any other JSON value is none that Arrow takes for a whole number.
         values, odd = found.cast(pa.int64()), np.zeros(len(found), dtype=np.bool_)
     except pa.ArrowInvalid:
-        texts, odd = _unquoted(without_nulls(found), required=False)
-        values, more = _some_whole(null_where(texts, odd))
-        odd |= more
+        values, odd = _mostly_whole(found)
     if t == BIGINT:
         return values, odd
     if t != INTEGER:
@@ -146,19 +144,33 @@ def _whole(found: Vector, t: SqlType) -> tuple[Vector, Mask]:
     return pa.array(wrapped, mask=~valid_mask(values) if values.null_count else None), odd
 
 
+def _mostly_whole(found: Vector) -> tuple[Vector, Mask]:
+    """Numbers at once, and what is none for itself: rarely it is many of them."""
+    bare = _STARTS_NUMBER[first_bytes(found)]
+    values, odd = _some_whole(null_where(found, ~bare))
+    rows = np.flatnonzero(valid_mask(found) & ~bare)
+    others = without_nulls(found.take(pa.array(rows)))
+    texts, no_text = _unquoted(others, required=True)
+    more, wrong = _some_whole(null_where(texts, no_text))
+    odd[rows] = no_text | wrong
+    read = np.flatnonzero(valid_mask(more))
+    return put_at(values, rows[read], more.take(pa.array(read))), odd
+
+
 def _some_whole(texts: Vector) -> tuple[Vector, Mask]:
-    odd = foreign(texts, "-0123456789")
+    """Digits with a minus sign as int64[n], and what is something else."""
+    odd = np.zeros(len(texts), dtype=np.bool_)
+    try:
+        return texts.cast(pa.int64()), odd
+    except pa.ArrowInvalid:
+        odd |= foreign(texts, "-0123456789")
     try:
         return null_where(texts, odd).cast(pa.int64()), odd
     except pa.ArrowInvalid:
-        pass  # a dash in the middle, or a number beyond 64 bits
-    for pattern in (r"^-?[0-9]+$", r"^-?[0-9]{1,18}$"):
-        odd = valid_mask(texts) & ~mask_of(pc.match_substring_regex(texts, pattern).fill_null(False))
-        try:
-            return null_where(texts, odd).cast(pa.int64()), odd
-        except pa.ArrowInvalid:
-            continue  # a number beyond 64 bits: the second pattern has none
-    raise InternalError("eighteen digits do not make a 64-bit number")
+        # A dash in the middle, or a number beyond 64 bits: eighteen digits certainly fit.
+        fits = pc.match_substring_regex(texts, r"^-?[0-9]{1,18}$")
+    odd = valid_mask(texts) & ~mask_of(fits.fill_null(False))
+    return null_where(texts, odd).cast(pa.int64()), odd
 
 
 LONG_DIGITS = 16

@@ -1,74 +1,71 @@
-"""What is wrong with single JSON values of a column, said once for each different text.
+"""What is wrong with JSON, said of many records together, in the words of `json_exact`.
 
-`json_exact` says it, as it would of the whole record. Only the text of a value is needed for that, as DuckDB
-hands it on; but DuckDB does not keep a fraction's digits: of what has any, nothing is said here.
+Of a value of the wrong type its own text is enough, as DuckDB hands it on. Where a letter gives a text away,
+the reasons of all are made at once, else once for each different text. But DuckDB does not keep a fraction's
+digits: of what has any, nothing is said here.
 """
 
 from __future__ import annotations
 
 import re
 
-import numpy as np
+import pyarrow as pa
 
-from streamsql.formats.arrays import Ints, Mask, Vector
-from streamsql.formats.json_exact import Convert, converter, parse
+from streamsql.formats.arrays import Ints, Vector, as_text, mask_of, pc
+from streamsql.formats.json_exact import MAY_BE_MENDED, Convert, converter, parse, why_not_json
+from streamsql.formats.reasons import Reasons
 from streamsql.formats.scalars import Mismatch
+from streamsql.formats.texts import hopeless
 from streamsql.types import SqlType
 
 _MAY_HAVE_LOST_DIGITS = re.compile(r"[0-9][.eE]|[NnIi][aAnN][nNfF]")
+_PLAIN_TEXT = r'^"[^"\\]*"$'
 
 
-class Reasons:
-    """The reason of each row that cannot be read, as far as it is known.
+def judge(reasons: Reasons, rows: Ints, values: Vector, path: str, t: SqlType) -> Ints:
+    """Note what is wrong with the values of a field; gives the rows of which nothing can be said.
 
-    of     int64[n]: the place of a row's reason in `texts`, -1 without one
-    texts  reasons, with the path of the value
+    rows    one for each value
+    values  string[k], JSON without nulls
+    path    of the field in the record, as `.ADDRESS.ZIP`
     """
-
-    def __init__(self, rows: int) -> None:
-        self.of: Ints = np.full(rows, -1, dtype=np.int64)
-        self.texts: list[str] = []
-
-    def put(self, rows: Ints, other: Reasons) -> Reasons:
-        """With others in place of those of the rows."""
-        both = Reasons(len(self.of))
-        both.texts = self.texts + other.texts
-        both.of[:] = self.of
-        both.of[rows] = np.where(other.of < 0, -1, other.of + len(self.texts))
-        return both
-
-    def by_row(self, among: Mask) -> dict[int, str]:
-        """The reasons of those of the rows that have one."""
-        rows = np.flatnonzero((self.of >= 0) & among)
-        return {
-            row: self.texts[place] for row, place in zip(rows.tolist(), self.of[rows].tolist(), strict=True)
-        }
-
-    def judge(self, rows: Ints, values: Vector, name: str, t: SqlType) -> Ints:
-        """Note what is wrong with the values of a field; gives the rows of which nothing can be said.
-
-        rows    one for each value; a row that has a reason keeps it
-        values  string[k], JSON without nulls
-        """
-        known = values.dictionary_encode()
-        convert = converter(t)
-        places: list[int] = []
-        for text in known.dictionary.to_pylist():
-            reason = None if _MAY_HAVE_LOST_DIGITS.search(text) else _what_is_wrong(text, name, convert)
-            places.append(-1 if reason is None else len(self.texts))
-            if reason is not None:
-                self.texts.append(reason)
-        found = np.array(places, dtype=np.int64)[known.indices.to_numpy()]
-        fresh = (found >= 0) & (self.of[rows] < 0)
-        self.of[rows[fresh]] = found[fresh]
-        return rows[found < 0]
+    is_text = pc.match_substring_regex(values, _PLAIN_TEXT)
+    said = pc.if_else(is_text, hopeless(pc.utf8_slice_codeunits(values, 1, -1), t), None)
+    reasons.note(rows, pc.binary_join_element_wise(f"${path}: ", said, ""))
+    open_ = mask_of(said.is_null())
+    rows = rows[open_]
+    known = values.filter(pa.array(open_)).dictionary_encode()
+    convert = converter(t)
+    found = [_what_is_wrong(text, path, convert) for text in known.dictionary.to_pylist()]
+    said = pa.array(found, pa.string()).take(known.indices)
+    reasons.note(rows, said)
+    return rows[mask_of(said.is_null())]
 
 
-def _what_is_wrong(text: str, name: str, convert: Convert) -> str | None:
+def _what_is_wrong(text: str, path: str, convert: Convert) -> str | None:
+    if _MAY_HAVE_LOST_DIGITS.search(text):
+        return None
     try:
         convert(parse(text))
     except Mismatch as mismatch:
-        return str(mismatch.inside(f".{name}"))
+        return str(mismatch.inside(path))
     except ValueError:
         return None
     return None
+
+
+def judge_broken(reasons: Reasons, rows: Ints, payloads: Vector) -> Ints:
+    """Note what is wrong with payloads that look like no JSON; gives the rows that are to be read exactly.
+
+    rows      one for each payload
+    payloads  binary[k] without nulls
+    """
+    texts, broken = as_text(payloads)
+    reasons.note(rows[broken], "the bytes are not UTF-8")
+    # Whether it is JSON at all is a cheaper question than what stands in it.
+    asked = mask_of(pc.invert(pc.match_substring_regex(texts, MAY_BE_MENDED)).fill_null(False))
+    known = texts.filter(pa.array(asked)).dictionary_encode()
+    found = [why_not_json(text) for text in known.dictionary.to_pylist()]
+    said = pa.array(found, pa.string()).take(known.indices)
+    reasons.note(rows[asked], said)
+    return rows[reasons.of[rows] < 0]

@@ -26,8 +26,10 @@ from streamsql.formats.checks import (
 from streamsql.formats.format import Format, Layout
 from streamsql.formats.json import JsonDecoder, JsonEncoder
 from streamsql.formats.json_schema import columns_of, property_names, schema_of
+from streamsql.formats.reasons import Reasons
 from streamsql.formats.registered import (
     FRAME_BYTES,
+    UNFRAMED,
     by_name,
     frame,
     registered_schema,
@@ -37,8 +39,6 @@ from streamsql.formats.registered import (
 )
 from streamsql.schema import Column
 from streamsql.types import VARCHAR
-
-_UNFRAMED = "no schema id stands before the record: it does not begin with a zero byte and four bytes of id"
 
 
 class JsonSrDecoder:
@@ -53,10 +53,10 @@ class JsonSrDecoder:
         decoded = self._json.decode(bodies)
         if not unframed.any():
             return decoded
-        reasons = dict(zip(decoded.bad, decoded.reasons, strict=True))
-        reasons |= dict.fromkeys(np.flatnonzero(unframed).tolist(), _UNFRAMED)
-        bad = sorted(reasons)
-        return Decoded(decoded.columns, bad, [reasons[row] for row in bad])
+        reasons = Reasons(len(payloads))
+        reasons.note(np.flatnonzero(unframed), UNFRAMED)
+        reasons.note(decoded.bad, decoded.reasons)
+        return reasons.decoded(decoded.columns)
 
 
 class JsonSrEncoder:

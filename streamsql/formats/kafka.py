@@ -52,8 +52,8 @@ class FixedDecoder:
             values[good] = data[places].view(self._wire).ravel()
         column = pa.array(values, self._kind.arrow, mask=None if good.all() else ~good)
         bad = np.flatnonzero(valid & ~good)
-        reasons = [f"{lengths[row]} bytes, {self._kind} has {width}" for row in bad]
-        return Decoded((column,), bad.tolist(), reasons)
+        reasons = [f"{length} bytes, {self._kind} has {width}" for length in lengths[bad].tolist()]
+        return Decoded((column,), bad, pa.array(reasons, pa.string()))
 
 
 class TextDecoder:

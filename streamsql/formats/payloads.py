@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from streamsql.engine.codec import Decoded, Decoder
 from streamsql.formats.arrays import Vector, nulls, valid_mask
+from streamsql.formats.reasons import Reasons
 from streamsql.schema import Column
 
 _SHOWN = 5
@@ -39,6 +40,6 @@ class BytesOnly:
 
 def all_bad(payloads: Vector, columns: Sequence[Column], reason: str) -> Decoded:
     """What decoding gives if no payload can be read, all for one reason."""
-    rows = np.flatnonzero(valid_mask(payloads)).tolist()
-    nothing = tuple(nulls(len(payloads), column.type.arrow) for column in columns)
-    return Decoded(nothing, rows, [reason] * len(rows))
+    reasons = Reasons(len(payloads))
+    reasons.note(np.flatnonzero(valid_mask(payloads)), reason)
+    return reasons.decoded([nulls(len(payloads), column.type.arrow) for column in columns])

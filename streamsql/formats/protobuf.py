@@ -27,6 +27,7 @@ from streamsql.formats.protobuf_read import open_message
 from streamsql.formats.protobuf_runtime import Runtime, message_class
 from streamsql.formats.protobuf_schema import columns_of, find_message, message_at, messages_in, schema_of
 from streamsql.formats.protobuf_write import open_writer
+from streamsql.formats.reasons import Reasons
 from streamsql.formats.registered import (
     FramedDecoder,
     ReadRecord,
@@ -206,7 +207,7 @@ class _BareDecoder:
                 except ValueError as error:
                     yield row, str(error)
 
-        return gather(self._columns, len(payloads), records())
+        return gather(self._columns, records(), Reasons(len(payloads)))
 
 
 class BareProtobufFormat(Format):

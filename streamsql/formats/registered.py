@@ -17,10 +17,12 @@ from streamsql.engine.codec import Decoded
 from streamsql.errors import ExternalError, PlanError
 from streamsql.formats.arrays import Ints, Vector, mask_of, nulls, parts, put_at, valid_mask
 from streamsql.formats.format import Layout, SchemaStore
+from streamsql.formats.reasons import Reasons
 from streamsql.schema import Column
 from streamsql.types import DATE, TIME, TIMESTAMP, Array, Map, SqlType, Struct
 
 FRAME_BYTES = 5
+UNFRAMED = "no schema id stands before the record: it does not begin with a zero byte and four bytes of id"
 
 Convert: TypeAlias = "Callable[[Any], Any]"
 """One value to another; raises Mismatch."""
@@ -121,7 +123,7 @@ class FramedDecoder:
                 except ValueError as error:
                     yield row, str(error)
 
-        return gather(self._columns, len(payloads), records(), reasons)
+        return gather(self._columns, records(), reasons)
 
     def _reader(self, schema_id: int) -> ReadRecord | str:
         known = self._readers.get(schema_id)
@@ -134,16 +136,14 @@ class FramedDecoder:
 
 
 def gather(
-    columns: Sequence[Column],
-    n: int,
-    records: Iterator[tuple[int, Sequence[Any] | str]],
-    reasons: dict[int, str] | None = None,
+    columns: Sequence[Column], records: Iterator[tuple[int, Sequence[Any] | str]], reasons: Reasons
 ) -> Decoded:
-    """Columns of n rows from records that come one by one: (row, its values, or what is wrong).
+    """Columns from records that come one by one: (row, its values, or what is wrong).
 
     A row at a time: these formats are read by libraries that know one record at a time.
     """
-    wrong = dict(reasons or {})
+    n = len(reasons.of)
+    wrong: dict[int, str] = {}
     good: list[int] = []
     read: list[Sequence[Any]] = []
     for row, found in records:
@@ -157,11 +157,11 @@ def gather(
     by_column = zip(*read, strict=True) if read else [()] * len(columns)
     for column, values in zip(columns, by_column, strict=True):
         arrays.append(put_at(nulls(n, column.type.arrow), places, pa.array(values, column.type.arrow)))
-    bad = sorted(wrong)
-    return Decoded(tuple(arrays), bad, [wrong[row] for row in bad])
+    reasons.note(np.fromiter(wrong, np.int64, len(wrong)), pa.array(wrong.values(), pa.string()))
+    return reasons.decoded(arrays)
 
 
-def _ids(payloads: Vector) -> tuple[Ints, dict[int, str]]:
+def _ids(payloads: Vector) -> tuple[Ints, Reasons]:
     """The schema id of each payload, -1 where there is none; and why, unless the payload is null."""
     offsets, data = parts(payloads)
     lengths = np.diff(offsets)
@@ -173,8 +173,9 @@ def _ids(payloads: Vector) -> tuple[Ints, dict[int, str]]:
     if len(rows):
         places = offsets[:-1][rows][:, None] + np.arange(1, FRAME_BYTES)
         ids[rows] = data[places].view(">u4").ravel()
-    reason = "no schema id stands before the record: it does not begin with a zero byte and four bytes of id"
-    return ids, dict.fromkeys(np.flatnonzero(present & ~framed).tolist(), reason)
+    reasons = Reasons(len(payloads))
+    reasons.note(np.flatnonzero(present & ~framed), UNFRAMED)
+    return ids, reasons
 
 
 # Values on their way out: Arrow -> Python, times as counts.

@@ -50,9 +50,10 @@ def integer(text: str, kind: SqlType) -> int:
     """A whole number within the type's range; for TIME, DATE and TIMESTAMP the count that stands for it."""
     if not _INTEGER.fullmatch(text):
         raise Mismatch(f"{shown(text)} is not {article(kind)}")
-    # A text longer than any 64-bit number is refused before int() would spend time on it.
-    number = int(text) if len(text) < 64 else 2**64
-    return in_range(number, kind)
+    digits = text.lstrip("+-0") or "0"
+    # A number longer than any 64-bit number is refused before int() would spend time on it.
+    size = int(digits) if len(digits) < 64 else 2**64
+    return in_range(-size if text.startswith("-") else size, kind)
 
 
 def in_range(number: int, kind: SqlType) -> int:
@@ -120,6 +121,10 @@ def article(kind: SqlType) -> str:
     return f"an {kind}" if str(kind)[0] in "AEIO" else f"a {kind}"
 
 
+SHOWN = 60
+"""Characters of a text that messages quote."""
+
+
 def shown(text: str) -> str:
     """A text as messages quote it: cut when long."""
-    return f"'{text}'" if len(text) <= 60 else f"'{text[:57]}...'"
+    return f"'{text}'" if len(text) <= SHOWN else f"'{text[: SHOWN - 3]}...'"

@@ -8,6 +8,8 @@ than itself.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -18,46 +20,111 @@ from streamsql.formats.arrays import (
     Bytes,
     Mask,
     Vector,
+    ints,
     mask_of,
     null_where,
     nulls,
     parts,
     pc,
+    put_at,
     replace_at,
     rows_where,
     valid_mask,
 )
+from streamsql.formats.reasons import Reasons
 from streamsql.types import BIGINT, BOOLEAN, BYTES, DATE, DOUBLE, INTEGER, TIME, TIMESTAMP, Decimal, SqlType
 
+_WHOLE = (INTEGER, BIGINT, TIME, DATE, TIMESTAMP)
 
-def read_texts(texts: Vector, kind: SqlType) -> tuple[Vector, dict[int, str]]:
-    """string[n] as a column of `kind` and what is wrong, by row; nulls stay, wrong texts become null.
+
+def read_texts(texts: Vector, kind: SqlType) -> tuple[Vector, Reasons]:
+    """string[n] as a column of `kind`, and what is wrong with texts; nulls stay, wrong texts become null.
 
     kind  any type but ARRAY, MAP and STRUCT
     """
-    if kind in (INTEGER, BIGINT):
-        # The commonest case by far.
-        if kind == BIGINT and (whole := digits_only(texts)) is not None:
-            return whole, {}
-        return _read(texts, kind.arrow, "-0123456789", r"^-?[0-9]+$", lambda t: scalars.integer(t, kind))
+    reasons = Reasons(len(texts))
+    if kind in (INTEGER, BIGINT, DOUBLE) or isinstance(kind, Decimal):
+        return _read(texts, kind, reasons), reasons
     if kind in (TIME, DATE, TIMESTAMP):
-        return _read_counts(texts, kind)
-    if kind == DOUBLE:
-        return _read(texts, kind.arrow, "+-.0123456789eE", r"^[-+.0-9eE]+$", scalars.double)
+        return _read_counts(texts, kind, reasons), reasons
+    if kind == BYTES:
+        return _read_base64(texts, reasons), reasons
+    if kind == BOOLEAN:
+        return pc.equal(pc.utf8_lower(texts), "true"), reasons
+    return texts, reasons
+
+
+def hopeless(texts: Vector, kind: SqlType) -> Vector:
+    """Why those of string[k] that have a letter which no text of `kind` has cannot be read; else null.
+
+    kind  any type; of what any text is fine for, or is read in no text, nothing is said
+    """
+    shape = _shape(kind)
+    if shape is None:
+        return nulls(len(texts), pa.string())
+    found = pc.match_substring_regex(texts, shape.hopeless)
+    shown = texts
+    if (pc.max(pc.utf8_length(texts)).as_py() or 0) > scalars.SHOWN:
+        cut = pc.binary_join_element_wise(pc.utf8_slice_codeunits(texts, 0, scalars.SHOWN - 3), "...", "")
+        shown = pc.if_else(pc.greater(pc.utf8_length(texts), scalars.SHOWN), cut, texts)
+    reasons = pc.binary_join_element_wise("'", shown, f"' is not {_named(kind)}", "")
+    return pc.if_else(found, reasons, None)
+
+
+def _named(kind: SqlType) -> str:
+    return "base64" if kind == BYTES else scalars.article(kind)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """How texts of a type look.
+
+    letters   of texts that Arrow reads as the exact rules do, or refuses; ASCII
+    fits      a pattern of texts that Arrow is certain to read
+    hopeless  a pattern of a letter that no text of the type has, not even one that only format JSON reads
+    exact     reads one text; raises Mismatch
+    longest   in characters: longer ones are left to Arrow only if they fit
+    """
+
+    letters: str
+    fits: str
+    hopeless: str
+    exact: Callable[[str], Any]
+    longest: int = 2**31
+
+
+_IN_NO_NUMBER = r"!-*,/:-@\[-^`{-~"
+"""Of ASCII, what is no letter and in no number; points, signs, underscores and blanks are."""
+
+
+@cache
+def _shape(kind: SqlType) -> _Shape | None:
+    """None for what every text can be read as, or none."""
     if isinstance(kind, Decimal):
-        exact = kind
-        return _read(
-            texts,
-            kind.arrow,
+        whole = kind.precision - kind.scale
+        digits = rf"(?:0|[1-9][0-9]{{0,{whole - 1}}})" if whole else "0"
+        return _Shape(
             "+-.0123456789",
-            r"^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)$",
-            lambda t: scalars.exact_decimal(t, exact),
+            rf"^-?{digits}(?:\.[0-9]{{0,{kind.scale}}})?$",
+            rf"[{_IN_NO_NUMBER}A-DF-Za-df-z]",
+            lambda text: scalars.exact_decimal(text, kind),
+            # Of more digits than it has place for, Arrow makes other numbers and says nothing.
+            longest=38 - kind.scale,
+        )
+    if kind == DOUBLE:
+        return _Shape(
+            "+-.0123456789eE",
+            r"^-?[0-9]{1,20}(?:\.[0-9]{1,40})?(?:[eE]-?[0-9]{1,2})?$",
+            # Of the letters, those of 1e5f, nan and Infinity are left.
+            rf"[{_IN_NO_NUMBER}B-CG-HJ-MO-SU-XZb-cg-hj-mo-su-xz]",
+            scalars.double,
         )
     if kind == BYTES:
-        return _read_base64(texts)
-    if kind == BOOLEAN:
-        return pc.equal(pc.utf8_lower(texts), "true"), {}
-    return texts, {}
+        return _Shape("", "", r"[^A-Za-z0-9+/=]", scalars.base64_bytes)
+    if kind in _WHOLE:
+        fits = r"^-?[0-9]{1,9}$" if kind == INTEGER else r"^-?[0-9]{1,18}$"
+        return _Shape("-0123456789", fits, r"[^-+0-9]", lambda text: scalars.integer(text, kind))
+    return None
 
 
 def digits_only(texts: Vector) -> Vector | None:
@@ -73,40 +140,42 @@ def digits_only(texts: Vector) -> Vector | None:
         return None
 
 
-def _read(
-    texts: Vector, arrow: pa.DataType, alphabet: str, plain: str, exact: Callable[[str], Any]
-) -> tuple[Vector, dict[int, str]]:
-    """Try all at once, then the plain ones at once and the others one by one.
+def _read(texts: Vector, kind: SqlType, reasons: Reasons, *, whole: bool = False) -> Vector:
+    """Try all at once, then those that are certain to fit at once and the others one by one.
 
-    alphabet  of texts that Arrow reads as the exact rules do, or refuses
-    plain     a pattern of such texts
+    whole  give the 64-bit numbers that stand for values of `kind`
     """
-    odd = foreign(texts, alphabet)
+    arrow = pa.int64() if whole else kind.arrow
+    if arrow == pa.int64() and (numbers := digits_only(texts)) is not None:
+        return numbers  # the commonest case by far
+    shape = _shape(kind)
+    assert shape is not None
+    odd = foreign(texts, shape.letters)
+    long = np.flatnonzero(np.diff(parts(texts)[0]) > shape.longest)
+    if len(long):
+        odd[long] |= ~_matches(texts.take(pa.array(long)), shape.fits)
     try:
         found = null_where(texts, odd).cast(arrow)
     except pa.ArrowInvalid:
-        return _read_parted(texts, arrow, plain, exact)
-    return _read_odd(texts, found, odd, exact)
-
-
-def _read_parted(
-    texts: Vector, arrow: pa.DataType, plain: str, exact: Callable[[str], Any]
-) -> tuple[Vector, dict[int, str]]:
-    odd = valid_mask(texts) & ~mask_of(pc.match_substring_regex(texts, plain).fill_null(False))
-    try:
+        odd = ~_matches(texts, shape.fits)
         found = null_where(texts, odd).cast(arrow)
-    except pa.ArrowInvalid:
-        # A plain text out of range hides among the others.
-        odd = valid_mask(texts)
-        found = nulls(len(texts), arrow)
-    return _read_odd(texts, found, odd, exact)
+    return _read_odd(texts, found, odd, kind, shape.exact, reasons)
+
+
+def _matches(texts: Vector, pattern: str) -> Mask:
+    """Where a text matches; nulls do."""
+    return mask_of(pc.match_substring_regex(texts, pattern).fill_null(True))
 
 
 def _read_odd(
-    texts: Vector, found: Vector, odd: Mask, exact: Callable[[str], Any]
-) -> tuple[Vector, dict[int, str]]:
-    """The column with the odd texts read one by one, and what is wrong with them."""
+    texts: Vector, found: Vector, odd: Mask, kind: SqlType, exact: Callable[[str], Any], reasons: Reasons
+) -> Vector:
+    """The column, null where the texts are odd, with those of them that can be read."""
     rows = np.flatnonzero(odd)
+    if not len(rows):
+        return found
+    reasons.note(rows, hopeless(texts.take(pa.array(rows)), kind))
+    rows = rows[reasons.of[rows] < 0]
     values: dict[int, Any] = {}
     wrong: dict[int, str] = {}
     # Row by row: these are the texts that no vectorised parser can be trusted with.
@@ -115,8 +184,8 @@ def _read_odd(
             values[row] = exact(text)
         except scalars.Mismatch as mismatch:
             wrong[row] = mismatch.reason
-    # The wrong ones are null as it is.
-    return replace_at(found, np.fromiter(values, np.int64, len(values)), [*values.values()]), wrong
+    reasons.note(ints(wrong), pa.array(wrong.values(), pa.string()))
+    return replace_at(found, ints(values), [*values.values()])
 
 
 def foreign(texts: Vector, alphabet: str) -> Mask:
@@ -137,12 +206,14 @@ def _table(alphabet: str) -> Mask:
     return _tables[alphabet]
 
 
-def _read_counts(texts: Vector, kind: SqlType) -> tuple[Vector, dict[int, str]]:
-    counts, wrong = read_texts(texts, BIGINT)
+def _read_counts(texts: Vector, kind: SqlType, reasons: Reasons) -> Vector:
+    counts = _read(texts, kind, reasons, whole=True)
     column, outside = from_counts(counts, kind)
-    for row in np.flatnonzero(outside).tolist():
-        wrong[row] = f"{scalars.shown(texts[row].as_py())} is outside the range of {kind}"
-    return column, wrong
+    rows = np.flatnonzero(outside)
+    if len(rows):
+        shown = counts.take(pa.array(rows)).cast(pa.string())
+        reasons.note(rows, pc.binary_join_element_wise("'", shown, f"' is outside the range of {kind}", ""))
+    return column
 
 
 _SPANS: dict[SqlType, tuple[int, int]] = {
@@ -177,15 +248,38 @@ for _value, _letter in enumerate(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrs
     _SIXBITS[_letter] = _value
 
 
-def _read_base64(texts: Vector) -> tuple[Vector, dict[int, str]]:
+def _read_base64(texts: Vector, reasons: Reasons) -> Vector:
+    odd = _is_odd_base64(texts)
+    if not odd.any():
+        return _decoded_base64(texts)
+    present = valid_mask(texts)
+    rows = np.flatnonzero(present & ~odd)
+    found = put_at(nulls(len(texts), pa.binary()), rows, _decoded_base64(texts.take(pa.array(rows))))
+    return _read_odd(texts, found, present & odd, BYTES, scalars.base64_bytes, reasons)
+
+
+def _is_odd_base64(texts: Vector) -> Mask:
+    """What is not groups of four, padded at the end of the last one; also what lies behind a null."""
+    offsets, data = parts(texts)
+    used = data[offsets[0] : offsets[-1]]
+    padding = used == ord("=")
+    odd = (np.diff(offsets) % 4 != 0) | rows_where(offsets, (_SIXBITS[used] == 255) & ~padding)
+    if padding.any():
+        # What padding stands in one of the last two places, the very last one being padding too?
+        ends = (offsets[1:] - offsets[0])[np.diff(offsets) > 0]
+        fine = np.zeros(len(used), dtype=np.bool_)
+        fine[ends - 1] = True
+        fine[ends[padding[ends - 1]] - 2] = True
+        odd |= rows_where(offsets, padding & ~fine)
+    return odd
+
+
+def _decoded_base64(texts: Vector) -> Vector:
     """All texts at once: where each is padded to groups of four, so is the whole."""
     offsets, data = parts(texts)
     lengths = np.diff(offsets)
-    used = data[offsets[0] : offsets[-1]]
-    groups = _SIXBITS[used]
-    padding = used == ord("=")
-    if (lengths % 4).any() or ((groups == 255) & ~padding).any() or not _padded_at_ends(padding, lengths):
-        return _read_parted(texts, pa.binary(), "^$", scalars.base64_bytes)
+    groups = _SIXBITS[data[offsets[0] : offsets[-1]]]
+    padding = groups == 255
     groups[padding] = 0
     quads = groups.reshape(-1, 4)
     decoded: Bytes = np.empty((len(quads), 3), dtype=np.uint8)
@@ -203,16 +297,4 @@ def _read_base64(texts: Vector) -> tuple[Vector, dict[int, str]]:
     validity = pa.array(valid_mask(texts)).buffers()[1] if texts.null_count else None
     return pa.Array.from_buffers(
         pa.binary(), len(texts), [validity, pa.py_buffer(new_offsets.tobytes()), data_buffer]
-    ), {}
-
-
-def _padded_at_ends(padding: Mask, lengths: np.ndarray[Any, Any]) -> bool:
-    """Whether padding stands nowhere but in the last one or two places of a text."""
-    if not padding.any():
-        return True
-    allowed = np.zeros(len(padding), dtype=np.bool_)
-    ends = np.cumsum(lengths)[lengths > 0]
-    allowed[ends - 1] = True
-    # The last place but one may be padding only if the last one is.
-    allowed[ends[padding[ends - 1]] - 2] = True
-    return bool((allowed | ~padding).all())
+    )

@@ -69,9 +69,9 @@ def test_payloads_without_a_frame_are_refused(copies: int) -> None:
     payloads = [b'{"A":1}', b'\0\0\0\0\x01{"a":2}', b"\0\0", b"\0\0\0\0\x01{", None] * copies
     decoded = decode("JSON_SR", where, payloads)
     assert list(decoded.bad[:3]) == [0, 2, 3] and len(decoded.bad) == 3 * copies
-    assert decoded.reasons[0] == decoded.reasons[1]
-    assert decoded.reasons[0].startswith("no schema id stands before the record")
-    assert decoded.reasons[2].startswith("not JSON")
+    assert decoded.reasons[0].as_py() == decoded.reasons[1].as_py()
+    assert decoded.reasons[0].as_py().startswith("no schema id stands before the record")
+    assert decoded.reasons[2].as_py().startswith("not JSON")
     assert values(decoded)[:5] == [(None,), (2,), (None,), (None,), (None,)]
 
 

@@ -196,7 +196,7 @@ def test_messages_that_others_wrote() -> None:
     unknown_symbol = b"\0\0\0\0\x02" + message_indexes([1]) + order(suit=9).SerializeToString()
     where = layout(*ORDER, registry=registry)
     decoded = decode("PROTOBUF", where, [payload, unknown_symbol, None])
-    assert not decoded.bad, decoded.reasons
+    assert not len(decoded.bad), decoded.reasons
     assert values(decoded)[0] == (
         2**32 - 1,
         "HEARTS",
@@ -270,10 +270,10 @@ def test_broken_payloads_spare_their_neighbours() -> None:
     ]
     decoded = decode("PROTOBUF", where, [good, *bad, good])
     assert list(decoded.bad) == list(range(1, len(bad) + 1))
-    assert decoded.reasons[2] == "the indexes of the message before the record do not read"
-    assert decoded.reasons[3] == "no Protobuf schema with id 99 is registered"
-    assert decoded.reasons[4] == "the schema has no message number 3"
-    assert decoded.reasons[5].startswith("the Protobuf message does not read")
+    assert decoded.reasons[2].as_py() == "the indexes of the message before the record do not read"
+    assert decoded.reasons[3].as_py() == "no Protobuf schema with id 99 is registered"
+    assert decoded.reasons[4].as_py() == "the schema has no message number 3"
+    assert decoded.reasons[5].as_py().startswith("the Protobuf message does not read")
     assert values(decoded)[0] == values(decoded)[-1] == ("abc", 7)
 
 
@@ -284,7 +284,7 @@ def test_types_that_do_not_fit() -> None:
     decoded = decode(
         "PROTOBUF", layout(Column("C1", BIGINT), registry=registry), [b"\0\0\0\0\x01\0\x0a\x01x"]
     )
-    assert list(decoded.reasons) == ["$.C1: string cannot be read as BIGINT"]
+    assert decoded.reasons.to_pylist() == ["$.C1: string cannot be read as BIGINT"]
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_generated_tables(name: str, table: tuple[list[Column], list[tuple[Any, 
     columns, rows = table
     where = layout(*columns, registry=EmbeddedRegistry())
     decoded = decode(name, where, encode(name, where, rows))
-    assert not decoded.bad, decoded.reasons
+    assert not len(decoded.bad), decoded.reasons
     for got, want in zip(decoded.columns, arrays(columns, rows), strict=True):
         assert got.to_pylist() == want.to_pylist()
 
@@ -110,7 +110,7 @@ def test_generated_tables_arrow(table: tuple[list[Column], list[tuple[Any, ...]]
     given_arrays = arrays(columns, rows)
     payloads = arrow.encoder(where, WORKSPACE).encode(given_arrays)
     read = arrow.decoder(where, [c.name for c in columns], WORKSPACE).decode(payloads)
-    assert not read.bad
+    assert not len(read.bad)
     for got, want in zip(read.columns, given_arrays, strict=True):
         assert got.type == want.type and got.to_pylist() == want.to_pylist()
 
@@ -146,7 +146,7 @@ def test_generated_tables_protobuf(
     rows = [tuple(without_unwritable(v, c.type) for c, v in zip(columns, row, strict=True)) for row in rows]
     where = layout(*columns, registry=EmbeddedRegistry(), NULLABLE_REPRESENTATION=representation)
     decoded = decode(name, where, encode(name, where, rows))
-    assert not decoded.bad, decoded.reasons
+    assert not len(decoded.bad), decoded.reasons
     for got, want, column in zip(decoded.columns, arrays(columns, rows), columns, strict=True):
         # The entries of a map come back in an order of the runtime's own.
         assert sorted_maps(got.to_pylist(), column.type) == sorted_maps(want.to_pylist(), column.type)
