@@ -2,9 +2,9 @@
 
     python -m benchmarks threads [--events N] [--query q1 ..] [--format arrow|json] [--threads N] [--json]
 
-A round runs all four, one after the other. A second thread gains no more than the machine has to give at
-that moment, so that only the half of the rounds counts in which DuckDB gained most from it; of those, the
-median. Starting a query is part of its time: some 30 ms.
+A round runs all four, one after the other, at two sizes, one three times the other: the slope between them
+leaves out what a start costs. A second thread gains no more than the machine has to give at that moment, so
+that only the half of the rounds counts in which DuckDB gained most from it; of those, the median.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import gc
 import json
 import tempfile
 import time
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -44,23 +45,49 @@ class Gain:
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
-    """Four runs: ours with one thread and with several, and DuckDB's."""
+class Sizes:
+    """The same at the smaller size and at the larger one."""
 
-    one: Run
-    several: Run
-    duckdb_one: Run
-    duckdb_several: Run
+    small: Run
+    large: Run
+
+    @property
+    def seconds(self) -> float:
+        """What the events took that the larger one has more; next to nothing if noise made it less."""
+        return max(self.large.seconds - self.small.seconds, 1e-6)
+
+    @property
+    def cpu_seconds(self) -> float:
+        return max(self.large.cpu_seconds - self.small.cpu_seconds, 1e-6)
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Ours with one thread and with several, and DuckDB's."""
+
+    one: Sizes
+    several: Sizes
+    duckdb_one: Sizes
+    duckdb_several: Sizes
 
     @property
     def duckdb_gain(self) -> float:
         return self.duckdb_one.seconds / self.duckdb_several.seconds
 
+    @property
+    def is_equal(self) -> bool:
+        """Whether all gave the same rows."""
+        return all(
+            same(getattr(self.one, size).rows, getattr(other, size).rows)
+            for size in ("small", "large")
+            for other in (self.several, self.duckdb_one)
+        )
+
 
 def main(arguments: list[str]) -> int:
     """Measure, print, and fail if a result differs."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks threads")
-    parser.add_argument("--events", type=int, default=4_000_000)
+    parser.add_argument("--events", type=int, default=2_000_000, help="the smaller size")
     parser.add_argument("--query", choices=[q.name for q in QUERIES], action="append")
     parser.add_argument("--format", choices=["arrow", "json"], default="arrow")
     parser.add_argument("--threads", type=int, default=2)
@@ -91,28 +118,32 @@ def main(arguments: list[str]) -> int:
 
 def measure(query: Query, events: int, value_format: str, threads: int, rounds: int) -> Gain:
     """Run the query with one thread and with `threads`, over events that are loaded once."""
-    tables = sources(query, events)
+    both = [sources(query, size) for size in (events, 3 * events)]
     runs: list[Round] = []
-    with tempfile.TemporaryDirectory() as folder, connect(Path(folder) / "data") as db:
-        db.execute(declarations(query, value_format))
-        for name, rows in tables.items():
-            load(db, name, rows)
+    with ExitStack() as opened:
+        databases = []
+        for tables in both:
+            folder = opened.enter_context(tempfile.TemporaryDirectory())
+            db = opened.enter_context(connect(Path(folder) / "data"))
+            db.execute(declarations(query, value_format))
+            for name, rows in tables.items():
+                load(db, name, rows)
+            databases.append(db)
         for _ in range(rounds):
-            ours = [_ours(db, query, count) for count in (1, threads)]
-            runs.append(Round(*ours, *(one_shot(query, tables, count) for count in (1, threads))))
+            ours = [Sizes(*(_ours(db, query, count) for db in databases)) for count in (1, threads)]
+            theirs = [Sizes(*(one_shot(query, t, count) for t in both)) for count in (1, threads)]
+            runs.append(Round(*ours, *theirs))
     counted = sorted(runs, key=lambda one: -one.duckdb_gain)[: -(-rounds // 2)]
-    last = runs[-1]
     return Gain(
         query.name,
         value_format,
         threads,
-        events / median(one.one.seconds for one in counted),
-        events / median(one.several.seconds for one in counted),
+        2 * events / median(one.one.seconds for one in counted),
+        2 * events / median(one.several.seconds for one in counted),
         median(one.one.seconds / one.several.seconds for one in counted),
         median(one.several.cpu_seconds / one.one.cpu_seconds for one in counted),
         median(one.duckdb_gain for one in counted),
-        (last.one.rows.equals(last.several.rows) or same(last.one.rows, last.several.rows))
-        and same(last.one.rows, last.duckdb_one.rows),
+        runs[-1].is_equal,
     )
 
 
