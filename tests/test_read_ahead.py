@@ -31,6 +31,8 @@ EVENTS = pa.record_batch(
 DECLARED = """
 CREATE STREAM events (k VARCHAR, x BIGINT, ms BIGINT)
     WITH (TIMESTAMP = 'MS', VALUE_FORMAT = 'JSON', PARTITIONS = 3, KAFKA_TOPIC = 'events');
+CREATE STREAM others (k VARCHAR, x BIGINT, ms BIGINT)
+    WITH (TIMESTAMP = 'MS', VALUE_FORMAT = 'JSON', PARTITIONS = 3, KAFKA_TOPIC = 'others');
 CREATE TABLE names (k VARCHAR PRIMARY KEY, name VARCHAR) WITH (VALUE_FORMAT = 'JSON', KEY_FORMAT = 'KAFKA');
 """
 QUERIES = {
@@ -43,6 +45,10 @@ QUERIES = {
     "WINDOW SESSION (100 MILLISECONDS, GRACE PERIOD 1 SECOND) GROUP BY k;",
     "final sessions": "CREATE TABLE r AS SELECT k, COUNT(*) AS n FROM events "
     "WINDOW SESSION (100 MILLISECONDS, GRACE PERIOD 1 SECOND) GROUP BY k EMIT FINAL;",
+    "join of streams": "CREATE STREAM r AS SELECT e.k AS k, e.x AS y, o.x AS z FROM events e "
+    "JOIN others o WITHIN (1 SECOND, 2 SECONDS) GRACE PERIOD 1 SECOND ON e.k = o.k;",
+    "full join of streams": "CREATE STREAM r AS SELECT ROWKEY AS k, e.x AS y, o.x AS z FROM events e "
+    "FULL JOIN others o WITHIN 500 MILLISECONDS GRACE PERIOD 1 SECOND ON e.k = o.k;",
     "join": "CREATE TABLE r AS SELECT name, COUNT(*) AS n FROM events e JOIN names t ON e.k = t.k GROUP BY name;",
 }
 
@@ -59,6 +65,7 @@ def fill(db: Database) -> None:
     db.append("names", pa.record_batch({"K": [f"k{n}" for n in range(15)], "NAME": names}))
     for begin in range(0, ROWS, 200):
         db.append("events", EVENTS.slice(begin, 200))
+        db.append("others", EVENTS.slice(begin, 50))
 
 
 def result(db: Database, query: str, threads: int) -> tuple[object, ...]:

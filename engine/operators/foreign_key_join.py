@@ -23,7 +23,7 @@ from streamsql.engine.batch import SEQ, TIME, WEIGHT
 from streamsql.engine.operators.as_of import is_complete, last_before, pooled, without_replaced
 from streamsql.engine.operators.base import Context, Operator
 from streamsql.engine.operators.group_states import last_places
-from streamsql.engine.operators.join_buffer import JoinKeys
+from streamsql.engine.operators.join_keys import JoinKeys
 from streamsql.engine.operators.stream_time import StreamTime
 from streamsql.engine.state.columns import Bools, Int64s, distinct
 from streamsql.engine.state.hashing import KeyHasher

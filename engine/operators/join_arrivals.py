@@ -10,11 +10,9 @@ import pyarrow as pa
 
 from streamsql.engine.batch import PARTITION, SEQ, TIME
 from streamsql.engine.operators.as_of import is_complete
-from streamsql.engine.operators.join_buffer import JoinKeys
 from streamsql.engine.operators.join_time import TimesInBatch
 from streamsql.engine.operators.stream_time import NEVER
 from streamsql.engine.state.columns import Bools, Int64s
-from streamsql.engine.state.ordering import order_of
 from streamsql.engine.state.spine import Run, sorted_run
 
 NONE: Int64s = np.zeros(0, dtype=np.int64)
@@ -28,74 +26,82 @@ def _nothing() -> Int64s:
 class Arrivals:
     """The rows of one side in a batch; arrays [n] unless said otherwise.
 
-    slots   of the keys; -1 where a key has a null in it
-    number  rank in processing, over both sides
-    order   the places of the rows with a key, by (slot, time), and
-    ordered_slots, ordered_time  what they have there
-    waits   the row's window is open, and the row will come out with nulls if no partner does
-    first   rows from this on in the buffer came with this batch
-    kept    int64[kept]: the places of the rows that are in the buffer, rising
-    run     those rows, to be found by key and time
+    has_key  no column of the row's key is null
+    number   rank in processing, over both sides
+    waits    the row's window is open, and the row will come out with nulls if no partner does
+    first    rows from this on in the buffer came with this batch
+    kept     int64[kept]: the places of the rows that are in the buffer, rising
     """
 
     batch: pa.RecordBatch | None
     first: int
     waits: Bools
-    slots: Int64s = field(default_factory=_nothing)
+    has_key: Bools
     number: Int64s = field(default_factory=_nothing)
     time: Int64s = field(default_factory=_nothing)
     partition: Int64s = field(default_factory=_nothing)
-    order: Int64s = field(default_factory=_nothing)
-    ordered_slots: Int64s = field(default_factory=_nothing)
-    ordered_time: Int64s = field(default_factory=_nothing)
     kept: Int64s = field(default_factory=_nothing)
-    run: Run | None = None
 
     def with_key(self) -> Bools | slice:
         """The rows that have a key; all of them as a slice."""
-        keyed = self.slots >= 0
-        return slice(None) if keyed.all() else keyed
+        return slice(None) if self.has_key.all() else self.has_key
 
-    def everyone(self) -> Run | None:
-        """All rows with a key, kept or not, to be found as the row `first` + place."""
-        if len(self.kept) == len(self.slots):
-            return self.run
-        return sorted_run(self.ordered_slots, self.ordered_time, self.order + self.first)
+    @property
+    def are_all_kept(self) -> bool:
+        return len(self.kept) == len(self.has_key)
 
     def rows_of(self, places: Int64s) -> Int64s:
         """Rows of the buffer by place in the batch, -1 for those that are not kept."""
-        if len(self.kept) == len(self.slots):
+        if self.are_all_kept:
             return places + self.first
-        rows = np.full(len(self.slots), -1)
+        rows = np.full(len(self.has_key), -1)
         rows[self.kept] = self.first + np.arange(len(self.kept))
         return rows[places]
 
 
-def looked_up(
-    batch: pa.RecordBatch | None, number: Int64s, keys: Sequence[str], index: JoinKeys, first: int
-) -> Arrivals:
-    """The rows of a batch with the slots of their keys; none of them kept yet, none waiting.
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """The rows with the keys of one shard, by (slot, time), among those that arrived; int64[n].
+
+    places       in the batch
+    slots, time  what they have there; slots are the shard's own
+    run          those that are in the buffer, to be found by key and time
+    """
+
+    arrived: Arrivals
+    places: Int64s = field(default_factory=_nothing)
+    slots: Int64s = field(default_factory=_nothing)
+    time: Int64s = field(default_factory=_nothing)
+    run: Run | None = None
+
+    def kept(self, arrived: Arrivals) -> Ordered:
+        """The same, when it is known which of the rows are in the buffer."""
+        rows, slots, time = arrived.rows_of(self.places), self.slots, self.time
+        if not arrived.are_all_kept:
+            stay = rows >= 0
+            rows, slots, time = rows[stay], slots[stay], time[stay]
+        return Ordered(arrived, self.places, self.slots, self.time, sorted_run(slots, time, rows))
+
+    def everyone(self) -> Run | None:
+        """All the rows, kept or not, to be found as the row `first` + place."""
+        if self.arrived.are_all_kept:
+            return self.run
+        return sorted_run(self.slots, self.time, self.places + self.arrived.first)
+
+
+def arriving(batch: pa.RecordBatch | None, number: Int64s, keys: Sequence[str], first: int) -> Arrivals:
+    """The rows of a batch; none of them kept yet, none waiting.
 
     keys   names of the key columns
     first  the number that the next row in the side's buffer gets
     """
     nothing = np.zeros(len(number), dtype=np.bool_)
     if batch is None:
-        return Arrivals(None, first, nothing)
-    columns = [batch.column(n) for n in keys]
+        return Arrivals(None, first, nothing, nothing)
+    complete = is_complete([batch.column(n) for n in keys])
     time = batch.column(TIME).to_numpy()
-    complete = is_complete(columns)
-    if complete.all():
-        slots = index.slots(columns)
-        order = order_of(slots, time)
-    else:
-        whole = np.flatnonzero(complete)
-        slots = np.full(len(complete), -1, dtype=np.int64)
-        if len(whole):
-            slots[whole] = index.slots([column.take(pa.array(whole)) for column in columns])
-        order = whole[order_of(slots[whole], time[whole])]
     partition = batch.column(PARTITION).to_numpy().astype(np.int64)
-    return Arrivals(batch, first, nothing, slots, number, time, partition, order, slots[order], time[order])
+    return Arrivals(batch, first, nothing, complete, number, time, partition)
 
 
 def numbered(batches: Sequence[pa.RecordBatch | None]) -> tuple[Int64s, list[Int64s]]:

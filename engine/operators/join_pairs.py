@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streamsql.engine.operators.join_arrivals import NONE, Arrivals
+from streamsql.engine.operators.join_arrivals import NONE, Arrivals, Ordered
 from streamsql.engine.state.columns import Bools, Int64s
 from streamsql.engine.state.spine import Spine
 
@@ -37,41 +37,39 @@ class Pairs:
 NO_PAIRS = Pairs(NONE, NONE, NONE, NONE)
 
 
-def with_earlier(arrived: Arrivals, buffered: Spine, earlier_ms: int, later_ms: int) -> Pairs:
+def with_earlier(mine: Ordered, buffered: Spine, earlier_ms: int, later_ms: int) -> Pairs:
     """Pairs with rows of the other side that were there before the batch.
 
     earlier_ms, later_ms  how much earlier or later than a row its partner may be
     """
-    time = arrived.ordered_time
-    found = buffered.find(arrived.ordered_slots, time - earlier_ms, time + later_ms)
-    probe = arrived.order[found.probe]
-    return Pairs(probe, arrived.number[probe], found.rows, found.times)
+    found = buffered.find(mine.slots, mine.time - earlier_ms, mine.time + later_ms)
+    probe = mine.places[found.probe]
+    return Pairs(probe, mine.arrived.number[probe], found.rows, found.times)
 
 
-def among(mine: Arrivals, other: Arrivals, earlier_ms: int, later_ms: int) -> tuple[Pairs, Pairs]:
+def among(mine: Ordered, other: Ordered, earlier_ms: int, later_ms: int) -> tuple[Pairs, Pairs]:
     """Pairs among the rows of a batch, made by the one that came later: those of this side, of the other.
 
     cost  by the rows of this side and the pairs
     """
     run = other.everyone()
-    if run is None or not len(mine.order):
+    if run is None or not len(mine.places):
         return NO_PAIRS, NO_PAIRS
-    time = mine.ordered_time
-    found = run.find(mine.ordered_slots, time - earlier_ms, time + (later_ms + 1))
+    found = run.find(mine.slots, mine.time - earlier_ms, mine.time + (later_ms + 1))
     if found is None:
         return NO_PAIRS, NO_PAIRS
-    probe, partner = mine.order[found.probe], found.rows - other.first
-    is_later = mine.number[probe] > other.number[partner]
+    probe, partner = mine.places[found.probe], found.rows - other.arrived.first
+    is_later = mine.arrived.number[probe] > other.arrived.number[partner]
     return (
-        _made(mine, probe[is_later], other, partner[is_later]),
-        _made(other, partner[~is_later], mine, probe[~is_later]),
+        _made(mine.arrived, probe[is_later], other.arrived, partner[is_later]),
+        _made(other.arrived, partner[~is_later], mine.arrived, probe[~is_later]),
     )
 
 
 def _made(arrived: Arrivals, probe: Int64s, other: Arrivals, partner: Int64s) -> Pairs:
     """Pairs of rows of a batch, by their places in it; partners that are not kept are not found."""
     rows = other.rows_of(partner)
-    if len(other.kept) < len(other.slots):
+    if not other.are_all_kept:
         kept = rows >= 0
         probe, partner, rows = probe[kept], partner[kept], rows[kept]
     return Pairs(probe, arrived.number[probe], rows, other.time[partner])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,8 @@ class Results:
     partition: Int64s
 
 
+Taken = Callable[[Sequence[pa.RecordBatch], Int64s], pa.RecordBatch]
+
 NOTHING = Results([], NONE, PAIR, NONE, NONE, NONE)
 
 
@@ -43,31 +45,39 @@ def result_columns(output: pa.Schema) -> list[str]:
 
 
 def in_order(
-    results: Sequence[Results], output: pa.Schema, seq: Int64s, arrivals: Sequence[Arrivals]
+    results: Sequence[Results], output: pa.Schema, seq: Int64s, arrivals: Sequence[Arrivals], taken: Taken
 ) -> pa.RecordBatch | None:
     """All parts in the order of the rows that caused them; None if nothing is in them.
 
-    seq  `$seq` by number
+    results  those of pairs by number and tie each; a row's pairs are all in one of them
+    seq      `$seq` by number
+    taken    takes rows of some batches that follow each other
     """
     results = [part for part in results if len(part.number)]
     if not results:
         return None
-    number, tie, time, partition = (
-        np.concatenate([getattr(r, name) for r in results]) for name in ("number", "tie", "time", "partition")
-    )
-    phase = np.repeat([r.phase for r in results], [len(r.number) for r in results])
-    order = np.lexsort((tie, phase, number))
-    chosen = pa.array(order)
-    columns: dict[str, pa.Array[Any]] = {
-        name: concatenated([r.columns[i] for r in results], output.field(name).type).take(chosen)
-        for i, name in enumerate(result_columns(output))
-    }
-    columns[TIME] = pa.array(time[order])
-    columns[SEQ] = pa.array(seq[number[order]])
-    columns[PARTITION] = pa.array(partition[order].astype(np.int32))
-    if HEADERS in output.names:
-        columns[HEADERS] = _headers(output.field(HEADERS), arrivals).take(pa.array(number[order]))
-    return pa.RecordBatch.from_arrays([columns[f.name] for f in output], schema=output)
+    number = np.concatenate([r.number for r in results])
+    if all(r.phase == PAIR for r in results):
+        # Stable sorting takes ordered stretches as they are: merging them is linear.
+        order = np.argsort(number, kind="stable")
+    else:
+        phase = np.repeat([r.phase for r in results], [len(r.number) for r in results])
+        order = np.lexsort((np.concatenate([r.tie for r in results]), phase, number))
+    parts = []
+    for part in results:
+        columns = dict(zip(result_columns(output), part.columns, strict=True))
+        columns[TIME] = pa.array(part.time)
+        columns[SEQ] = pa.array(seq[part.number])
+        columns[PARTITION] = pa.array(part.partition.astype(np.int32))
+        if HEADERS in output.names:
+            columns[HEADERS] = _headers(output.field(HEADERS), arrivals).take(pa.array(part.number))
+        typed = [_cast(columns[f.name], f.type) for f in output]
+        parts.append(pa.RecordBatch.from_arrays(typed, schema=output))
+    return taken(parts, order)
+
+
+def _cast(array: pa.Array[Any], target: pa.DataType) -> pa.Array[Any]:
+    return array if array.type == target else array.cast(target)
 
 
 def _headers(field: pa.Field[Any], arrivals: Sequence[Arrivals]) -> pa.Array[Any]:

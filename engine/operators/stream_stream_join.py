@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,9 +27,17 @@ import pyarrow as pa
 
 from streamsql.engine.batch import HEADERS, PARTITION, SEQ, TIME
 from streamsql.engine.operators.base import Context, Operator
-from streamsql.engine.operators.join_arrivals import Arrivals, looked_up, numbered, reaches_back, times_of
-from streamsql.engine.operators.join_buffer import JoinBuffer, JoinKeys
-from streamsql.engine.operators.join_pairs import Pairs, among, joined_pairs, with_earlier
+from streamsql.engine.operators.join_arrivals import (
+    NONE,
+    Arrivals,
+    Ordered,
+    arriving,
+    numbered,
+    reaches_back,
+    times_of,
+)
+from streamsql.engine.operators.join_buffer import JoinBuffer
+from streamsql.engine.operators.join_pairs import Pairs, joined_pairs
 from streamsql.engine.operators.join_results import (
     ALONE,
     CLOSED,
@@ -38,12 +47,16 @@ from streamsql.engine.operators.join_results import (
     in_order,
     result_columns,
 )
+from streamsql.engine.operators.join_shard import JoinShard
 from streamsql.engine.operators.join_time import TimesInBatch
 from streamsql.engine.operators.pair_filter import PairFilter
 from streamsql.engine.operators.stream_time import NEVER, StreamTime
 from streamsql.engine.stage import Stage
 from streamsql.engine.state.columns import Bools, Int64s
-from streamsql.engine.state.spine import sorted_run
+from streamsql.engine.state.hashing import KeyHasher
+from streamsql.engine.state.keys import UInt64s
+from streamsql.engine.state.ordering import order_of
+from streamsql.engine.state.shards import Shards, taken
 
 _SIDES = ("left", "right")
 
@@ -124,18 +137,17 @@ class StreamStreamJoin:
 
 
 class StreamStreamJoinOperator(Operator):
+    """Rows are in the buffers, and found by the shard of their key; a row's tag is its key's slot there."""
+
     def __init__(self, spec: StreamStreamJoin, context: Context) -> None:
         self.spec = spec
-        self._keys = JoinKeys(pa.schema([spec.left.field(n) for n in spec.keys]), context.workspace)
+        # The spec works these out anew each time.
+        self._columns = (spec.columns(0), spec.columns(1))
+        self._schemas = (spec.schema(0), spec.schema(1))
+        self._output = spec.output
+        self._names = result_columns(self._output)
         self.buffers = tuple(
-            JoinBuffer(
-                _SIDES[side],
-                spec.schema(side),
-                spec.keys,
-                self._keys,
-                spec.before_ms + spec.after_ms,
-                waits=spec.is_preserved(side) and not spec.is_eager,
-            )
+            JoinBuffer(_SIDES[side], self._schemas[side], spec.is_preserved(side) and not spec.is_eager)
             for side in (0, 1)
         )
         for buffer in self.buffers:
@@ -143,13 +155,13 @@ class StreamStreamJoinOperator(Operator):
         self._times = (StreamTime(), StreamTime())
         for time, name in zip(self._times, _SIDES, strict=True):
             time.name = f"{name}-time"
-        self.stores = (*(buffer.store for buffer in self.buffers), *self._times)
+        stores = [buffer.store for buffer in self.buffers]
+        self.stores = (*stores, *self._times)
+        keys = pa.schema([spec.left.field(n) for n in spec.keys])
+        reach = (spec.reach_ms(0), spec.reach_ms(1))
+        self.shards = Shards(context.workspace, lambda lane: JoinShard(keys, stores, reach, lane))
+        self._hasher = KeyHasher(context.workspace, keys)
         self._restorations = 0
-        # The spec works these out anew each time.
-        self._columns = (spec.columns(0), spec.columns(1))
-        self._schemas = (spec.schema(0), spec.schema(1))
-        self._output = spec.output
-        self._names = result_columns(self._output)
         self.met = 0
         """Pairs that were found so far: the work done, for who wants to count it."""
         self._filter = None if spec.matching is None else PairFilter(spec.matching, context)
@@ -161,25 +173,30 @@ class StreamStreamJoinOperator(Operator):
             return None
         seq, numbers = numbered(batches)
         arrivals = [
-            looked_up(batch, number, self.spec.keys, self._keys, buffer.store.end)
+            arriving(batch, number, self.spec.keys, buffer.store.end)
             for batch, number, buffer in zip(batches, numbers, self.buffers, strict=True)
         ]
+        found, tags = self._looked_up(arrivals)
         own = [times_of([a], t.of) for a, t in zip(arrivals, self._times, strict=True)]
         shared = times_of(arrivals if self._is_waited_for else [], self._shared_time)
-        arrivals = [self._kept(side, arrivals[side], own[side], shared) for side in (0, 1)]
-        pairs = self._pairs(arrivals, own)
-        results = [self._joined(side, arrivals[side], pairs[side]) for side in (0, 1)]
-        for side in (0, 1):
-            if self.spec.is_preserved(side):
-                results.append(self._alone(side, arrivals[side], pairs[side]))
-                results.append(self._closed(side, arrivals[side], pairs, shared))
-        for arrived, buffer in zip(arrivals, self.buffers, strict=True):
-            buffer.by_key.add(arrived.run)
-        self._drop(arrivals, own)
+        arrivals = [self._kept(side, arrivals[side], tags[side], own[side], shared) for side in (0, 1)]
+        parts = self._pairs(arrivals, found, own)
+        results = [
+            result
+            for both in self.shards.each(len(seq), lambda _, pairs: self._joined(arrivals, pairs), parts)
+            for result in both
+        ]
+        if self.spec.kind != "INNER":
+            pairs = [joined_pairs([part[side] for part in parts]) for side in (0, 1)]
+            for side in (0, 1):
+                if self.spec.is_preserved(side):
+                    results.append(self._alone(side, arrivals[side], pairs[side]))
+                    results.append(self._closed(side, arrivals[side], pairs, shared))
+        self._drop(arrivals, tags, own)
         for arrived, time in zip(arrivals, self._times, strict=True):
             keyed = arrived.with_key()
             time.advance(arrived.partition[keyed], arrived.time[keyed])
-        return in_order(results, self._output, seq, arrivals)
+        return in_order(results, self._output, seq, arrivals, self.shards.taken)
 
     # --- what arrives ---------------------------------------------------------------------------
 
@@ -187,64 +204,109 @@ class StreamStreamJoinOperator(Operator):
         restorations = sum(buffer.store.restorations for buffer in self.buffers)
         if restorations != self._restorations:
             self._restorations = restorations
-            self._keys.clear()
+            for shard in self.shards.all:
+                shard.clear()
             for side, buffer in enumerate(self.buffers):
-                buffer.rebuild(self.spec.closing_ms(side))
+                buffer.rebuild(self.spec.keys, self.spec.closing_ms(side), partial(self._entered, side))
 
-    def _kept(self, side: int, arrived: Arrivals, own: TimesInBatch, shared: TimesInBatch) -> Arrivals:
+    def _entered(self, side: int, keys: list[pa.Array[Any]], times: Int64s, rows: Int64s) -> Int64s:
+        """Find restored rows by their keys again; gives their tags."""
+        hashes = self._hashes(keys)
+        places = self.shards.places(hashes, np.ones(len(rows), dtype=np.bool_))
+
+        def enter(shard: JoinShard, own: Int64s | slice) -> Int64s:
+            own_hashes = None if hashes is None else hashes[own]
+            return shard.enter(side, [taken(key, own) for key in keys], own_hashes, times[own], rows[own])
+
+        return self._tags(len(rows), places, self.shards.each(len(rows), enter, places))
+
+    def _looked_up(self, arrivals: Sequence[Arrivals]) -> tuple[list[list[Ordered]], list[Int64s]]:
+        """The rows by shard and side, and the tags of each side's; -1 where a key has a null in it."""
+        sides, places = [], []
+        for arrived in arrivals:
+            batch = arrived.batch
+            keys = [] if batch is None else [batch.column(n) for n in self.spec.keys]
+            hashes = self._hashes(keys) if keys else np.zeros(0, dtype=np.uint64)
+            sides.append((arrived, keys, hashes))
+            places.append(self.shards.places(hashes, arrived.has_key))
+
+        def look_up(shard: JoinShard, *own: Int64s | slice) -> list[tuple[Ordered, Int64s]]:
+            return [
+                (Ordered(arrived), NONE)
+                if arrived.batch is None
+                else shard.looked_up(arrived, places, keys, hashes)
+                for (arrived, keys, hashes), places in zip(sides, own, strict=True)
+            ]
+
+        count = sum(len(arrived.number) for arrived in arrivals)
+        found = self.shards.each(count, look_up, *places)
+        tags = [
+            self._tags(len(arrivals[side].number), places[side], [both[side][1] for both in found])
+            for side in (0, 1)
+        ]
+        return [[ordered for ordered, _ in both] for both in found], tags
+
+    def _hashes(self, keys: Sequence[pa.Array[Any]]) -> UInt64s | None:
+        """What rows are handed out to shards by; None if there is one."""
+        return self._hasher(keys) if len(self.shards.all) > 1 else None
+
+    def _tags(self, count: int, places: Sequence[Int64s | slice], slots: Sequence[Int64s]) -> Int64s:
+        """Tags of so many rows: the slot that a shard has for its key, and which shard; -1 without a key."""
+        shards = len(slots)
+        if shards == 1 and isinstance(places[0], slice):
+            return slots[0]
+        tags = np.full(count, -1, dtype=np.int64)
+        for number, (own, found) in enumerate(zip(places, slots, strict=True)):
+            tags[own] = found * shards + number
+        return tags
+
+    def _kept(
+        self, side: int, arrived: Arrivals, tags: Int64s, own: TimesInBatch, shared: TimesInBatch
+    ) -> Arrivals:
         """Put the rows that may find a partner, or have to wait for one, into the buffer."""
         if arrived.batch is None:
             return arrived
         spec, buffer = self.spec, self.buffers[side]
-        has_key = arrived.slots >= 0
         waits = arrived.waits
         closing_ms = spec.closing_ms(side)
         if spec.is_preserved(side) and not spec.is_eager:
-            waits = has_key
+            waits = arrived.has_key
             if reaches_back(arrived.time + closing_ms, shared, -1):
                 now = shared.as_of(arrived.number, arrived.partition)
-                waits = has_key & (arrived.time + closing_ms >= now)
-        keeps = has_key
+                waits = arrived.has_key & (arrived.time + closing_ms >= now)
+        keeps = arrived.has_key
         if reaches_back(arrived.time, own, spec.retention_ms):
             now = own.as_of(arrived.number, arrived.partition)
-            keeps = has_key & ((arrived.time > now - spec.retention_ms) | waits)
+            keeps = arrived.has_key & ((arrived.time > now - spec.retention_ms) | waits)
         columns = [arrived.batch.column(n) for n in (*self._schemas[side].names, TIME, PARTITION)]
-        slots, ordered = arrived.slots, (arrived.ordered_slots, arrived.ordered_time)
         if keeps.all():
-            kept, order = np.arange(len(keeps)), arrived.order
+            kept = np.arange(len(keeps))
         else:
             kept = np.flatnonzero(keeps)
-            slots, columns = slots[kept], [column.take(pa.array(kept)) for column in columns]
-            # The order stays, without those that are not kept.
-            stay = keeps[arrived.order]
-            ordered = (ordered[0][stay], ordered[1][stay])
-            order = (np.cumsum(keeps) - 1)[arrived.order[stay]]
-        rows = buffer.add(columns, slots, waits[kept])
-        run = sorted_run(*ordered, rows[order])
+            tags, columns = tags[kept], [column.take(pa.array(kept)) for column in columns]
+        rows = buffer.add(columns, tags, waits[kept])
         waiting = waits[kept]
         if waiting.any():
             some = kept[waiting]
             buffer.wait(rows[waiting], arrived.partition[some], arrived.time[some] + closing_ms + 1)
-        return replace(arrived, waits=waits, kept=kept, run=run)
+        return replace(arrived, waits=waits, kept=kept)
 
     # --- what comes out -------------------------------------------------------------------------
 
-    def _pairs(self, arrivals: Sequence[Arrivals], own: Sequence[TimesInBatch]) -> list[Pairs]:
-        """By side the pairs that its rows make with the other's that came before them."""
-        reach = self.spec.reach_ms
-        made = [
-            [with_earlier(arrivals[side], self.buffers[1 - side].by_key, *reach(side))] for side in (0, 1)
-        ]
-        # Those of the batch find each other from the shorter side.
-        short = 0 if len(arrivals[0].order) <= len(arrivals[1].order) else 1
-        by_short, by_long = among(arrivals[short], arrivals[1 - short], *reach(short))
-        made[short].append(by_short)
-        made[1 - short].append(by_long)
-        self.met += sum(len(part) for parts in made for part in parts)
-        pairs = [self._valid(side, joined_pairs(made[side]), own[1 - side]) for side in (0, 1)]
+    def _pairs(
+        self, arrivals: Sequence[Arrivals], found: Sequence[Sequence[Ordered]], own: Sequence[TimesInBatch]
+    ) -> list[list[Pairs]]:
+        """By shard and side the pairs that its rows make with the other's that came before them."""
+
+        def pairs(shard: JoinShard, ordered: Sequence[Ordered]) -> list[Pairs]:
+            both = shard.pairs([o.kept(arrived) for o, arrived in zip(ordered, arrivals, strict=True)])
+            return [self._valid(side, both[side], own[1 - side]) for side in (0, 1)]
+
+        parts = self.shards.each(sum(len(a.number) for a in arrivals), pairs, found)
+        self.met += sum(len(pairs) for part in parts for pairs in part)
         if self._filter is None:
-            return pairs
-        return [self._matching(side, arrivals[side], pairs[side]) for side in (0, 1)]
+            return parts
+        return [[self._matching(side, arrivals[side], part[side]) for side in (0, 1)] for part in parts]
 
     def _valid(self, side: int, pairs: Pairs, other_times: TimesInBatch) -> Pairs:
         """Those pairs whose partner has not been left behind by its side's stream time."""
@@ -277,19 +339,25 @@ class StreamStreamJoinOperator(Operator):
         found.update(zip(theirs, self.buffers[1 - side].store.take(theirs, pairs.partner), strict=True))
         return found
 
-    def _joined(self, side: int, arrived: Arrivals, pairs: Pairs) -> Results:
-        """The pairs as rows."""
-        if arrived.batch is None or not len(pairs):
-            return NOTHING
-        columns = self._columns_of(side, arrived.batch, pairs, self._names)
-        return Results(
-            [columns[n] for n in self._names],
-            pairs.number,
-            PAIR,
-            pairs.partner,
-            np.maximum(arrived.time[pairs.probe], pairs.partner_time),
-            arrived.partition[pairs.probe],
-        )
+    def _joined(self, arrivals: Sequence[Arrivals], pairs: Sequence[Pairs]) -> list[Results]:
+        """The pairs of both sides as rows, in order."""
+        found = []
+        for side, (arrived, made) in enumerate(zip(arrivals, pairs, strict=True)):
+            if arrived.batch is None or not len(made):
+                continue
+            made = made.some(order_of(made.number, made.partner))
+            columns = self._columns_of(side, arrived.batch, made, self._names)
+            found.append(
+                Results(
+                    [columns[n] for n in self._names],
+                    made.number,
+                    PAIR,
+                    made.partner,
+                    np.maximum(arrived.time[made.probe], made.partner_time),
+                    arrived.partition[made.probe],
+                )
+            )
+        return found
 
     def _alone(self, side: int, arrived: Arrivals, pairs: Pairs) -> Results:
         """Rows that come out with nulls as they arrive: no partner is there, and none is waited for."""
@@ -345,18 +413,28 @@ class StreamStreamJoinOperator(Operator):
         times = due - self.spec.closing_ms(side) - 1
         return rows, times, np.full(len(rows), partition), shared.passed(partition, due - 1)
 
-    def _drop(self, arrivals: Sequence[Arrivals], own: Sequence[TimesInBatch]) -> None:
+    def _drop(
+        self, arrivals: Sequence[Arrivals], tags: Sequence[Int64s], own: Sequence[TimesInBatch]
+    ) -> None:
         """Forget rows that nobody will find any more, and keys that no row has."""
         unused = [
-            arrived.slots[_without(len(arrived.slots), arrived.kept)]
-            for arrived in arrivals
-            if len(arrived.kept) < len(arrived.slots)
+            tag[_without(len(tag), arrived.kept) & arrived.has_key]
+            for arrived, tag in zip(arrivals, tags, strict=True)
+            if not arrived.are_all_kept
         ]
-        for buffer, times in zip(self.buffers, own, strict=True):
-            # A row that waits does so to the very millisecond at which others go: all stay for that long.
-            unused.append(buffer.expire(times.at_end, self.spec.retention_ms + 1))
-        slots = np.concatenate(unused)
-        self._keys.forget_unused(slots[slots >= 0])
+        # A row that waits does so to the very millisecond at which others go: all stay for that long.
+        gone = [
+            buffer.expire(times.at_end, self.spec.retention_ms + 1)
+            for buffer, times in zip(self.buffers, own, strict=True)
+        ]
+        left = [np.concatenate([NONE, *unused]), *gone]
+        shards = len(self.shards.all)
+
+        def forget(shard: JoinShard, number: int) -> None:
+            slots = left if shards == 1 else [t[t % shards == number] // shards for t in left]
+            shard.forget(slots[0], slots[1:])
+
+        self.shards.each(sum(len(t) for t in left), forget, range(shards))
 
     # --- putting it together ----------------------------------------------------------------------
 

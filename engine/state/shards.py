@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from streamsql.engine.kernel import Workspace, one_batch
 from streamsql.engine.parallel import at_once, is_large
-from streamsql.engine.state.columns import Int64s
+from streamsql.engine.state.columns import Bools, Int64s
 from streamsql.engine.state.keys import Hasher, UInt64s
 from streamsql.engine.state.store import KeyedStore
 
@@ -57,9 +57,22 @@ class Shards(Generic[Shard]):
         calls = [partial(own, number) for number in range(len(self.all))]
         return [result for result in self._run(calls, len(hashes)) if result is not None]
 
-    def each(self, rows: int, work: Callable[[Shard], Result]) -> list[Result]:
-        """What `work` gives for each shard, when a batch of so many rows has been handed out."""
-        return self._run([partial(work, shard) for shard in self.all], rows)
+    def each(self, rows: int, work: Callable[..., Result], *parts: Sequence[object]) -> list[Result]:
+        """What `work` gives for each shard, when a batch of so many rows has been handed out.
+
+        parts  one for each shard, what `work` takes after it
+        """
+        return self._run([partial(work, *given) for given in zip(self.all, *parts, strict=True)], rows)
+
+    def places(self, hashes: UInt64s | None, chosen: Bools) -> list[Int64s | slice]:
+        """The places of each shard's rows among those chosen; a slice stands for all rows.
+
+        hashes  of all rows; with one shard they are not looked at
+        """
+        if hashes is None or len(self.all) == 1:
+            return [_ALL if chosen.all() else np.flatnonzero(chosen)]
+        homes = homes_of(hashes, len(self.all))
+        return [np.flatnonzero(chosen & (homes == number)) for number in range(len(self.all))]
 
     def taken(self, batches: Sequence[pa.RecordBatch], order: Int64s) -> pa.RecordBatch:
         """Rows of some batches that follow each other, by their places, as one batch."""

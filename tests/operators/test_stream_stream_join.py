@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from streamsql.engine.check import CheckedOperator
 from streamsql.engine.operators.base import Context
-from streamsql.engine.operators.join_buffer import JoinBuffer
 from streamsql.engine.operators.stream_stream_join import StreamStreamJoin, StreamStreamJoinOperator
 from streamsql.engine.problems import Problems
 from streamsql.engine.state import row_log
+from streamsql.engine.state.spine import Spine
 from tests.operators.examples import many
 from tests.operators.join_model import JoinModel, Row
-from tests.workspaces import KeptWorkspace
+from tests.workspaces import kept_workspace
 
 META = [pa.field("$time", pa.int64()), pa.field("$seq", pa.int64()), pa.field("$partition", pa.int32())]
 LEFT = pa.schema([pa.field("K", pa.int64()), pa.field("L", pa.int64()), *META])
@@ -29,25 +29,22 @@ Result = list[tuple[int | None, int | None, int, int]]
 
 
 @pytest.fixture(scope="module")
-def context() -> Iterator[Context]:
-    workspace = KeptWorkspace()
-    yield Context(workspace, Problems())
-    workspace.close()
-
-
-@pytest.fixture(scope="module")
 def oracle() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect() as con:
         yield con
 
 
-def opened(context: Context, spec: StreamStreamJoin) -> CheckedOperator:
-    return CheckedOperator(spec.open(context), spec.output)
+threads = st.integers(1, 3)
+"""How many shards the keys are cut into."""
 
 
-def buffers(operator: CheckedOperator) -> tuple[JoinBuffer, ...]:
+def opened(spec: StreamStreamJoin, threads: int = 1) -> CheckedOperator:
+    return CheckedOperator(spec.open(Context(kept_workspace(threads), Problems())), spec.output)
+
+
+def spines(operator: CheckedOperator) -> list[Spine]:
     assert isinstance(operator.operator, StreamStreamJoinOperator)
-    return operator.operator.buffers
+    return [spine for shard in operator.operator.shards.all for spine in shard.by_key]
 
 
 def join(kind: str, before: int, after: int, grace: int, is_eager: bool = False) -> StreamStreamJoin:
@@ -102,19 +99,20 @@ arrivals = st.lists(
     st.sampled_from(["INNER", "LEFT", "RIGHT", "FULL"]),
     st.tuples(st.integers(0, 8), st.integers(0, 8), st.integers(0, 8)),
     st.booleans(),
+    threads,
 )
 def test_any_cut_gives_what_the_rules_give_row_by_row(
-    context: Context,
     drawn: list[tuple[int, int | None, int, int]],
     cuts: list[int],
     kind: str,
     window: tuple[int, int, int],
     is_eager: bool,
+    threads: int,
 ) -> None:
     rows = [Row(side, key, time, p, number) for number, (side, key, time, p) in enumerate(drawn)]
     model = JoinModel(kind, *window, is_eager)
     expected = [out for row in drawn_again(rows) for out in model.feed(row)]
-    operator = opened(context, join(kind, *window, is_eager))
+    operator = opened(join(kind, *window, is_eager), threads)
     assert [out for part in cut(rows, cuts) for out in run(operator, part)] == expected
 
 
@@ -134,7 +132,6 @@ FAR = 10**6
 )
 @many
 def test_once_all_windows_have_closed_it_is_duckdbs_join_over_the_history(
-    context: Context,
     oracle: duckdb.DuckDBPyConnection,
     drawn: list[tuple[int, int | None, int, int]],
     cuts: list[int],
@@ -144,7 +141,7 @@ def test_once_all_windows_have_closed_it_is_duckdbs_join_over_the_history(
     rows = [Row(side, key, time, p, number) for number, (side, key, time, p) in enumerate(drawn)]
     # With enough grace no row is late; the last ones, of keys of their own, close every window.
     last = [Row(p, FAR + p, FAR, p, len(rows) + p) for p in (0, 1)]
-    operator = opened(context, join(kind, *window, grace=100))
+    operator = opened(join(kind, *window, grace=100))
     found = [out[:2] for part in [*cut(rows, cuts), last] if part for out in run(operator, part)]
     for name, side in (("l", 0), ("r", 1)):
         own = batch(rows, side)
@@ -163,18 +160,21 @@ def test_once_all_windows_have_closed_it_is_duckdbs_join_over_the_history(
     st.integers(0, 40),
     st.sampled_from(["INNER", "FULL"]),
     st.sampled_from([0, 1 << 18]),
+    threads,
+    threads,
 )
 def test_state_comes_back_from_what_is_needed_of_its_changelog(
-    context: Context,
     drawn: list[tuple[int, int | None, int, int]],
     cuts: list[int],
     stop: int,
     kind: str,
     most_needed: int,
+    threads: int,
+    threads_after: int,
 ) -> None:
     rows = [Row(side, key, time, p, number) for number, (side, key, time, p) in enumerate(drawn)]
     spec = join(kind, 3, 4, 5)
-    first, second = opened(context, spec), opened(context, spec)
+    first, second = opened(spec, threads), opened(spec, threads_after)
     changes: dict[str, pa.Table] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(row_log, "_NEEDED_RECORDS", most_needed)
@@ -192,23 +192,23 @@ def test_state_comes_back_from_what_is_needed_of_its_changelog(
     assert run(second, rows[stop:]) == run(first, rows[stop:])
 
 
-def test_what_is_out_of_reach_is_forgotten(context: Context) -> None:
-    operator = opened(context, join("FULL", 10, 10, 0))
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_is_out_of_reach_is_forgotten(threads: int) -> None:
+    operator = opened(join("FULL", 10, 10, 0), threads)
     for begin in range(0, 20_000, 500):
         run(operator, [Row(n % 2, n % 97, n, 0, n) for n in range(begin, begin + 500)])
     # Twenty milliseconds are within reach of a row, and there is a row in each; a batch goes as a whole.
-    assert sum(buffer.store.rows for buffer in buffers(operator)) <= 22 + 1000
-    assert sum(len(buffer.by_key) for buffer in buffers(operator)) <= 6000
+    assert sum(store.rows for store in operator.stores[:2]) <= 22 + 1000
+    assert sum(len(spine) for spine in spines(operator)) <= 6000
 
 
-def test_work_depends_on_the_batch_and_its_matches_not_on_the_state(context: Context) -> None:
+def test_work_depends_on_the_batch_and_its_matches_not_on_the_state() -> None:
     reached = []
     for stored in (1_000, 50_000):
-        operator = opened(context, join("LEFT", 10, 10, 10**9))
+        operator = opened(join("LEFT", 10, 10, 10**9))
         run(operator, [Row(1, n // 10, n, 0, n) for n in range(stored)])
-        spines = [buffer.by_key for buffer in buffers(operator)]
-        before = sum(spine.reached for spine in spines)
+        before = sum(spine.reached for spine in spines(operator))
         run(operator, [Row(0, 50, 500 + n, 0, stored + n) for n in range(10)])
-        reached.append(sum(spine.reached for spine in spines) - before)
+        reached.append(sum(spine.reached for spine in spines(operator)) - before)
     # Ten rows with ten partners each.
     assert reached == [100, 100]
