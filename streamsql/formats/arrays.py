@@ -16,6 +16,7 @@ from streamsql.engine.texts import Vector as Vector
 from streamsql.engine.texts import as_text as as_text
 from streamsql.engine.texts import parts as parts
 from streamsql.engine.texts import rows_where as rows_where
+from streamsql.engine.texts import rows_with as rows_with
 
 pc: Any = pyarrow.compute
 """Arrow's functions. Their stubs know neither which arrays they give nor all they take."""
@@ -41,10 +42,13 @@ def null_where(array: Vector, rows: Mask) -> Vector:
     if has_others or pa.types.is_dictionary(array.type) or pa.types.is_null(array.type):
         return pc.if_else(pa.array(~rows), array, pa.scalar(None, array.type))
     # Only the validity is new: no value is copied.
-    valid = np.ones(array.offset + len(array), dtype=np.bool_)
-    valid[array.offset :] = valid_mask(array) & ~rows
-    validity = pa.py_buffer(np.packbits(valid, bitorder="little"))
-    buffers = [validity, *array.buffers()[1 : 2 if children else None]]
+    valid = pa.array(~rows)
+    if array.null_count:
+        valid = pc.and_(array.is_valid(), valid)
+    if array.offset:
+        before = pa.array(np.zeros(array.offset, dtype=np.bool_))
+        valid = pa.concat_arrays([before, valid])
+    buffers = [valid.buffers()[1], *array.buffers()[1 : 2 if children else None]]
     return pa.Array.from_buffers(array.type, len(array), buffers, offset=array.offset, children=children)
 
 

@@ -34,12 +34,13 @@ from streamsql.formats.arrays import (
     null_where,
     parts,
     pc,
-    rows_where,
+    rows_with,
     valid_mask,
 )
 from streamsql.formats.checks import cannot_hold, refuse_properties, require_columns
 from streamsql.formats.format import Format, Layout
 from streamsql.formats.json_write import decimal_text_sql
+from streamsql.formats.quoted import read_quoted
 from streamsql.formats.reasons import Reasons
 from streamsql.formats.texts import read_texts
 from streamsql.java_text import DOUBLE_TEXT, double_text_sql
@@ -62,6 +63,8 @@ from streamsql.types import (
 )
 
 _NAMED_DELIMITERS = {"SPACE": " ", "TAB": "\t"}
+_SCANNED_ROWS = 1 << 12
+"""So many records with quotes are looked at together: what is told of their bytes stays in a cache."""
 
 
 def delimiter_of(layout: Layout) -> str:
@@ -88,7 +91,7 @@ def delimiter_of(layout: Layout) -> str:
 
 
 class DelimitedDecoder:
-    """Reads whole batches; records with quotes or line ends take a scanner, one by one."""
+    """Reads whole batches; records with line ends, or quotes in other places than usual, one by one."""
 
     def __init__(self, columns: Sequence[Column], wanted: Sequence[str], delimiter: str) -> None:
         self._count = len(columns)
@@ -125,33 +128,50 @@ class DelimitedDecoder:
             good, more = self._scan(texts, rows, reasons)
             starts[good] = len(fields) + np.arange(len(good)) * self._count
             found[good] = True
-            fields = pa.concat_arrays([fields, pa.array(more, pa.string())])
+            fields = pa.concat_arrays([fields, more])
         missing = None if found.all() else ~found
         return [fields.take(pa.array(starts + place, mask=missing)) for place, _ in self._wanted]
 
-    def _scan(self, texts: Vector, rows: Ints, reasons: Reasons) -> tuple[Ints, list[str]]:
-        """The rows with a quote or a line end, which can only be read from the left, one by one.
+    def _scan(self, texts: Vector, rows: Ints, reasons: Reasons) -> tuple[Ints, Vector]:
+        """The rows with a quote or a line end.
 
         gives  those that are good, and the fields of all of them, a record's behind the one before
         """
-        good: list[int] = []
-        fields: list[str] = []
+        good: list[Ints] = []
+        fields: list[Vector] = []
+        if self._delimiter.isascii():
+            left: list[Ints] = []
+            for start in range(0, len(rows), _SCANNED_ROWS):
+                piece = rows[start : start + _SCANNED_ROWS]
+                read = read_quoted(texts.take(pa.array(piece)), self._delimiter, self._count)
+                good.append(piece[read.counts == self._count])
+                fields.append(read.fields)
+                left.append(piece[read.counts == 0])
+                self._note(piece, read.counts, reasons)
+            rows = np.concatenate(left)
+        records: dict[int, list[str]] = {}
         wrong: dict[int, str] = {}
-        miscounted: dict[int, int] = {}
+        # From the left, one by one.
         for row, text in zip(rows.tolist(), texts.take(pa.array(rows)).to_pylist(), strict=True):
             try:
-                record = first_record(text, self._delimiter)
+                records[row] = first_record(text, self._delimiter)
             except ValueError as error:
                 wrong[row] = str(error)
-                continue
-            if len(record) == self._count:
-                good.append(row)
-                fields += record
-            else:
-                miscounted[row] = len(record)
         reasons.note(ints(wrong), pa.array(wrong.values(), pa.string()))
-        reasons.note(ints(miscounted), self._miscounted(ints(miscounted.values())))
-        return ints(good), fields
+        self._note(ints(records), ints([len(record) for record in records.values()]), reasons)
+        fine = {row: record for row, record in records.items() if len(record) == self._count}
+        good.append(ints(fine))
+        fields.append(pa.array([text for record in fine.values() for text in record], pa.string()))
+        return np.concatenate(good), pa.concat_arrays(fields)
+
+    def _note(self, rows: Ints, counts: Ints, reasons: Reasons) -> None:
+        """What is wrong with records of so many fields, if they are counted as in `Quoted`."""
+        miscounted = (counts > 0) & (counts != self._count)
+        reasons.note(rows[miscounted], self._miscounted(counts[miscounted]))
+        unclosed = counts < 0
+        numbers = pa.array(-counts[unclosed]).cast(pa.string())
+        said = pc.binary_join_element_wise("the quote of field ", numbers, " is not closed", "")
+        reasons.note(rows[unclosed], said)
 
     def _miscounted(self, counts: Ints) -> Vector:
         """Why records of int64[k] fields cannot be read."""
@@ -165,15 +185,14 @@ class DelimitedDecoder:
 
 
 def _needs_scanner(texts: Vector) -> Mask:
-    offsets, data = parts(texts)
-    used = data[offsets[0] : offsets[-1]]
-    special = (used == ord('"')) | (used == ord("\n")) | (used == ord("\r"))
-    return rows_where(offsets, special) & valid_mask(texts)
+    special = rows_with(texts, lambda data: (data == ord('"')) | (data == ord("\n")) | (data == ord("\r")))
+    return special & valid_mask(texts)
 
 
 def _empty_is_null(values: Vector) -> Vector:
-    offsets, _ = parts(values)
-    return null_where(values, np.diff(offsets) == 0)
+    empty = np.diff(parts(values)[0]) == 0
+    # Behind a null there is nothing either: often there is no other.
+    return null_where(values, empty) if np.count_nonzero(empty) > values.null_count else values
 
 
 _BLANK_LINES = re.compile(r"(?:\r\n|\r|\n)*")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 
+from streamsql.engine.texts import BLOCK
 from streamsql.formats.arrays import (
     Mask,
     Vector,
@@ -177,8 +178,6 @@ LONG_DIGITS = 16
 """Digits of a number, from which on the shortest ones of its double may not be all of them."""
 
 
-_BLOCK = 1 << 17
-"""Bytes that are looked at together: so many stay in a processor's cache."""
 _EIGHT = np.uint64(0x0101010101010101)
 
 
@@ -187,10 +186,10 @@ def has_long_number(texts: Vector) -> Mask:
     offsets, data = parts(texts)
     first, last = int(offsets[0]), int(offsets[-1])
     found = np.zeros(len(texts), dtype=np.bool_)
-    shifted = np.empty(_BLOCK + LONG_DIGITS, dtype=np.uint8)
-    runs = np.empty(_BLOCK + LONG_DIGITS, dtype=np.bool_)
-    for begin in range(first, last, _BLOCK):
-        block = data[begin : min(begin + _BLOCK + LONG_DIGITS - 1, last)]
+    shifted = np.empty(BLOCK + LONG_DIGITS, dtype=np.uint8)
+    runs = np.empty(BLOCK + LONG_DIGITS, dtype=np.bool_)
+    for begin in range(first, last, BLOCK):
+        block = data[begin : min(begin + BLOCK + LONG_DIGITS - 1, last)]
         # Points, slashes and digits are neighbours.
         np.subtract(block, ord("."), out=shifted[: len(block)])
         fit = np.less(shifted[: len(block)], 12, out=runs[: len(block)])

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from decimal import Decimal as Number
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from format_samples import decode, encode, layout, values
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from streamsql import formats
 from streamsql.errors import PlanError
 from streamsql.formats.delimited import first_record
+from streamsql.formats.quoted import read_quoted
 from streamsql.schema import Column
 from streamsql.types import (
     BIGINT,
@@ -223,6 +228,40 @@ def test_impossible_delimiters(given: str, message: str) -> None:
 def test_no_structures(t: SqlType) -> None:
     with pytest.raises(PlanError, match="format DELIMITED cannot hold type .*, which column FOO has"):
         formats.get("DELIMITED").check(layout(Column("FOO", t)))
+
+
+PIECES = st.sampled_from(['"', '"', '""', ",", ",", "|", " ", "a", "é", "bc", "\n", "\r"])
+
+
+@given(st.lists(st.lists(PIECES, max_size=9).map("".join), min_size=1, max_size=12), st.sampled_from(",| "))
+@settings(max_examples=400, deadline=None)
+@example(
+    ['"a"""",b"', '"abc""def', '1,"', '"', '""', '"""', '""""', 'a"b,"c"', '"a" ,b', '"a",', ',"a"'], ","
+)
+def test_records_with_quotes_are_read_together_as_each_from_the_left(
+    texts: list[str], delimiter: str
+) -> None:
+    texts = [text for text in texts if {*text} & {'"', "\n", "\r"}]
+    for wanted in (1, 2, 3):
+        read = read_quoted(pa.array(texts, pa.string()), delimiter, wanted)
+        read.fields.validate(full=True)
+        expected: list[str] = []
+        for text, count in zip(texts, read.counts.tolist(), strict=True):
+            assert count or {*text} & {"\n", "\r"} or not _is_regular(text, delimiter), text
+            try:
+                record = first_record(text, delimiter)
+            except ValueError as error:
+                assert count == 0 or str(error) == f"the quote of field {-count} is not closed", text
+            else:
+                assert count in (0, len(record)), text
+                expected += record if count == wanted else []
+        assert read.fields.to_pylist() == expected
+
+
+def _is_regular(text: str, delimiter: str) -> bool:
+    """Whether every field is either without quotes, or quoted with those inside doubled, the last one closed or not."""
+    field = f'"(?:[^"]|"")*"|[^"{re.escape(delimiter)}]*'
+    return re.fullmatch(f'(?:(?:{field}){re.escape(delimiter)})*(?:{field}|"[^"]*)', text) is not None
 
 
 def test_the_scanner_agrees_with_itself_on_its_own_writing() -> None:
