@@ -128,9 +128,9 @@ class DelimitedDecoder:
             good, more = self._scan(texts, rows, reasons)
             starts[good] = len(fields) + np.arange(len(good)) * self._count
             found[good] = True
-            fields = pa.concat_arrays([fields, more])
-        missing = None if found.all() else ~found
-        return [fields.take(pa.array(starts + place, mask=missing)) for place, _ in self._wanted]
+            fields = pa.concat_arrays([fields, more]) if len(good) else fields
+        missing = ~found
+        return [fields.take(null_where(pa.array(starts + place), missing)) for place, _ in self._wanted]
 
     def _scan(self, texts: Vector, rows: Ints, reasons: Reasons) -> tuple[Ints, Vector]:
         """The rows with a quote or a line end.
