@@ -56,22 +56,21 @@ def rows_with(texts: Vector, mark: Callable[[Bytes], Mask]) -> Mask:
     found = np.zeros(len(texts), dtype=np.bool_)
     cuts = np.searchsorted(offsets, np.arange(offsets[0], offsets[-1], BLOCK))
     for low, high in pairwise([*np.unique(cuts).tolist(), len(texts)]):
-        marked = mark(data[offsets[low] : offsets[high]])
-        if marked.any():
-            found[low:high] = rows_where(offsets[low : high + 1], marked)
+        found[low:high] = rows_where(offsets[low : high + 1], mark(data[offsets[low] : offsets[high]]))
     return found
 
 
 def rows_where(offsets: Ints, marked: Mask) -> Mask:
     """The rows that have a marked byte; `marked` begins at the first offset."""
     found = np.zeros(len(offsets) - 1, dtype=np.bool_)
-    places = np.flatnonzero(marked)
-    if len(places) < len(found) // 4:
-        # Behind empty rows several offsets are equal: the last of them begins the row that has bytes.
-        found[np.searchsorted(offsets, places + offsets[0], side="right") - 1] = True
-    elif len(places):
+    count = np.count_nonzero(marked)
+    if count > len(found) // 4:
         filled = offsets[:-1] < offsets[1:]
         found[filled] = np.logical_or.reduceat(marked, offsets[:-1][filled] - offsets[0])
+    elif count:
+        # Behind empty rows several offsets are equal: the last of them begins the row that has bytes.
+        places = np.flatnonzero(marked) + offsets[0]
+        found[np.searchsorted(offsets, places, side="right") - 1] = True
     return found
 
 

@@ -82,7 +82,7 @@ class Finish:
         """Whatever is no object has no fields: among those without any, those that begin otherwise."""
         if not all(field.null_count for field in fields):
             return
-        empty = valid_mask(self._payloads)
+        empty = valid_mask(self._payloads) & ~self._doubt
         for field in fields:
             empty &= ~valid_mask(field)
         rows = np.flatnonzero(empty)

@@ -139,7 +139,8 @@ class Plan:
         broken: Mask | None = None
         while True:
             if self._care != _NONE and broken is None:
-                broken = looks_broken(payloads, is_record=self.is_record)
+                # If DuckDB is asked about each, it need not be looked at how they begin and end.
+                broken = looks_broken(payloads, is_record=self.is_record and self._care == _FILTERED)
                 payloads = null_where(payloads, broken)
             found = self._try(payloads)
             if found is not None:
