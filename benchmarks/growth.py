@@ -5,7 +5,7 @@
     keys        a running COUNT and SUM over a state of that many keys
     window      a tumbling COUNT per key, by the length of the window
     buffer      a stream-stream join of one match per row, by the rows that its window keeps
-    partitions  a running COUNT over a topic of that many partitions
+    partitions  a running COUNT that reads, or writes, a topic of that many partitions; files are there
     queries     that many queries over one JSON topic
     columns     a query that uses two columns of a topic that has that many
 
@@ -157,13 +157,24 @@ def _buffer(db: Database, kind: str, size: int, is_quick: bool) -> Point:
 
 
 def _partitions(db: Database, kind: str, size: int, is_quick: bool) -> Point:
+    """kind  which side has so many partitions; the other has one"""
     events = 1_000_000 if is_quick else 4_000_000
-    db.execute(_stream("views", "user_id BIGINT KEY, price DOUBLE", "ARROW", f"PARTITIONS = {size}"))
-    db.execute("CREATE TABLE result AS SELECT user_id, COUNT(*) AS n FROM views GROUP BY user_id;")
+    read, written = (size, 1) if kind == "read" else (1, size)
+    db.execute(_stream("views", "user_id BIGINT KEY, price DOUBLE", "ARROW", f"PARTITIONS = {read}"))
+    db.execute(
+        f"CREATE TABLE result WITH (PARTITIONS = {written}) AS SELECT user_id, COUNT(*) AS n FROM views "
+        "GROUP BY user_id;"
+    )
     random = np.random.default_rng(1)
-    ids = random.integers(0, 100_000, events)
-    rate = _rate(db, {"views": {"user_id": pa.array(ids), "price": pa.array(random.random(events))}})
-    return Point("partitions", kind, size, rate)
+
+    def views(count: int) -> dict[str, dict[str, pa.Array]]:
+        ids = random.integers(0, 100_000, count)
+        return {"views": {"user_id": pa.array(ids), "price": pa.array(random.random(count))}}
+
+    # The first record of a partition makes its files.
+    _append(db, views(_APPEND_ROWS))
+    db.wait_idle()
+    return Point("partitions", kind, size, _rate(db, views(events)))
 
 
 def _queries(db: Database, kind: str, size: int, is_quick: bool) -> Point:
@@ -201,7 +212,7 @@ AXES = {
     "keys": Axis((10_000, 100_000, 1_000_000, 10_000_000), (10_000, 100_000, 1_000_000), _keys),
     "window": Axis((1, 10, 60, 600, 3600, 86_400), (1, 60, 3600), _window),
     "buffer": Axis((10_000, 100_000, 1_000_000, 3_000_000), (10_000, 100_000, 500_000), _buffer),
-    "partitions": Axis((1, 4, 16, 64, 256), (1, 16, 256), _partitions),
+    "partitions": Axis((1, 4, 16, 64, 256), (1, 16, 256), _partitions, ("read", "written")),
     "queries": Axis((1, 2, 5, 10, 20, 50), (1, 5, 20), _queries, ("JSON", "ARROW")),
     "columns": Axis((5, 10, 25, 50, 100, 200), (5, 50, 200), _columns, ("JSON", "ARROW")),
 }

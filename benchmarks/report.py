@@ -90,7 +90,11 @@ _AXES: Mapping[str, tuple[str, str, Mapping[str, Theory]]] = {
     "keys": ("A running count and sum, by the keys in its state", "keys", {"": _FLAT}),
     "window": ("A tumbling count, by the length of its window", "seconds", {"": _FLAT}),
     "buffer": ("A stream-stream join, by the rows it keeps of a side", "rows", {"": _FLAT}),
-    "partitions": ("A running count, by partitions of its topic", "partitions", {"": _FLAT}),
+    "partitions": (
+        "A running count, by partitions read or written",
+        "partitions",
+        {"read": _FLAT, "written": _FLAT},
+    ),
     "queries": ("Queries over one topic", "queries", {"JSON": _INVERSE, "ARROW": _INVERSE}),
     "columns": ("A sum of two columns, by columns there are", "columns", {"JSON": _INVERSE, "ARROW": _FLAT}),
 }

@@ -16,9 +16,12 @@ import numpy as np
 import pyarrow as pa
 
 from streamsql.engine.batch import OFFSET, PARTITION, SEQ
+from streamsql.engine.by_partition import largest_by_partition
 from streamsql.engine.graph import Graph
+from streamsql.engine.log.buffered import NO_TIME
 from streamsql.engine.log.log import Readable, TopicPartition
-from streamsql.engine.log.reader import NO_TIME, TopicReader, Wanted
+from streamsql.engine.log.reader import TopicReader
+from streamsql.engine.log.wanted import Wanted
 
 Int64s = np.ndarray[tuple[int], np.dtype[np.int64]]
 
@@ -71,10 +74,11 @@ class Inputs:
             return self._interleave(self._fill(max_rows))
         ((topic, reader),) = self._readers.items()
         batch = reader.poll(max_rows)
+        self._catch_up(topic)
         if batch is None:
-            self._catch_up(topic)
             return None
-        self._advance(topic, batch)
+        if len(self.positions) > 1:
+            self.reached.update(reader.reached)
         numbered = batch.append_column(SEQ, pa.array(np.arange(batch.num_rows)))
         return dict.fromkeys(self._nodes[topic], numbered)
 
@@ -134,7 +138,7 @@ class Inputs:
         return result
 
     def _catch_up(self, topic: str) -> None:
-        """All a reader had is processed: it may have stepped over offsets without a record."""
+        """All a reader has given is taken: it may have stepped over offsets without a record, too."""
         self.positions.update(self._readers[topic].positions)
 
     def _running_times(self, topic: str, batch: pa.RecordBatch) -> Int64s:
@@ -145,15 +149,12 @@ class Inputs:
 
     def _advance(self, topic: str, batch: pa.RecordBatch) -> None:
         partitions = batch.column(PARTITION).to_numpy()
-        offsets = batch.column(OFFSET).to_numpy()
-        is_one = partitions[0] == partitions[-1] and (partitions == partitions[0]).all()
-        for partition in partitions[:1] if is_one else np.unique(partitions):
-            mine = slice(None) if is_one else partitions == partition
-            place = TopicPartition(topic, int(partition))
-            self.positions[place] = int(offsets[mine].max()) + 1
-            if len(self.positions) > 1:
-                latest = int(batch.column("timestamp").to_numpy()[mine].max())
-                self.reached[place] = max(latest, self.reached.get(place, latest))
+        for partition, offset in largest_by_partition(partitions, batch.column(OFFSET).to_numpy()):
+            self.positions[TopicPartition(topic, partition)] = offset + 1
+        times = batch.column("timestamp").to_numpy()
+        for partition, latest in largest_by_partition(partitions, times):
+            place = TopicPartition(topic, partition)
+            self.reached[place] = max(latest, self.reached.get(place, latest))
 
 
 def reached_as_metadata(reached: Mapping[TopicPartition, int]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from streamsql.catalog import SourceInfo
 from streamsql.clock import Clock
+from streamsql.engine.by_partition import split
 from streamsql.engine.kernel import Workspace
 from streamsql.engine.log.log import Log
 from streamsql.engine.log.partitioner import Partitioner
@@ -131,8 +132,7 @@ class TopicWriter:
         """The records by partition: by the hash of the key; those without a key go round."""
         if self.partitions == 1:
             return [(0, records)]
-        chosen = self._round.assign(hashed)
-        return [(int(p), records.filter(pa.array(chosen == p))) for p in np.unique(chosen)]
+        return split(records, self._round.assign(hashed))
 
     def partition_of(self, key: Any) -> int:
         """Where the records of a key go; of a key of several columns a tuple. PlanError without a key."""

@@ -232,7 +232,13 @@ class DiskLog(Log):
         return self._partition(topic, partition).end_offset
 
     def end_offsets(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        targets = {TopicPartition(*place): self._partition(*place) for place in places}
+        topics: dict[str, Topic] = {}
+        targets: dict[TopicPartition, Partition] = {}
+        for place in places:
+            topic, number = place
+            if topic not in topics:
+                topics[topic] = self._topic(topic)
+            targets[place] = _numbered(topics[topic], topic, number)
         with self._publishing:
             return {place: target.end_offset for place, target in targets.items()}
 
@@ -456,7 +462,11 @@ class DiskLog(Log):
         return topic
 
     def _partition(self, topic: str, number: int) -> Partition:
-        partitions = self._topic(topic).partitions
-        if not 0 <= number < len(partitions):
-            raise unknown_partition(topic, number, len(partitions))
-        return partitions[number]
+        return _numbered(self._topic(topic), topic, number)
+
+
+def _numbered(topic: Topic, name: str, number: int) -> Partition:
+    partitions = topic.partitions
+    if not 0 <= number < len(partitions):
+        raise unknown_partition(name, number, len(partitions))
+    return partitions[number]

@@ -11,6 +11,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -209,14 +210,14 @@ class Handles:
 
     def _shrink(self, limit: int) -> None:
         """Close what is not in use, the oldest first, until no more than `limit` are open."""
-        if len(self._open) <= limit:
+        too_many = len(self._open) - limit
+        if too_many <= 0:
             return
-        for path, handle in list(self._open.items()):
-            if handle.users == 0:
-                del self._open[path]
-                os.close(handle.descriptor)
-                if len(self._open) <= limit:
-                    return
+        unused = (item for item in self._open.items() if item[1].users == 0)
+        # Looked through from the oldest only as far as need be: with many files, most calls come here.
+        for path, handle in list(islice(unused, too_many)):
+            del self._open[path]
+            os.close(handle.descriptor)
 
     @staticmethod
     def _close_if_unused(handle: _Handle) -> None:

@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 from streamsql.engine.batch import PARTITION, TIME
+from streamsql.engine.by_partition import rows_by_partition
 from streamsql.engine.operators.calendar import Calendar
-from streamsql.engine.state.columns import Bools, Int64s, distinct
+from streamsql.engine.state.columns import Bools, Int64s
 from streamsql.engine.state.row_log import RowLog
 
 WAITS = "$waits"
@@ -57,8 +58,7 @@ class JoinBuffer:
 
     def wait(self, rows: Int64s, partitions: Int64s, due: Int64s) -> None:
         """These rows wait until stream time reaches what is due."""
-        for partition in distinct(partitions).tolist():
-            own = partitions == partition
+        for partition, own in rows_by_partition(partitions):
             self._closing.setdefault(partition, Calendar()).enter(due[own], rows[own])
 
     def due(self, partition: int, until: int) -> tuple[Int64s, Int64s]:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from streamsql.engine.state.columns import Int64s, distinct
+from streamsql.engine.by_partition import rows_by_partition
+from streamsql.engine.state.columns import Int64s
 
 
 class TimesInBatch:
@@ -37,8 +38,7 @@ class TimesInBatch:
         if (partitions == first).all():
             self._steps[first] = numbers, self._running(first, times)
             return
-        for p in distinct(partitions).tolist():
-            own = partitions == p
+        for p, own in rows_by_partition(partitions):
             self._steps[p] = numbers[own], self._running(p, times[own])
 
     def partitions(self) -> list[int]:
@@ -53,8 +53,7 @@ class TimesInBatch:
     def as_of(self, number: Int64s, partition: Int64s) -> Int64s:
         """Stream time of a partition when the row `number` was processed, that row included; int64[n]."""
         result = np.empty(len(number), dtype=np.int64)
-        for p in distinct(partition).tolist():
-            asked = np.flatnonzero(partition == p)
+        for p, asked in rows_by_partition(partition):
             if p not in self._steps:
                 result[asked] = self._before(p)
                 continue

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from streamsql.engine.batch import HEADERS, NULL_VALUE, PARTITION, TIME, WEIGHT, WINDOW_END, WINDOW_START
+from streamsql.engine.by_partition import Int64s
 from streamsql.engine.codec import Encoder
 from streamsql.engine.kernel import Workspace
 from streamsql.engine.log.partitioner import partition_keys
@@ -18,6 +20,17 @@ from streamsql.engine.windowed_keys import join_windowed_keys
 
 if TYPE_CHECKING:
     from streamsql.engine.operators.sink import Sink
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """What a sink writes.
+
+    partitions  int64[n]: where each record goes; None if there is one partition
+    """
+
+    records: pa.RecordBatch
+    partitions: Int64s | None
 
 
 class RecordEncoder:
@@ -42,14 +55,12 @@ class RecordEncoder:
     def _key_bytes(self) -> Encoder | None:
         return self.spec.key_bytes(self._workspace) if self.spec.key_bytes else None
 
-    def records(self, batch: pa.RecordBatch, partitions: int) -> Sequence[tuple[int, pa.RecordBatch]]:
-        """The records of some rows, in their order, by partition: key, value, timestamp, [headers].
+    def records(self, batch: pa.RecordBatch, partitions: int) -> Encoded:
+        """The records of one or more rows, in their order: key, value, timestamp, [headers].
 
         partitions  how many there are
         raises      DataError if a value cannot be written
         """
-        if not batch.num_rows:
-            return ()
         spec = self.spec
         absent = None
         if spec.is_table:
@@ -74,8 +85,8 @@ class RecordEncoder:
             names.append("headers")
         records = pa.RecordBatch.from_arrays(arrays, names=names)
         if partitions == 1:
-            return ((0, records),)
-        return tuple(_split(records, self._partitions(batch, bare, key_columns, partitions)))
+            return Encoded(records, None)
+        return Encoded(records, self._partitions(batch, bare, key_columns, partitions))
 
     def _bare_keys(self, rows: int, columns: Sequence[pa.Array[Any]]) -> pa.Array[Any]:
         """The encoded keys without the bounds of windows."""
@@ -97,7 +108,7 @@ class RecordEncoder:
 
     def _partitions(
         self, batch: pa.RecordBatch, keys: pa.Array[Any], columns: Sequence[pa.Array[Any]], count: int
-    ) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    ) -> Int64s:
         """Where each record goes: by the hash of its key; a record without one stays on its partition.
 
         All windows of a key go to the partition of the key, as in Kafka Streams: so they meet in a join.
@@ -110,14 +121,6 @@ class RecordEncoder:
         chosen = partition_keys(hashed, count).astype(np.int64)
         without = hashed.is_null().to_numpy(zero_copy_only=False)
         return np.where(without, own % count, chosen)
-
-
-def _split(
-    records: pa.RecordBatch, partitions: np.ndarray[tuple[int], np.dtype[np.int64]]
-) -> Iterator[tuple[int, pa.RecordBatch]]:
-    for partition in np.unique(partitions):
-        chosen = np.flatnonzero(partitions == partition)
-        yield int(partition), records.take(pa.array(chosen))
 
 
 _LOG_HEADERS = pa.list_(pa.struct([("key", pa.string()), ("value", pa.binary())]))

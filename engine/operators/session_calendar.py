@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from streamsql.engine.batch import PARTITION, WINDOW_END
+from streamsql.engine.by_partition import rows_by_partition
 from streamsql.engine.operators.calendar import Calendar
 from streamsql.engine.state.columns import Int64s, distinct
 from streamsql.engine.state.rows import RowStore
@@ -31,11 +32,11 @@ class SessionCalendar:
 
     def enter(self, slots: Int64s, partition: Int64s) -> None:
         """New sessions, whose ends are stored."""
-        for number in distinct(partition):
-            mine = slots[partition == number]
+        for number, rows in rows_by_partition(partition):
+            mine = slots[rows]
             if self._is_final:
-                self._closing.setdefault(int(number), Calendar()).enter(self.close_time(mine), mine)
-            self._expiring.setdefault(int(number), Calendar()).enter(self._expiry_time(mine), mine)
+                self._closing.setdefault(number, Calendar()).enter(self.close_time(mine), mine)
+            self._expiring.setdefault(number, Calendar()).enter(self._expiry_time(mine), mine)
 
     def closed(self, partition: int, until: int) -> Int64s:
         """Take out the sessions that are final at a stream time; with `is_final` only."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from streamsql.engine.batch import SEQ, WEIGHT, WINDOW_END, WINDOW_START
+from streamsql.engine.by_partition import Int64s, split
 from streamsql.engine.codec import OpenEncoder
+from streamsql.engine.kernel import one_batch
 from streamsql.engine.operators.base import Context, Operator
-from streamsql.engine.operators.record_encoder import RecordEncoder
+from streamsql.engine.operators.record_encoder import Encoded, RecordEncoder
 from streamsql.engine.parallel import PerThread
 from streamsql.engine.windowed_keys import WindowedKey
 
@@ -61,7 +64,7 @@ class SinkOperator(Operator):
         self.spec = spec
         self._counters = context.problems.counters
         self._encoders = PerThread(context.workspace, lambda workspace: RecordEncoder(spec, workspace))
-        self._pending: list[tuple[int, pa.RecordBatch]] = []
+        self._pending: list[Encoded] = []
         self.pending_rows = 0
 
     def process(self, *inputs: pa.RecordBatch | None) -> pa.RecordBatch | None:
@@ -81,18 +84,31 @@ class SinkOperator(Operator):
         return ()
 
     def take(self) -> Sequence[tuple[str, int, pa.RecordBatch]]:
-        """The records since the last call, in order, as (topic, partition, records)."""
+        """The records since the last call, in order, as (topic, partition, records).
+
+        They are parted here, not batch by batch: a partition is written once per commit.
+        """
         pending, self._pending = self._pending, []
         self.pending_rows = 0
-        return [(self.spec.topic, partition, records) for partition, records in pending]
+        if self.spec.partitions == 1:
+            return [(self.spec.topic, 0, encoded.records) for encoded in pending]
+        return [(self.spec.topic, *part) for alike in _alike(pending) for part in split(*alike)]
 
     def _collect(self, pieces: Sequence[pa.RecordBatch]) -> None:
+        pieces = [piece for piece in pieces if piece.num_rows]
         partitions = self.spec.partitions
-        for records in self._encoders.over(pieces, lambda encoder, piece: encoder.records(piece, partitions)):
-            rows = sum(some.num_rows for _, some in records)
-            self._counters.emitted += rows
-            self.pending_rows += rows
-            self._pending += records
+        for encoded in self._encoders.over(pieces, lambda encoder, piece: encoder.records(piece, partitions)):
+            self._counters.emitted += encoded.records.num_rows
+            self.pending_rows += encoded.records.num_rows
+            self._pending.append(encoded)
+
+
+def _alike(pending: Sequence[Encoded]) -> Iterator[tuple[pa.RecordBatch, Int64s]]:
+    """Neighbours of one schema as one: headers may come and go."""
+    for schema, group in groupby(pending, lambda encoded: encoded.records.schema):
+        together = list(group)
+        chosen = np.concatenate([one.partitions for one in together if one.partitions is not None])
+        yield one_batch(schema, [one.records for one in together]), chosen
 
 
 @dataclass(frozen=True, slots=True)

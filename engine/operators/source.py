@@ -23,7 +23,7 @@ from streamsql.engine.batch import (
     WINDOW_START,
 )
 from streamsql.engine.codec import Decoded, Decoder, OpenDecoder, joined
-from streamsql.engine.log.reader import EVERYTHING, Wanted
+from streamsql.engine.log.wanted import EVERYTHING, Wanted
 from streamsql.engine.operators.base import Context, Operator
 from streamsql.engine.parallel import PerThread
 from streamsql.engine.shared import SharedReader

@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 
 from streamsql.engine.batch import PARTITION, TIME
-from streamsql.engine.state.columns import Int64s, distinct
+from streamsql.engine.by_partition import largest_by_partition, rows_by_partition
+from streamsql.engine.state.columns import Int64s
 
 NEVER = -(1 << 60)
 """Stream time before any row: far below every time, far from overflow when a grace is taken off."""
@@ -50,20 +51,16 @@ class StreamTime:
                 return time
             return np.maximum(np.maximum.accumulate(time), self.of(first))
         result = np.empty(len(time), dtype=np.int64)
-        for number in distinct(partition):
-            rows = np.flatnonzero(partition == number)
-            result[rows] = np.maximum(np.maximum.accumulate(time[rows]), self.of(int(number)))
+        for number, rows in rows_by_partition(partition):
+            result[rows] = np.maximum(np.maximum.accumulate(time[rows]), self.of(number))
         return result
 
     def advance(self, partition: Int64s, time: Int64s) -> None:
         """Rows of these partitions and times have been seen; stream time never goes back."""
-        if not len(time):
-            return
-        for number in distinct(partition):
-            latest = int(time[partition == number].max())
-            if latest > self.of(int(number)):
-                self._times[int(number)] = latest
-                self._changed.add(int(number))
+        for number, latest in largest_by_partition(partition, time):
+            if latest > self.of(number):
+                self._times[number] = latest
+                self._changed.add(number)
 
     def number(self, rows: int) -> int:
         """Take `rows` numbers that were never given before; gives the first."""

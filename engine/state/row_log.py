@@ -23,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 
 from streamsql.engine.batch import PARTITION, TIME
+from streamsql.engine.by_partition import rows_by_partition
 from streamsql.engine.state.columns import Bools, Int64s, concatenated, distinct
 from streamsql.engine.state.gather import gathered
 from streamsql.engine.state.row_records import (
@@ -307,11 +308,7 @@ class RowLog:
         partition = columns[self._stored.get_field_index(PARTITION)].to_numpy()
         if (partition == partition[0]).all():
             return {int(partition[0]): (int(time.max()), len(time))}
-        found = {}
-        for number in distinct(partition.astype(np.int64)).tolist():
-            own = time[partition == number]
-            found[number] = int(own.max()), len(own)
-        return found
+        return {number: (int(time[rows].max()), len(rows)) for number, rows in rows_by_partition(partition)}
 
     def _mergeable(self) -> int:
         """How many of the last chunks to make one; 0 if none."""

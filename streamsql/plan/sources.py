@@ -12,7 +12,7 @@ from streamsql import formats
 from streamsql.catalog import SideFormat, SourceInfo
 from streamsql.engine.batch import HEADERS, OFFSET, PARTITION, TIME, WINDOW_END, WINDOW_START
 from streamsql.engine.codec import OpenDecoder, OpenEncoder
-from streamsql.engine.log.reader import Wanted
+from streamsql.engine.log.wanted import Wanted
 from streamsql.engine.operators.source import EventTime, Source
 from streamsql.formats.format import Layout, SchemaStore
 from streamsql.formats.payloads import BytesOnly

@@ -14,8 +14,9 @@ from log_samples import batch, numbered, timed
 from streamsql.engine.log.disk import DiskLog
 from streamsql.engine.log.log import Log, TopicConfig, TopicPartition
 from streamsql.engine.log.memory import MemoryLog
-from streamsql.engine.log.reader import TopicReader, Wanted, at_time, earliest, latest
+from streamsql.engine.log.reader import TopicReader, at_time, earliest, latest
 from streamsql.engine.log.records import HEADERS
+from streamsql.engine.log.wanted import Wanted
 from streamsql.errors import InternalError
 
 
