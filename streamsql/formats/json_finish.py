@@ -27,7 +27,7 @@ from streamsql.formats.json_raw import LONG_DIGITS, has_long_number, read_raw, w
 from streamsql.formats.json_reasons import judge
 from streamsql.formats.reasons import Reasons
 from streamsql.schema import Column
-from streamsql.types import VARCHAR, Array, Decimal, Map, SqlType, Struct
+from streamsql.types import DOUBLE, VARCHAR, Array, Decimal, Map, SqlType, Struct
 
 # What is no null, and not what a field of the kind begins with: nan is none either.
 _NULL_OR = "(?:[^n\\s]|n[^u])"
@@ -35,6 +35,7 @@ _NULL_OR_TEXT = '(?:[^"n\\s]|n[^u])'
 _NULL_OR_OBJECT = "(?:[^{n\\s]|n[^u])"
 _TINY = "[0-9][eE]-"
 _ZEROS = pa.array(["0.0", "-0.0"])
+_FEW, _MANY = 16, 64
 _LONG_NUMBER = f"-?(?:[0-9][.]?){{{LONG_DIGITS}}}"
 
 
@@ -108,7 +109,14 @@ class Finish:
         """
         columns = []
         for (name, t), field in zip(fields, found, strict=True):
-            column = self._value(field, t, name, owners, None if path is None else f"{path}.{name}")
+            if (
+                path == ""
+                and not self._plan.by_paths
+                and (t == DOUBLE or isinstance(t, Array | Map | Struct))
+            ):
+                column = self._typed(field, t, name)
+            else:
+                column = self._value(field, t, name, owners, None if path is None else f"{path}.{name}")
             if column.null_count:
                 self._unnamed_nulls[self._rows(~valid_mask(column), owners)] = True
             columns.append(column)
@@ -143,6 +151,26 @@ class Finish:
         return self._double(found, name or "")
 
     # Typed values, which only a row's own payload can vouch for.
+
+    def _typed(self, found: Vector, t: SqlType, name: str) -> Vector:
+        """A field of a record. Where it is in doubt, its JSON text may say what is wrong with it."""
+        before = self._doubt.copy()
+        column = self._value(found, t, name, None, f".{name}")
+        rows = np.flatnonzero(self._doubt & ~before)
+        if len(rows) < _MANY:
+            return column
+        texts = self._plan.look_up(name, self._payloads.take(pa.array(rows)))
+        if texts is None:
+            return column
+        texts = without_nulls(texts)
+        known = np.flatnonzero(valid_mask(texts))
+        # If none of a few is wrong, they are probably all right, and spelt in another way than usual.
+        for some in (known[:_FEW], known[_FEW:]):
+            left = judge(self.reasons, rows[some], texts.take(pa.array(some)), f".{name}", t)
+            if len(left) == len(some):
+                break
+        self._doubt[rows] = ~self.reasons.wrong[rows]
+        return column
 
     def _double(self, found: Vector, name: str) -> Vector:
         values = found.to_numpy(zero_copy_only=False)

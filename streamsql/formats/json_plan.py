@@ -118,6 +118,7 @@ class Plan:
         self._care, self._careful_left = _NONE, 0
         self._unescape: Kernel | None = None
         self._inner: dict[str, Plan] = {}
+        self._look_ups: dict[str, Kernel] = {}
 
     def inner(self, column: Column) -> Plan:
         """The plan for one column's values, each as a JSON text of its own."""
@@ -165,6 +166,18 @@ class Plan:
             return known
         told = mask_of(found.column(found.num_columns - 1))
         return told if known is None else told | known
+
+    def look_up(self, name: str, payloads: Vector) -> Vector | None:
+        """A column's values in records, string[n], as JSON texts; None if one of string[n] is no JSON."""
+        if name not in self._look_ups:
+            path = duckdb_string(f'$."{self._spelt(name)}"')
+            sql = f"SELECT json_extract(payload, {path}) AS found FROM {{payloads}}"
+            self._look_ups[name] = self._workspace.kernel(sql, {"payloads": _PAYLOADS})
+        try:
+            batch = pa.RecordBatch.from_arrays([payloads], schema=_PAYLOADS)
+            return self._look_ups[name].run(payloads=batch).column(0)
+        except _REFUSED:
+            return None
 
     def unescape(self, texts: Vector) -> Vector:
         """Quoted JSON texts as what they say."""
