@@ -15,6 +15,7 @@ from streamsql.engine import parallel, read_ahead
 from streamsql.engine.inputs import Inputs
 from streamsql.engine.log.log import TopicPartition
 from streamsql.engine.log.memory import MemoryLog
+from streamsql.engine.operators import group_aggregate
 from streamsql.engine.read_ahead import ReadAhead
 from streamsql.engine.task import Prepared, Task
 from streamsql.errors import InternalError
@@ -41,6 +42,8 @@ QUERIES = {
     "count": "CREATE TABLE r AS SELECT k, COUNT(*) AS n, SUM(x) AS total FROM events GROUP BY k;",
     "windows": "CREATE TABLE r AS SELECT k, COUNT(*) AS n FROM events "
     "WINDOW HOPPING (SIZE 2 SECONDS, ADVANCE BY 1 SECOND, GRACE PERIOD 1 SECOND) GROUP BY k;",
+    "final windows": "CREATE TABLE r AS SELECT k, COUNT(*) AS n FROM events "
+    "WINDOW TUMBLING (SIZE 1 SECOND, GRACE PERIOD 1 SECOND) GROUP BY k EMIT FINAL;",
     "sessions": "CREATE TABLE r AS SELECT k, COUNT(*) AS n, SUM(x) AS total FROM events "
     "WINDOW SESSION (100 MILLISECONDS, GRACE PERIOD 1 SECOND) GROUP BY k;",
     "final sessions": "CREATE TABLE r AS SELECT k, COUNT(*) AS n FROM events "
@@ -55,7 +58,11 @@ QUERIES = {
 
 @pytest.fixture(autouse=True)
 def small_batches_count_as_large() -> Iterator[None]:
-    with patch.object(parallel, "_PIECE_ROWS", 10), patch.object(read_ahead, "_LEAST_ROWS", 1):
+    with (
+        patch.object(parallel, "_PIECE_ROWS", 10),
+        patch.object(read_ahead, "_LEAST_ROWS", 1),
+        patch.object(group_aggregate, "_LARGE_STATE", 15),
+    ):
         yield
 
 

@@ -11,12 +11,12 @@ import pyarrow as pa
 
 from streamsql.engine.batch import PARTITION, SEQ, TIME, WINDOW_START
 from streamsql.engine.kernel import one_batch
-from streamsql.engine.operators.aggregate import Aggregate
+from streamsql.engine.operators.aggregate import Aggregate, keys_of
 from streamsql.engine.operators.base import Context, Operator, WindowBounds
 from streamsql.engine.operators.changes import by_processing, key_order
 from streamsql.engine.operators.partials import Numbering, is_rising
+from streamsql.engine.operators.session_shard import SessionRows, SessionShard
 from streamsql.engine.operators.session_steps import rounds_in_order
-from streamsql.engine.operators.sessions import SessionRows, Sessions, keys_of
 from streamsql.engine.operators.stream_time import StreamTime
 from streamsql.engine.stage import StageKernel
 from streamsql.engine.state.hashing import KeyHasher
@@ -38,20 +38,20 @@ class SessionAggregateOperator(Operator):
         self.stream_time = StreamTime()
         self.shards = Shards(
             context.workspace,
-            lambda lane: Sessions(spec, replace(context, workspace=lane), self.stream_time),
+            lambda lane: SessionShard(spec, replace(context, workspace=lane), self.stream_time),
         )
         self._hasher = KeyHasher(context.workspace, pa.schema(spec.key_fields))
-        stores = [sessions.groups.store for sessions in self.shards.all]
         # A session is stored under its key and start, and found by the key alone.
-        self.stores = (self.shards.store(stores, lambda keys: self._hasher(keys[:-1])), self.stream_time)
+        store = self.shards.store(lambda shard: shard.groups.store, lambda keys: self._hasher(keys[:-1]))
+        self.stores = (store, self.stream_time)
         self._stage = StageKernel(spec.stage, context.workspace, context.problems)
 
     def process(self, *inputs: pa.RecordBatch | None) -> pa.RecordBatch | None:
         (batch,) = inputs
         if batch is None or not batch.num_rows:
             return None
-        for sessions in self.shards.all:
-            sessions.catch_up_with_restored_rows()
+        for shard in self.shards.all:
+            shard.catch_up_with_restored_rows()
         rows, numbering = self._rows(batch)
         if not len(rows.time):
             return None
@@ -61,9 +61,9 @@ class SessionAggregateOperator(Operator):
             self.stream_time.advance(stretch.partition, stretch.time)
             if self.spec.emit_final:
                 outputs += self._closed(stretch)
-                self.shards.each(len(stretch.time), Sessions.expire)
+                self.shards.each(len(stretch.time), SessionShard.expire)
         if not self.spec.emit_final:
-            self.shards.each(len(rows.time), Sessions.expire)
+            self.shards.each(len(rows.time), SessionShard.expire)
         outputs = [o for o in outputs if o.num_rows]
         if not outputs:
             return None
@@ -75,14 +75,14 @@ class SessionAggregateOperator(Operator):
         return changes.set_column(changes.schema.get_field_index(SEQ), SEQ, pa.array(seq))
 
     def snapshot(self) -> pa.RecordBatch:
-        return one_batch(self.spec.output, [sessions.table() for sessions in self.shards.all])
+        return one_batch(self.spec.output, [shard.table() for shard in self.shards.all])
 
     def look_up(
         self, keys: Sequence[pa.Array], bounds: WindowBounds, hashes: UInt64s | None
     ) -> pa.RecordBatch | None:
         known = self._hasher(keys) if hashes is None else hashes
         found = self.shards.over(
-            known, lambda sessions, own: sessions.look_up([taken(k, own) for k in keys], bounds, known[own])
+            known, lambda shard, own: shard.look_up([taken(k, own) for k in keys], bounds, known[own])
         )
         return one_batch(self.spec.output, found)
 
@@ -125,13 +125,13 @@ class SessionAggregateOperator(Operator):
 
     def _united(self, rows: SessionRows) -> list[pa.RecordBatch]:
         """Let rows join the sessions of their keys; gives the changes."""
-        found = self.shards.over(rows.hashes, lambda sessions, own: sessions.unite(rows.at(own)))
+        found = self.shards.over(rows.hashes, lambda shard, own: shard.unite(rows.at(own)))
         self._problems.late(sum(late for _, late in found), "the sessions they belong to had closed")
         return [changes for parts, _ in found for changes in parts]
 
     def _closed(self, rows: SessionRows) -> list[pa.RecordBatch]:
         """The sessions that these rows made final, each at the row that did."""
-        parts = self.shards.each(len(rows.time), lambda sessions: sessions.close(rows))
+        parts = self.shards.each(len(rows.time), lambda shard: shard.close(rows))
         closed = [part for part in parts if part is not None]
         if not closed:
             return []

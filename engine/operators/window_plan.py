@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 
 from streamsql.engine.batch import PARTITION, SEQ, TIME, WINDOW_START
 from streamsql.engine.operators.aggregate import Aggregate
 from streamsql.engine.operators.base import Context
 from streamsql.engine.operators.partials import ROW, Partials
+from streamsql.engine.state.hashing import KeyHasher
+from streamsql.engine.state.keys import UInt64s
 from streamsql.engine.windows import TimeWindow
 
+_START = pa.field(WINDOW_START, pa.int64())
 PANE = "$pane"
 """Start of a pane: what rows are grouped by if windows are put together from panes."""
 LOW = "$low"
@@ -28,6 +33,8 @@ class WindowPlan:
         self._context = context
         is_ordered = any(call.is_ordered for call in spec.calls)
         self.is_in_panes = not (window.is_tumbling or is_ordered or spec.emit_every)
+        hashed = pa.schema([*spec.key_fields, *(() if self.is_in_panes else (_START,))])
+        self._hasher = KeyHasher(context.workspace, hashed)
         self._of_one_partition = self._partials(window_low=self._first_start_sql(), partitions={})
         both = {PARTITION: f'max("{PARTITION}")', OTHER_PARTITION: f'min("{PARTITION}")'}
         self._of_partitions = self._partials(window_low=self._first_start_sql(), partitions=both)
@@ -53,9 +60,17 @@ class WindowPlan:
         """Partials of the stage's rows, which have `$low` as well."""
         return self._of_rows.of_rows(rows)
 
+    def home_hashes(self, keys: Sequence[pa.Array]) -> UInt64s:
+        """The `$hash` of partials that go into some windows: that of a pane is of its key alone.
+
+        keys  key columns and starts
+        """
+        return self._hasher(keys[:-1] if self.is_in_panes else keys)
+
     def _partials(self, window_low: str, partitions: dict[str, str], has_low: bool = False) -> Partials:
         window, time = self._window, f'"{TIME}"'
         group = self._spec.key_sql
+        hashed = tuple(group)
         expand = "SELECT * FROM {rows}"
         if window.is_tumbling:
             group[WINDOW_START] = f"{time} - {time} % {window.size_ms}"
@@ -68,7 +83,8 @@ class WindowPlan:
             starts = f"range({window_low}, {last} + 1, {window.advance_ms})"
             expand = f'SELECT *, unnest({starts}) AS "{WINDOW_START}" FROM {{rows}}'
             group[WINDOW_START] = f'"{WINDOW_START}"'
-        hashed = tuple(group)
+        if not self.is_in_panes:
+            hashed = tuple(group)
         if self._spec.emit_every:
             group[ROW] = f'"{SEQ}"'
         return Partials(

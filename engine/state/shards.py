@@ -27,22 +27,41 @@ from streamsql.engine.state.store import KeyedStore
 Shard = TypeVar("Shard")
 Result = TypeVar("Result")
 
+Changes = tuple[pa.RecordBatch, Int64s]
+"""Rows that follow from other rows, and the places of those, rising."""
+
 _ALL = slice(None)
 
 
 class Shards(Generic[Shard]):
     """One state per thread of a workspace; with one thread, one that has all keys.
 
-    open  makes one, in the workspace given
+    open      makes one, in the workspace given
+    from_rows so many rows of state there are before it is cut: handing rows out has its price, which is paid
+              back where there is much to do for each, or each is looked for in memory beyond the caches.
+              For stores without a bound: what is needed of the changelog is not known any more
     """
 
-    def __init__(self, workspace: Workspace, open: Callable[[Workspace], Shard]) -> None:
+    def __init__(
+        self, workspace: Workspace, open: Callable[[Workspace], Shard], *, from_rows: int = 0
+    ) -> None:
         self._workspace = workspace
-        self.all: Sequence[Shard] = [open(lane) for lane in workspace.lanes]
+        self._open = open
+        self.from_rows = from_rows
+        self.all: Sequence[Shard] = [open(lane) for lane in workspace.lanes[: 1 if from_rows else None]]
 
-    def store(self, stores: Sequence[KeyedStore], hasher: Hasher) -> KeyedStore | ShardedStore:
-        """The stores of the shards, in their order, as one; `hasher` as for `ShardedStore`."""
-        return stores[0] if len(stores) == 1 else ShardedStore(stores, hasher, self._workspace)
+    @property
+    def may_be_cut(self) -> bool:
+        """Whether there is one, and may be several."""
+        return len(self.all) < len(self._workspace.lanes)
+
+    def cut(self) -> None:
+        """Have new ones, as many as there may be; they know nothing yet."""
+        self.all = [self._open(lane) for lane in self._workspace.lanes]
+
+    def store(self, of: Callable[[Shard], KeyedStore], hasher: Hasher) -> KeyedStore | ShardedStore[Shard]:
+        """The stores of the shards as one; arguments as for `ShardedStore`."""
+        return of(self.all[0]) if len(self._workspace.lanes) == 1 else ShardedStore(self, of, hasher)
 
     def over(self, hashes: UInt64s, work: Callable[[Shard, Int64s | slice], Result]) -> list[Result]:
         """What `work` gives for each shard that rows with these hashes belong to, and the places of those."""
@@ -63,6 +82,26 @@ class Shards(Generic[Shard]):
         parts  one for each shard, what `work` takes after it
         """
         return self._run([partial(work, *given) for given in zip(self.all, *parts, strict=True)], rows)
+
+    def changes(
+        self, hashes: UInt64s | None, work: Callable[[Shard, Int64s | slice], Changes]
+    ) -> pa.RecordBatch:
+        """What `work` makes of each shard's rows, put together in the order of the rows.
+
+        hashes  of the rows' keys; with one shard they are not looked at
+        work    takes the places of the shard's rows; the places it gives are among those
+        """
+        if hashes is None or len(self.all) == 1:
+            return work(self.all[0], _ALL)[0]
+
+        def own(shard: Shard, places: Int64s | slice) -> Changes:
+            changes, causes = work(shard, places)
+            return changes, causes if isinstance(places, slice) else places[causes]
+
+        parts = self.over(hashes, own)
+        # Stable sorting takes ordered stretches as they are: merging them is linear.
+        order = np.argsort(np.concatenate([causes for _, causes in parts]), kind="stable")
+        return self.taken([changes for changes, _ in parts], order)
 
     def places(self, hashes: UInt64s | None, chosen: Bools) -> list[Int64s | slice]:
         """The places of each shard's rows among those chosen; a slice stands for all rows.
@@ -106,55 +145,71 @@ def homes_of(hashes: UInt64s, count: int) -> npt.NDArray[np.uint8]:
     return homes
 
 
-class ShardedStore:
+class ShardedStore(Generic[Shard]):
     """The stores of all shards as the one durable store that they are; see `base.Store`.
 
+    of      the store of a shard
     hasher  gives the hash that a key's shard goes by, for the columns that stores know their keys by
     """
 
-    def __init__(self, stores: Sequence[KeyedStore], hasher: Hasher, workspace: Workspace) -> None:
-        self.shards = stores
+    def __init__(self, shards: Shards[Shard], of: Callable[[Shard], KeyedStore], hasher: Hasher) -> None:
+        self._shards = shards
+        self._of = of
         self._hasher = hasher
-        self._workspace = workspace
-        self.name, self.bound, self.cleanup = stores[0].name, stores[0].bound, stores[0].cleanup
+        (first, *_) = self.stores
+        self.name, self.bound, self.cleanup = first.name, first.bound, first.cleanup
+
+    @property
+    def stores(self) -> Sequence[KeyedStore]:
+        """Those of the shards, in their order."""
+        return [self._of(shard) for shard in self._shards.all]
 
     @property
     def rows(self) -> int:
-        return sum(store.rows for store in self.shards)
+        return sum(store.rows for store in self.stores)
 
     @property
     def bytes(self) -> int:
-        return sum(store.bytes for store in self.shards)
+        return sum(store.bytes for store in self.stores)
 
     def drain(self) -> pa.RecordBatch | None:
-        drained = self._run([store.drain for store in self.shards])
-        for store, own in zip(self.shards, drained, strict=True):
+        stores = self.stores
+        drained = self._shards.each(self.rows, lambda shard: self._of(shard).drain())
+        for store, own in zip(stores, drained, strict=True):
             for other in drained:
                 if other is not None and other is not own:
                     # Some of them lie before its own: it takes them for later ones, and keeps some more.
                     store.others_drained(other.num_rows)
+        self._cut_if_large()
         parts = [part for part in drained if part is not None]
         return one_batch(parts[0].schema, parts) if parts else None
 
     def needed(self) -> int | None:
-        counts = [store.needed() for store in self.shards]
+        counts = [store.needed() for store in self.stores]
         known = [count for count in counts if count is not None]
         return max(known) if len(known) == len(counts) else None
 
     def restore(self, records: pa.RecordBatch) -> None:
         """As `Store.restore`; raises InternalError if the records have other columns than the stores."""
-        self.shards[0].check(records)
-        homes = homes_of(self._hasher(records.column("key").flatten()), len(self.shards))
-        self._run(
-            [
-                partial(self._restore, store, records, homes == number)
-                for number, store in enumerate(self.shards)
-            ]
-        )
+        self.stores[0].check(records)
+        self._restore(records)
+        self._cut_if_large()
 
-    @staticmethod
-    def _restore(store: KeyedStore, records: pa.RecordBatch, is_own: npt.NDArray[np.bool_]) -> None:
-        store.restore(records.filter(pa.array(is_own)))
+    def _restore(self, records: pa.RecordBatch) -> None:
+        if len(self._shards.all) == 1:
+            self.stores[0].restore(records)
+            return
+        homes = homes_of(self._hasher(records.column("key").flatten()), len(self._shards.all))
 
-    def _run(self, calls: Sequence[Callable[[], Result]]) -> list[Result]:
-        return at_once(self._workspace, calls)
+        def restore(shard: Shard, number: int) -> None:
+            self._of(shard).restore(records.filter(pa.array(homes == number)))
+
+        self._shards.each(records.num_rows, restore, range(len(self._shards.all)))
+
+    def _cut_if_large(self) -> None:
+        """Cut the state when there is enough of it; all of it has been drained."""
+        if self._shards.may_be_cut and self.rows >= self._shards.from_rows:
+            (whole,) = self.stores
+            records = whole.records(whole.values.slots())
+            self._shards.cut()
+            self._restore(records)

@@ -112,7 +112,11 @@ class KeyedStore:
     def drain(self) -> pa.RecordBatch | None:
         """The changed rows since the last call as changelog records, tombstones first; None if none."""
         slots = self._take_changed()
-        parts = [part for part in (self._drain_removed(), self._drain_changed(slots)) if part is not None]
+        parts = [
+            part
+            for part in (self._drain_removed(), self.records(slots) if len(slots) else None)
+            if part is not None
+        ]
         if not parts:
             return None
         if self.bound is not None:
@@ -178,9 +182,8 @@ class KeyedStore:
         self._changed = []
         return np.concatenate(living) if living else np.zeros(0, dtype=np.int64)
 
-    def _drain_changed(self, slots: Int64s) -> pa.RecordBatch | None:
-        if not len(slots):
-            return None
+    def records(self, slots: Int64s) -> pa.RecordBatch:
+        """The rows of some slots as changelog records."""
         keys, values = self.index.keys.get(slots), self.values.get(slots)
         times = pa.array(np.zeros(len(slots), dtype=np.int64))
         if self._time is not None:

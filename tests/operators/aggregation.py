@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
+from unittest.mock import patch
 
 import pyarrow as pa
 
 from streamsql.engine.check import CheckedOperator
+from streamsql.engine.operators import group_aggregate
 from streamsql.engine.operators.aggregate import Aggregate
 from streamsql.engine.operators.aggregate_call import AggregateCall
 from streamsql.engine.operators.base import Context, Operator
@@ -145,10 +147,11 @@ class Run:
         return sorted(rows, key=lambda r: (r.get("k") or "", r.get("$start", 0)))
 
 
-def open_run(spec: Aggregate, threads: int = 1) -> Run:
-    """An operator whose state is cut into as many shards as there are threads."""
+def open_run(spec: Aggregate, threads: int = 1, from_rows: int = 0) -> Run:
+    """An operator whose state is cut into as many shards as there are threads, when it has so many rows."""
     problems = Problems()
-    operator: Operator = spec.open(Context(kept_workspace(threads), problems))
+    with patch.object(group_aggregate, "_LARGE_STATE", from_rows):
+        operator: Operator = spec.open(Context(kept_workspace(threads), problems))
     checked = CheckedOperator(operator, spec.output, spec.keys, takes_back_old=spec.emit_old)
     return Run(checked, problems)
 

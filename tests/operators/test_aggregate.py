@@ -41,6 +41,8 @@ keys = st.sampled_from(["a", "b", "c", None])
 values = st.none() | st.integers(-3, 9)
 rows = st.lists(st.builds(Row, keys, values, st.integers(0, 60)), max_size=25)
 cuts = st.lists(st.integers(0, 100), max_size=4)
+threads = st.integers(1, 3)
+"""How many shards the state is cut into."""
 
 WHOLE = """
     SELECT k, count(*) AS n, coalesce(sum(x), 0)::BIGINT AS total, coalesce(avg(x), 0) AS mean,
@@ -49,9 +51,9 @@ WHOLE = """
 """
 
 
-@given(rows=rows, cuts=cuts, emit_old=st.booleans())
-def test_the_table_is_what_one_query_over_the_history_gives(rows, cuts, emit_old):
-    run = open_run(Aggregate(stage(), ("k",), commutative_calls(), emit_old=emit_old))
+@given(rows=rows, cuts=cuts, emit_old=st.booleans(), threads=threads)
+def test_the_table_is_what_one_query_over_the_history_gives(rows, cuts, emit_old, threads):
+    run = open_run(Aggregate(stage(), ("k",), commutative_calls(), emit_old=emit_old), threads)
     seen = {}
     for piece in pieces(rows, cuts):
         apply(run.feed(piece), seen, check_old=emit_old)
@@ -68,10 +70,12 @@ PLAIN = """
 """
 
 
-@given(rows=rows, cuts=cuts, emit_old=st.booleans())
-def test_rows_merged_without_being_grouped_give_the_same_table_and_the_same_changes(rows, cuts, emit_old):
+@given(rows=rows, cuts=cuts, emit_old=st.booleans(), threads=threads)
+def test_rows_merged_without_being_grouped_give_the_same_table_and_the_same_changes(
+    rows, cuts, emit_old, threads
+):
     spec = Aggregate(stage(), ("k",), plain_calls(), emit_old=emit_old)
-    run, grouping = open_run(spec), open_run(spec)
+    run, grouping = open_run(spec, threads), open_run(spec)
     grouping.operator.operator._may_skip_grouping = False
     seen = {}
     for piece in pieces(rows, cuts):
@@ -82,10 +86,10 @@ def test_rows_merged_without_being_grouped_give_the_same_table_and_the_same_chan
     assert run.table() == ORACLE.execute(PLAIN).to_arrow_table().to_pylist()
 
 
-@given(rows=rows, cuts=cuts)
-def test_the_order_of_rows_survives_any_cut(rows, cuts):
+@given(rows=rows, cuts=cuts, threads=threads)
+def test_the_order_of_rows_survives_any_cut(rows, cuts, threads):
     spec = Aggregate(stage(), ("k",), ordered_calls())
-    single, cut = open_run(spec), open_run(spec)
+    single, cut = open_run(spec), open_run(spec, threads)
     for piece in pieces(rows, cuts):
         one_by_one = [change for row in piece for change in single.feed([row])]
         at_once = cut.feed(piece)
@@ -134,18 +138,18 @@ def feed_steps(run, steps):
     return [] if output is None else output.to_pylist()
 
 
-@given(history=changes, cuts=cuts)
-def test_over_a_table_rows_are_taken_back_without_being_grouped(history, cuts):
+@given(history=changes, cuts=cuts, threads=threads)
+def test_over_a_table_rows_are_taken_back_without_being_grouped(history, cuts, threads):
     spec = Aggregate(stage(TABLE), ("k",), plain_calls(on_table=True), emit_old=True)
-    run, grouping = open_run(spec), open_run(spec)
+    run, grouping = open_run(spec, threads), open_run(spec)
     grouping.operator.operator._may_skip_grouping = False
     for piece in pieces(weighted(history), cuts):
         assert feed_steps(run, piece) == feed_steps(grouping, piece)
     assert run.table() == grouping.table()
 
 
-@given(history=changes, cuts=cuts)
-def test_over_a_table_rows_are_taken_back(history, cuts):
+@given(history=changes, cuts=cuts, threads=threads)
+def test_over_a_table_rows_are_taken_back(history, cuts, threads):
     steps = weighted(history)
     calls = (
         *commutative_calls(on_table=True),
@@ -153,7 +157,7 @@ def test_over_a_table_rows_are_taken_back(history, cuts):
         call("values", "ATTR", X, on_table=True),
         call("spread", "STDDEV_SAMPLE", X, on_table=True),
     )
-    run = open_run(Aggregate(stage(TABLE), ("k",), calls, emit_old=True))
+    run = open_run(Aggregate(stage(TABLE), ("k",), calls, emit_old=True), threads)
     seen, rows = {}, {}
     for piece in pieces(steps, cuts):
         for step in piece:
@@ -180,10 +184,10 @@ def test_over_a_table_rows_are_taken_back(history, cuts):
         assert row["spread"] == pytest.approx((square / (len(known) - 1)) ** 0.5 if len(known) > 1 else 0)
 
 
-@given(rows=rows, cut=st.integers(0, 25))
-def test_a_restart_changes_nothing(rows, cut):
+@given(rows=rows, cut=st.integers(0, 25), threads=threads, threads_after=threads)
+def test_a_restart_changes_nothing(rows, cut, threads, threads_after):
     spec = Aggregate(stage(), ("k",), ordered_calls())
-    before, after = open_run(spec), open_run(spec)
+    before, after = open_run(spec, threads), open_run(spec, threads_after)
     if rows[:cut]:
         before.feed(rows[:cut])
     for old, new in zip(before.operator.stores, after.operator.stores, strict=True):
@@ -192,6 +196,21 @@ def test_a_restart_changes_nothing(rows, cut):
     for row in rows[cut:]:
         assert after.feed([row]) == before.feed([row])
     assert after.table() == before.table()
+
+
+@given(rows=rows, cuts=cuts, every=st.booleans(), threads=st.integers(2, 3))
+def test_a_state_that_has_grown_is_cut_and_goes_on_as_before(rows, cuts, every, threads):
+    spec = Aggregate(stage(), ("k",), plain_calls(), emit_old=True, emit_every=every)
+    growing, whole, restored = open_run(spec, threads, from_rows=2), open_run(spec), open_run(spec, 2, 2)
+    for piece in pieces(rows, cuts):
+        assert growing.feed(piece) == whole.feed(piece)
+        assert growing.table() == whole.table()
+        # As a commit does; it is then that the state is looked at.
+        for old, new in zip(growing.operator.stores, restored.operator.stores, strict=True):
+            if (records := old.drain()) is not None:
+                new.restore(records)
+        assert restored.table() == whole.table()
+    assert len(growing.operator.operator.shards.all) == (threads if len(whole.table()) >= 2 else 1)
 
 
 def test_without_keys_everything_is_one_group():
@@ -248,13 +267,16 @@ def test_integer_sums_wrap_and_decimal_sums_that_do_not_fit_end_the_query():
 
 @pytest.mark.parametrize("window", [None, tumbling(1000), hopping(1000, 500)])
 def test_the_work_of_a_batch_does_not_grow_with_the_state(window):
+    def touched(operator) -> int:
+        return sum(shard.groups.touched for shard in operator.shards.all)
+
     def touched_by_last(groups: int) -> int:
         spec = Aggregate(stage(), ("k",), (call("n", "COUNT"),), window)
         operator = spec.open(Context(Workspace(), Problems()))
         operator.process(batch([Row(f"key {i}", i, 5) for i in range(groups)]))
-        before = operator.groups.touched
+        before = touched(operator)
         operator.process(batch([Row("key 1", 1, 6), Row("key 2", 1, 7)]))
-        return operator.groups.touched - before
+        return touched(operator) - before
 
     assert touched_by_last(10) == touched_by_last(5_000) <= 8
 

@@ -64,10 +64,10 @@ def oracle() -> Iterator[duckdb.DuckDBPyConnection]:
 
 @pytest.mark.parametrize("name", CASES)
 @few
-@given(rows=rows, cuts=cuts, emit_old=st.booleans())
-def test_windows_hold_what_one_query_over_the_history_gives(oracle, name, rows, cuts, emit_old):
+@given(rows=rows, cuts=cuts, emit_old=st.booleans(), threads=st.integers(1, 3))
+def test_windows_hold_what_one_query_over_the_history_gives(oracle, name, rows, cuts, emit_old, threads):
     window, query = CASES[name]
-    run = open_run(Aggregate(stage(), ("k",), commutative_calls(), window, emit_old=emit_old))
+    run = open_run(Aggregate(stage(), ("k",), commutative_calls(), window, emit_old=emit_old), threads)
     for piece in pieces(rows, cuts):
         run.feed(piece)
     oracle.register("history", pa.Table.from_batches([batch(rows)]))

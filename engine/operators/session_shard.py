@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from streamsql.engine.batch import PARTITION, SEQ, TIME, WINDOW_END, WINDOW_START
-from streamsql.engine.operators.aggregate import Aggregate
+from streamsql.engine.operators.aggregate import Aggregate, keys_of
 from streamsql.engine.operators.base import Context, WindowBounds
 from streamsql.engine.operators.changes import by_processing, weights
 from streamsql.engine.operators.group_states import GroupStates, StateArithmetic
@@ -81,7 +81,7 @@ class _Joining:
     key_slot: Int64s
 
 
-class Sessions:
+class SessionShard:
     """The state of a session aggregate, or a shard of it.
 
     stream_time  of the operator: that of all its rows, whatever their keys
@@ -401,10 +401,3 @@ class Sessions:
             columns += [pa.nulls(len(slots), call.result_type) for call in self.spec.calls]
         columns += [keys.column(WINDOW_START), end, end, pa.array(seq), weights(len(slots), weight)]
         return pa.RecordBatch.from_arrays(columns, schema=self.spec.output)
-
-
-def keys_of(spec: Aggregate, rows: pa.RecordBatch) -> list[pa.Array]:
-    """The key columns of a stage's rows; without GROUP BY, the constant that stands for them."""
-    if spec.keys:
-        return [rows.column(f.name) for f in spec.key_fields]
-    return [pa.array(np.ones(rows.num_rows, dtype=np.bool_))]
