@@ -65,7 +65,7 @@ class JsonDecoder:
         # DuckDB takes no JSON whose bytes are not UTF-8.
         texts = payloads.view(pa.string())
         read = fast.read(texts)
-        rows = np.flatnonzero(read.doubt & ~read.broken)
+        rows = np.flatnonzero(read.doubt & ~read.settled)
         if len(rows) > _FAST_ROWS:
             # Many are wrong, or spelt in another way: one more try, for them.
             is_news = len(rows) > len(payloads) // 10 and fast.learn(_some(payloads, rows))
@@ -78,7 +78,9 @@ class JsonDecoder:
     def _read_all_exactly(self, payloads: Vector) -> Decoded:
         nothing = [nulls(len(payloads), c.type.arrow) for c in self._columns]
         none = np.zeros(len(payloads), dtype=np.bool_)
-        return self._read_exactly(payloads, Read(nothing, valid_mask(payloads), none, Reasons(len(payloads))))
+        return self._read_exactly(
+            payloads, Read(nothing, valid_mask(payloads), none, none, Reasons(len(payloads)))
+        )
 
     def _read_exactly(self, payloads: Vector, read: Read) -> Decoded:
         """The columns with the rows in doubt read one by one, and what is wrong with those that are bad."""

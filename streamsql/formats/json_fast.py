@@ -46,12 +46,14 @@ class Read:
     columns  one array each
     doubt    rows that only the exact reader can tell; a null payload is none
     broken   rows in doubt that look like no JSON
+    settled  rows in doubt of which another reading, more closely, would say no more
     reasons  what is wrong with rows; of one in doubt it means nothing
     """
 
     columns: list[Vector]
     doubt: Mask
     broken: Mask
+    settled: Mask
     reasons: Reasons
 
     def put(self, rows: Ints, other: Read) -> Read:
@@ -65,7 +67,7 @@ class Read:
             for old, new in zip(self.columns, other.columns, strict=True)
         ]
         self.reasons.put(rows, other.reasons)
-        return Read(columns, doubt, broken, self.reasons)
+        return Read(columns, doubt, broken, self.settled, self.reasons)
 
 
 class FastReader:
@@ -137,9 +139,9 @@ class FastReader:
         none = np.zeros(len(payloads), dtype=np.bool_)
         if found is None:
             columns = [nulls(len(payloads), c.type.arrow) for c in self._columns]
-            return Read(columns, valid_mask(payloads), none, Reasons(len(payloads)))
+            return Read(columns, valid_mask(payloads), none, none, Reasons(len(payloads)))
         finish = Finish(plan, payloads)
         columns, doubt = finish.columns(found)
         # A bare value of the wrong kind is null as well.
         broken = found.broken if self._is_record and found.broken is not None else none
-        return Read(columns, doubt, broken, finish.reasons)
+        return Read(columns, doubt, broken, finish.undecided | broken, finish.reasons)

@@ -59,6 +59,8 @@ class Finish:
         self._payloads = payloads
         self._doubt = np.zeros(len(payloads), dtype=np.bool_)
         self._unnamed_nulls = np.zeros(len(payloads), dtype=np.bool_)
+        self.undecided = np.zeros(len(payloads), dtype=np.bool_)
+        """Rows in doubt for a value whose JSON text DuckDB gave, and which that text does not settle."""
         self.reasons = Reasons(len(payloads))
         """Of rows that are not in doubt, but wrong."""
 
@@ -238,7 +240,8 @@ class Finish:
         rows = np.flatnonzero(odd)
         if not len(rows):
             return values
-        self._doubt[judge(self.reasons, rows, texts.take(pa.array(rows)), path, t)] = True
+        left = judge(self.reasons, rows, texts.take(pa.array(rows)), path, t)
+        self._doubt[left] = self.undecided[left] = True
         return null_where(values, odd)
 
     def _inside(self, texts: Vector, t: SqlType, name: str) -> tuple[Vector, Mask]:

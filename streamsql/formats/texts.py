@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,8 @@ from streamsql.formats.arrays import (
 from streamsql.formats.reasons import Reasons
 from streamsql.types import BIGINT, BOOLEAN, BYTES, DATE, DOUBLE, INTEGER, TIME, TIMESTAMP, Decimal, SqlType
 
-_WHOLE = (INTEGER, BIGINT, TIME, DATE, TIMESTAMP)
+_DIGITS = {INTEGER: 10, BIGINT: 19, TIME: 8, DATE: 10, TIMESTAMP: 16}
+"""Of the largest number."""
 
 
 def read_texts(texts: Vector, kind: SqlType) -> tuple[Vector, Reasons]:
@@ -57,24 +58,22 @@ def read_texts(texts: Vector, kind: SqlType) -> tuple[Vector, Reasons]:
 
 
 def hopeless(texts: Vector, kind: SqlType) -> Vector:
-    """Why those of string[k] that have a letter which no text of `kind` has cannot be read; else null.
+    """Why those of string[k] cannot be read that clearly are no text of `kind`; else null.
 
     kind  any type; of what any text is fine for, or is read in no text, nothing is said
     """
     shape = _shape(kind)
     if shape is None:
         return nulls(len(texts), pa.string())
-    found = pc.match_substring_regex(texts, shape.hopeless)
     shown = texts
     if (pc.max(pc.utf8_length(texts)).as_py() or 0) > scalars.SHOWN:
         cut = pc.binary_join_element_wise(pc.utf8_slice_codeunits(texts, 0, scalars.SHOWN - 3), "...", "")
         shown = pc.if_else(pc.greater(pc.utf8_length(texts), scalars.SHOWN), cut, texts)
-    reasons = pc.binary_join_element_wise("'", shown, f"' is not {_named(kind)}", "")
-    return pc.if_else(found, reasons, None)
-
-
-def _named(kind: SqlType) -> str:
-    return "base64" if kind == BYTES else scalars.article(kind)
+    reasons = nulls(len(texts), pa.string())
+    for pattern, says in shape.hopeless:
+        found = pc.match_substring_regex(texts, pattern)
+        reasons = pc.if_else(found, pc.binary_join_element_wise("'", shown, f"' {says}", ""), reasons)
+    return reasons
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +82,15 @@ class _Shape:
 
     letters   of texts that Arrow reads as the exact rules do, or refuses; ASCII
     fits      a pattern of texts that Arrow is certain to read
-    hopeless  a pattern of a letter that no text of the type has, not even one that only format JSON reads
+    hopeless  patterns and what is wrong with texts that match: a letter that no text of the type has, not
+              even one that only format JSON reads; digits, as a message shows them, of more than has place
     exact     reads one text; raises Mismatch
     longest   in characters: longer ones are left to Arrow only if they fit
     """
 
     letters: str
     fits: str
-    hopeless: str
+    hopeless: tuple[tuple[str, str], ...]
     exact: Callable[[str], Any]
     longest: int = 2**31
 
@@ -102,31 +102,46 @@ _IN_NO_NUMBER = r"!-*,/:-@\[-^`{-~"
 @cache
 def _shape(kind: SqlType) -> _Shape | None:
     """None for what every text can be read as, or none."""
+    named = f"is not {scalars.article(kind)}"
     if isinstance(kind, Decimal):
-        whole = kind.precision - kind.scale
-        digits = rf"(?:0|[1-9][0-9]{{0,{whole - 1}}})" if whole else "0"
-        return _Shape(
-            "+-.0123456789",
-            rf"^-?{digits}(?:\.[0-9]{{0,{kind.scale}}})?$",
-            rf"[{_IN_NO_NUMBER}A-DF-Za-df-z]",
-            lambda text: scalars.exact_decimal(text, kind),
-            # Of more digits than it has place for, Arrow makes other numbers and says nothing.
-            longest=38 - kind.scale,
-        )
+        return _decimal_shape(kind, named)
     if kind == DOUBLE:
         return _Shape(
             "+-.0123456789eE",
             r"^-?[0-9]{1,20}(?:\.[0-9]{1,40})?(?:[eE]-?[0-9]{1,2})?$",
             # Of the letters, those of 1e5f, nan and Infinity are left.
-            rf"[{_IN_NO_NUMBER}B-CG-HJ-MO-SU-XZb-cg-hj-mo-su-xz]",
+            ((rf"[{_IN_NO_NUMBER}B-CG-HJ-MO-SU-XZb-cg-hj-mo-su-xz]", named),),
             scalars.double,
         )
     if kind == BYTES:
-        return _Shape("", "", r"[^A-Za-z0-9+/=]", scalars.base64_bytes)
-    if kind in _WHOLE:
+        return _Shape("", "", ((r"[^A-Za-z0-9+/=]", "is not base64"),), scalars.base64_bytes)
+    if kind in _DIGITS:
         fits = r"^-?[0-9]{1,9}$" if kind == INTEGER else r"^-?[0-9]{1,18}$"
-        return _Shape("-0123456789", fits, r"[^-+0-9]", lambda text: scalars.integer(text, kind))
+        beyond = rf"^-?[1-9][0-9]{{{_DIGITS[kind]},62}}$", f"is outside the range of {kind}"
+        exact = partial(scalars.integer, kind=kind)
+        return _Shape("-0123456789", fits, ((r"[^-+0-9]", named), beyond), exact)
     return None
+
+
+def _decimal_shape(kind: Decimal, named: str) -> _Shape:
+    whole, scale = kind.precision - kind.scale, kind.scale
+    before = rf"(?:0|[1-9][0-9]{{0,{whole - 1}}})" if whole else "0"
+    too_large = rf"[1-9][0-9]{{{whole}}}[0-9]*(?:\.[0-9]+)?"
+    too_fine = rf"[1-9][0-9]*\.[0-9]{{{scale}}}[0-9]*[1-9]"
+    # Smaller ones are shown with an exponent.
+    too_fine_below_one = rf"0\.[1-9][0-9]{{{scale - 1}}}[0-9]*[1-9]" if scale else r"0\.[1-9]"
+    misfits = rf"^-?(?:{too_large}|{too_fine}|{too_fine_below_one})$"
+    return _Shape(
+        "+-.0123456789",
+        rf"^-?{before}(?:\.[0-9]{{0,{scale}}})?$",
+        (
+            (rf"[{_IN_NO_NUMBER}A-DF-Za-df-z]", named),
+            (misfits, f"does not fit {kind} without rounding"),
+        ),
+        partial(scalars.exact_decimal, kind=kind),
+        # Of more digits than it has place for, Arrow makes other numbers and says nothing.
+        longest=38 - scale,
+    )
 
 
 def digits_only(texts: Vector) -> Vector | None:
