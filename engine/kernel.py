@@ -22,6 +22,7 @@ import pyarrow as pa
 from duckdb.func import FunctionNullHandling, PythonUDFType
 
 from streamsql.engine.failures import NOTE, Failures
+from streamsql.engine.memory import keep_freed_memory
 
 # DuckDB advises con.sql() for Arrow results; measured, execute() is twice as fast for small batches and
 # equal for large ones.
@@ -91,6 +92,7 @@ class Workspace:
     """
 
     def __init__(self, threads: int = 1, *, keeps_try: bool = False) -> None:
+        keep_freed_memory()
         self.connection = duckdb.connect(":memory:", config={"threads": threads})
         self.connection.execute("SET enable_external_access = false")
         if keeps_try:
