@@ -34,6 +34,7 @@ from streamsql.formats.checks import (
 from streamsql.formats.format import Format, Layout
 from streamsql.formats.json_exact import RecordReader
 from streamsql.formats.json_fast import FastReader, Read
+from streamsql.formats.json_join import can_join, joined_record, joined_value
 from streamsql.formats.json_plan import can_read_fast
 from streamsql.formats.json_reasons import judge_broken
 from streamsql.formats.json_write import is_plain, plain_record_sql, record_sql, value_sql
@@ -119,31 +120,50 @@ def _some(payloads: Vector, rows: Ints) -> list[bytes]:
 
 
 class JsonEncoder:
+    """Joins small batches of plain values (`json_join`), and writes all else with a kernel (`json_write`)."""
+
     def __init__(self, columns: Sequence[Column], *, is_record: bool, workspace: Workspace) -> None:
+        self._columns = columns
+        self._is_record = is_record
         self._workspace = workspace
-        self._names = [f"c{i}" for i in range(len(columns))]
-        named = [(c.name, name, c.type) for name, c in zip(self._names, columns, strict=True)]
-        self._schema = pa.schema([(name, t.arrow) for _, name, t in named])
+        self._places = [f"c{i}" for i in range(len(columns))]
         self._doubles = [i for i, c in enumerate(columns) if c.type == DOUBLE]
-        self._text = record_sql(named) if is_record else value_sql(*named[0][1:])
-        self._any: Kernel | None = None
-        self._plain: Kernel | None = None
-        distinct = {name.lower() for name, _, _ in named if name and "{" not in name}
-        if is_record and len(distinct) == len(named) and all(t == DOUBLE or is_plain(t) for *_, t in named):
-            self._plain = self._kernel(plain_record_sql(named))
+        self._can_join = can_join(columns)
+        distinct = {c.name.lower() for c in columns if c.name and "{" not in c.name}
+        self._can_be_plain = (
+            is_record
+            and len(distinct) == len(columns)
+            and all(c.type == DOUBLE or is_plain(c.type) for c in columns)
+        )
+        self._kernels: dict[bool, Kernel] = {}
 
     def encode(self, columns: Sequence[Vector], absent: Vector | None = None) -> Vector:
-        rows = pa.RecordBatch.from_arrays(list(columns), names=self._names)
-        if self._plain is not None and all(map(_is_finite, (columns[i] for i in self._doubles))):
-            payloads = self._plain.run(rows=rows).column(0)
-        else:
-            self._any = self._any or self._kernel(self._text)
-            payloads = self._any.run(rows=rows).column(0)
-        payloads = payloads.cast(pa.binary())
+        texts = self._joined(columns) if self._can_join else None
+        if texts is None:
+            is_plain = self._can_be_plain and all(_is_finite(columns[i]) for i in self._doubles)
+            rows = pa.RecordBatch.from_arrays(list(columns), names=self._places)
+            texts = self._kernel(is_plain=is_plain).run(rows=rows).column(0)
+        payloads = texts.cast(pa.binary())
         return payloads if absent is None else null_where(payloads, mask_of(absent.fill_null(False)))
 
-    def _kernel(self, text: str) -> Kernel:
-        return self._workspace.kernel(f"SELECT {text} AS payload FROM {{rows}}", {"rows": self._schema})
+    def _joined(self, columns: Sequence[Vector]) -> Vector | None:
+        if self._is_record:
+            return joined_record([c.name for c in self._columns], columns)
+        return joined_value(columns[0])
+
+    def _kernel(self, *, is_plain: bool) -> Kernel:
+        if is_plain not in self._kernels:
+            members = [(c.name, place, c.type) for c, place in zip(self._columns, self._places, strict=True)]
+            if is_plain:
+                text = plain_record_sql(members)
+            else:
+                text = record_sql(members) if self._is_record else value_sql(*members[0][1:])
+            schema = pa.schema(
+                [(place, c.type.arrow) for c, place in zip(self._columns, self._places, strict=True)]
+            )
+            sql = f"SELECT {text} AS payload FROM {{rows}}"
+            self._kernels[is_plain] = self._workspace.kernel(sql, {"rows": schema})
+        return self._kernels[is_plain]
 
 
 def _is_finite(column: Vector) -> bool:

@@ -6,13 +6,17 @@ import datetime as dt
 import math
 from decimal import Decimal as Number
 from typing import Any
+from unittest import mock
 
 import pyarrow as pa
 import pytest
-from format_samples import decode, encode, layout, values
+from format_samples import WORKSPACE, decode, encode, layout, value_of, values
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streamsql import formats
 from streamsql.errors import PlanError
+from streamsql.formats.json import JsonEncoder
 from streamsql.schema import Column
 from streamsql.types import (
     BIGINT,
@@ -227,3 +231,31 @@ def test_maps_have_text_keys() -> None:
         formats.get("JSON").check(layout(Column("M", Map(INTEGER, DOUBLE))))
     with pytest.raises(PlanError, match="column M"):
         formats.get("JSON").check(layout(Column("M", Array(Struct((("F", Map(BIGINT, DOUBLE)),))))))
+
+
+PLAIN = (BOOLEAN, INTEGER, BIGINT, VARCHAR)
+
+
+@given(st.data())
+def test_joined_values_read_as_a_kernel_writes_them(data: st.DataObject) -> None:
+    """Every kind of text is among them: what has to be escaped, and what need not be."""
+    kinds = data.draw(st.lists(st.sampled_from(PLAIN), min_size=1, max_size=4))
+    columns = [Column(f"C{i}", kind) for i, kind in enumerate(kinds)]
+    values_of = [data.draw(st.lists(st.none() | value_of(kind), min_size=3, max_size=3)) for kind in kinds]
+    arrays = [pa.array(values, kind.arrow) for values, kind in zip(values_of, kinds, strict=True)]
+    is_record = data.draw(st.booleans()) or len(kinds) > 1
+    sliced = [array.slice(1) for array in arrays]
+    joined = JsonEncoder(columns, is_record=is_record, workspace=WORKSPACE).encode(sliced)
+    with mock.patch.object(JsonEncoder, "_joined", lambda *_: None):
+        assert JsonEncoder(columns, is_record=is_record, workspace=WORKSPACE).encode(sliced) == joined
+
+
+def test_large_batches_of_records_are_written_as_small_ones_are() -> None:
+    columns = (Column("N", BIGINT), Column("T", VARCHAR))
+    numbers = pa.array(range(40_000), pa.int64())
+    many = [numbers, numbers.cast(pa.string())]
+    encoder = JsonEncoder(columns, is_record=True, workspace=WORKSPACE)
+    small = [
+        encoder.encode([column.slice(begin, 10_000) for column in many]) for begin in range(0, 40_000, 10_000)
+    ]
+    assert encoder.encode(many) == pa.concat_arrays(small)
