@@ -13,7 +13,7 @@ $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("streamsql needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[avro,protobuf]" --group dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[avro,protobuf,fast]" --group dev
 	touch $@
 
 # Python compiles a module when it is first loaded; where it may not keep the result, at every start.

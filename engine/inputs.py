@@ -22,6 +22,9 @@ from streamsql.engine.log.buffered import NO_TIME
 from streamsql.engine.log.log import Readable, TopicPartition
 from streamsql.engine.log.reader import TopicReader
 from streamsql.engine.log.wanted import Wanted
+from streamsql.engine.operators.sink import Sink
+from streamsql.engine.operators.source import Source
+from streamsql.engine.operators.stateless import Stateless
 
 Int64s = np.ndarray[tuple[int], np.dtype[np.int64]]
 
@@ -46,6 +49,8 @@ class Inputs:
     ) -> None:
         self._nodes: dict[str, list[int]] = {}
         wanted: dict[str, Wanted] = {}
+        # Without state a batch costs by its rows; with it, changes of a key in one batch are one change.
+        has_state = not all(isinstance(node.spec, (Source, Stateless, Sink)) for node in graph.nodes)
         tables = {source.topic for _, source in graph.sources() if source.is_table}
         for number, source in graph.sources():
             self._nodes.setdefault(source.topic, []).append(number)
@@ -56,6 +61,7 @@ class Inputs:
             topic: TopicReader(
                 *(log, topic, positions, self.reached, wanted[topic]),
                 reset="earliest" if topic in tables else reset,
+                joins=has_state,
             )
             # In the order in which records of one time are taken: a stream's finds what a table then has.
             for topic in sorted(self._nodes, key=lambda topic: topic not in tables)

@@ -29,7 +29,6 @@ from __future__ import annotations
 import logging
 import os
 import struct
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +37,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from streamsql.engine.failpoints import fail_point
+from streamsql.engine.log.crc import crc32
 from streamsql.engine.log.files import Handles, explained, external, sync, write_at, write_whole
 from streamsql.engine.log.log import CommitRecord, TopicPartition
 from streamsql.engine.log.refusals import merged_commit
@@ -219,7 +219,7 @@ def good_records(data: bytes) -> Iterator[Found]:
         size = _size(data, position)
         if size and position + size <= len(data):
             _, crc, _, _, durable = _HEAD.unpack_from(data, position)
-            if crc == zlib.crc32(data[position + 8 : position + size]):
+            if crc == crc32(data[position + 8 : position + size]):
                 yield Found(position, orjson.loads(data[position + _HEAD.size : position + size]), durable)
                 position += size
                 continue
@@ -235,7 +235,7 @@ def _size(data: bytes, position: int) -> int:
 def _encoded(said: Mapping[str, Any], durable: int) -> bytes:
     text = orjson.dumps(dict(said))
     rest = _HEAD.pack(MAGIC, 0, len(text), 0, durable)[8:] + text
-    return MAGIC + zlib.crc32(rest).to_bytes(4, "little") + rest
+    return MAGIC + crc32(rest).to_bytes(4, "little") + rest
 
 
 def _damaged(path: Path, position: int) -> DataError:

@@ -7,7 +7,6 @@ import os
 import sys
 import threading
 import uuid
-import zlib
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ import orjson
 import pyarrow as pa
 
 from streamsql.engine.failpoints import fail_point
+from streamsql.engine.log.crc import crc32
 from streamsql.errors import DataError, ExternalError
 
 if sys.platform == "darwin":
@@ -117,7 +117,7 @@ def write_whole(path: Path, data: bytes, *, durable: bool = True) -> None:
 def write_json(path: Path, said: Mapping[str, Any], *, durable: bool = True) -> None:
     """A small JSON file with a checksum, put in place at once; durable: as for `write_whole`."""
     body = orjson.dumps(dict(said), option=orjson.OPT_SORT_KEYS)
-    text = orjson.dumps({"crc": zlib.crc32(body), **said}, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2)
+    text = orjson.dumps({"crc": crc32(body), **said}, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2)
     write_whole(path, text + b"\n", durable=durable)
 
 
@@ -131,7 +131,7 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(said, dict) or "crc" not in said:
         raise _damaged(path, "it has no checksum")
     crc = said.pop("crc")
-    if zlib.crc32(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)) != crc:
+    if crc32(orjson.dumps(said, option=orjson.OPT_SORT_KEYS)) != crc:
         raise _damaged(path, "its checksum does not match")
     return said
 

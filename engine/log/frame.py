@@ -37,12 +37,12 @@ settled was once good, and is damage; any other may never have been acknowledged
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import pyarrow as pa
 
+from streamsql.engine.log.crc import crc32
 from streamsql.errors import ExternalError
 
 MAGIC = b"sQLf"
@@ -123,7 +123,7 @@ def is_schema(header: Header | None) -> bool:
 def is_payload_good(data: memoryview, position: int, header: Header) -> bool:
     """Whether the payload of the frame at `position` has the bytes it was written with."""
     start = position + HEADER_BYTES
-    return zlib.crc32(data[start : start + header.payload_bytes]) == header.payload_crc
+    return crc32(data[start : start + header.payload_bytes]) == header.payload_crc
 
 
 def next_frame(data: memoryview, position: int, end: int, seed: int, offset: int) -> int | None:
@@ -228,9 +228,9 @@ def payload_bytes(payload: Payload) -> int:
 def payload_crc(payload: Payload) -> int:
     crc = 0
     for piece in payload:
-        crc = zlib.crc32(piece, crc)
+        crc = crc32(piece, crc)
     return crc
 
 
 def _header_crc(raw: bytes | memoryview, seed: int) -> int:
-    return zlib.crc32(raw[12:], zlib.crc32(raw[:8], seed))
+    return crc32(raw[12:], crc32(raw[:8], seed))

@@ -26,12 +26,12 @@ from __future__ import annotations
 
 import struct
 import sys
-import zlib
 from array import array
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from streamsql.engine.log.crc import crc32
 from streamsql.engine.log.frame import SCHEMA, Header
 from streamsql.errors import InternalError
 
@@ -130,12 +130,12 @@ class Index:
         counts = (len(self.offsets), len(numbers))
         rest = (*counts, self.base_offset, self.end, self.end_offset, first_time)
         body = b"".join([_HEAD.pack(MAGIC, 0, *rest)[8:], *map(_little_endian, columns)])
-        return MAGIC + zlib.crc32(body, seed).to_bytes(4, "little") + body
+        return MAGIC + crc32(body, seed).to_bytes(4, "little") + body
 
     @classmethod
     def from_bytes(cls, data: bytes, seed: int, base_offset: int) -> Index | None:
         """What an index file says, or None if it is not whole or belongs to another segment."""
-        if len(data) < _HEAD.size or zlib.crc32(data[8:], seed) != int.from_bytes(data[4:8], "little"):
+        if len(data) < _HEAD.size or crc32(data[8:], seed) != int.from_bytes(data[4:8], "little"):
             return None
         magic, _, n, m, base, end, end_offset, first_time = _HEAD.unpack_from(data)
         if magic != MAGIC or base != base_offset or len(data) != _HEAD.size + 8 * (3 * n + 2 * m):

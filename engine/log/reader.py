@@ -43,6 +43,7 @@ class TopicReader:
                 follows is given in the order in which whoever read until then would have been given it
     wanted      the columns that batches must have; others may be missing
     reset       "earliest" or "latest": where to go on if the next records were dropped meanwhile
+    joins       whether large batches are better than copying nothing
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class TopicReader:
         reached: Mapping[TopicPartition, int] | None = None,
         wanted: Wanted = EVERYTHING,
         reset: str = "earliest",
+        joins: bool = True,
     ) -> None:
         self._log = log
         self._reset = reset
@@ -60,6 +62,7 @@ class TopicReader:
         self._wanted = wanted
         self._ahead = _AHEAD
         self._shape = Shape(wanted)
+        self._joins = joins
         own = {place[1]: offset for place, offset in positions.items() if place[0] == topic}
         times = {place[1]: time for place, time in (reached or {}).items() if place[0] == topic}
         self._sources = [
@@ -107,7 +110,7 @@ class TopicReader:
         leader = min(waiting, key=Buffered.first_time)
         schema = leader.chunks[0].schema
         if len(waiting) == 1:
-            return _next_of_one(leader, schema, max_rows)
+            return _next_of_one(leader, schema, max_rows, self._joins)
         return self._merge(waiting, schema, max_rows)
 
     def _merge(self, waiting: list[Buffered], schema: pa.Schema, max_rows: int) -> pa.RecordBatch:
@@ -151,12 +154,12 @@ class TopicReader:
         return given if np.array_equal(rows, np.arange(known)) else given.take(pa.array(rows))
 
 
-def _next_of_one(source: Buffered, schema: pa.Schema, max_rows: int) -> pa.RecordBatch:
+def _next_of_one(source: Buffered, schema: pa.Schema, max_rows: int, joins: bool) -> pa.RecordBatch:
     """The next rows of the only partition that has any."""
     chunks, schema, _ = source.fitting(schema, _BATCH_BYTES)
     rows = min(max_rows, sum(len(chunk.times) for chunk in chunks))
     first = len(chunks[0].times)
-    is_costly = chunks[0].bytes >= first * _COSTLY_ROW_BYTES
+    is_costly = not joins or chunks[0].bytes >= first * _COSTLY_ROW_BYTES
     if first >= LARGE_BATCH_ROWS and (is_costly or 2 * first >= rows):
         # In parts of one size, so that no small one is left over.
         rows = -(-first // -(-first // rows))

@@ -19,6 +19,8 @@ from streamsql.functions.maps import last_wins
 from streamsql.functions.registry import BoundCall, Scalar
 from streamsql.sqltext import literal_text
 
+_COLUMN = re.compile(r'"(?:[^"]|"")+"').fullmatch
+
 # Cases and spaces ---------------------------------------------------------------------------------------
 
 # DuckDB's trim(text, characters) builds a set per row: eight times slower.
@@ -27,12 +29,19 @@ _TRIM = r"regexp_replace({text}, '^[\x00-\x20]+|[\x00-\x20]+$', '', 'g')"
 
 def upper(sql: str) -> str:
     """Upper case; DuckDB maps single characters only, and Java writes the one common exception SS."""
-    return f"upper(replace({sql}, 'ß', 'SS'))"
+    return f"upper({_replaced(sql, 'ß', 'SS')})"
 
 
 def lower(sql: str) -> str:
     """Lower case; the dotted capital I is the one character whose small form is two."""
-    return f"lower(replace({sql}, 'İ', 'i̇'))"
+    return f"lower({_replaced(sql, 'İ', 'i̇')})"
+
+
+def _replaced(sql: str, rare: str, by: str) -> str:
+    """The text with a rare character replaced: seeing that it is not there is cheaper than a copy."""
+    replaced = f"replace({sql}, '{rare}', '{by}')"
+    # Anything but a column would be computed several times.
+    return f"CASE WHEN contains({sql}, '{rare}') THEN {replaced} ELSE {sql} END" if _COLUMN(sql) else replaced
 
 
 # RE2's \s has no vertical tab, Java's has.
