@@ -8,7 +8,6 @@ record is bad is still read by the batch.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -102,14 +101,13 @@ class Problems:
         )
 
     def expressions_failed(
-        self, times: pa.Array[Any], expressions: Sequence[str], reasons: Sequence[str]
+        self, times: pa.Array[Any], expressions: pa.Array[Any], reasons: pa.Array[Any]
     ) -> None:
-        """Rows in which expressions failed: the rows' times, the expressions as SQL, why."""
+        """k expressions failed: int64[k] times of the rows, string[k] as SQL, string[k] why."""
         if not len(times):
             return
         self.counters.failed_expressions += len(times)
-        text = pa.array([cut(e) for e in expressions], pa.string())
-        self._keep("EXPRESSION", pa.array(reasons, pa.string()), times, text=text)
+        self._keep("EXPRESSION", reasons, times, text=_texts(expressions.cast(pa.binary())))
 
     def late(self, rows: int, reason: str) -> None:
         """Rows that came after their window had closed."""
@@ -172,6 +170,7 @@ def _text(payload: bytes) -> str:
 
 
 _WRAPPED = "Invalid Input Error: Python exception occurred while executing the UDF: "
+_OURS = re.compile(r"^DataError: (?:\[DATA\] )?")
 _WRAPPING = re.compile(rf"^(?:{re.escape(_WRAPPED)}(?:DataError: (?:\[DATA\] )?)?|[A-Z]\w+(?: \w+)* Error: )")
 _DIVISION = re.compile(r"^Division by zero in expression .*")
 
@@ -187,7 +186,8 @@ def reason_of(error: duckdb.Error) -> str:
 
 def error_text(error: Exception) -> str:
     """The same of an error that a function of ours raised."""
-    return reason_of(duckdb.InvalidInputException(f"{_WRAPPED}{type(error).__name__}: {error}"))
+    said = f"{type(error).__name__}: {error}".splitlines()[0]
+    return _DIVISION.sub("division by zero", _OURS.sub("", said))
 
 
 def cut(text: str) -> str:

@@ -16,9 +16,10 @@ from itertools import accumulate
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from streamsql.engine.batch import TIME
-from streamsql.engine.failures import Failed
+from streamsql.engine.failures import NOTHING, Failed, joined
 from streamsql.engine.kernel import ArrowFunction, Kernel, Workspace, one_batch
 from streamsql.engine.parallel import PerThread
 from streamsql.engine.problems import Problems, reason_of
@@ -105,41 +106,35 @@ class StageKernel:
             self._reported(piece, *found) for piece, found in zip(pieces, self._attempts(pieces), strict=True)
         ]
 
-    def attempt(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Sequence[Failed]]:
-        """The stage's rows for a batch, and what fails, by row and expression."""
+    def attempt(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Failed]:
+        """The stage's rows for a batch, and what fails, with a reason each."""
         pieces = self._cut((batch,))
         attempts = self._attempts(pieces)
-        begins = accumulate((piece.num_rows for piece in pieces[:-1]), initial=0)
-        return one_batch(attempts[0][0].schema, [rows for rows, _ in attempts]), [
-            f._replace(row=begin + f.row)
-            for begin, (_, failed) in zip(begins, attempts, strict=True)
-            for f in failed
-        ]
+        begins = list(accumulate((piece.num_rows for piece in pieces[:-1]), initial=0))
+        rows = one_batch(attempts[0][0].schema, [rows for rows, _ in attempts])
+        return rows, joined([failed for _, failed in attempts], begins)
 
-    def _reported(
-        self, batch: pa.RecordBatch, rows: pa.RecordBatch, failed: Sequence[Failed]
-    ) -> pa.RecordBatch:
-        if failed:
+    def _reported(self, batch: pa.RecordBatch, rows: pa.RecordBatch, failed: Failed) -> pa.RecordBatch:
+        if len(failed):
+            texts = pa.array([fallible.text for fallible in self.stage.fallible], pa.string())
             self._problems.expressions_failed(
-                batch.column(TIME).take(pa.array([f.row for f in failed], pa.int64())),
-                [self.stage.fallible[f.expression].text for f in failed],
-                [f.reason for f in failed],
+                batch.column(TIME).take(pa.array(failed.rows)),
+                texts.take(pa.array(failed.expressions)),
+                failed.reasons,
             )
         return rows
 
     def _cut(self, pieces: Sequence[pa.RecordBatch]) -> Sequence[pa.RecordBatch]:
         return pieces if self._plain is None or len(pieces) > 1 else self._plain.cut(pieces[0])
 
-    def _attempts(
-        self, pieces: Sequence[pa.RecordBatch]
-    ) -> Sequence[tuple[pa.RecordBatch, Sequence[Failed]]]:
+    def _attempts(self, pieces: Sequence[pa.RecordBatch]) -> Sequence[tuple[pa.RecordBatch, Failed]]:
         """The rows of each piece, and what fails in it."""
         if self._plain is None:
-            return [(self._move(piece), ()) for piece in pieces]
+            return [(self._move(piece), NOTHING) for piece in pieces]
         # One that fails leaves what the others have found as it is.
         found = self._plain.over(pieces, _rows_or_error)
         return [
-            self._run_safely(piece, rows) if isinstance(rows, duckdb.Error) else (rows, ())
+            self._run_safely(piece, rows) if isinstance(rows, duckdb.Error) else (rows, NOTHING)
             for piece, rows in zip(pieces, found, strict=True)
         ]
 
@@ -151,9 +146,7 @@ class StageKernel:
         columns = [batch.column(name) for name in self.stage.moves]
         return pa.RecordBatch.from_arrays(columns, schema=self.stage.output)
 
-    def _run_safely(
-        self, batch: pa.RecordBatch, error: duckdb.Error
-    ) -> tuple[pa.RecordBatch, Sequence[Failed]]:
+    def _run_safely(self, batch: pa.RecordBatch, error: duckdb.Error) -> tuple[pa.RecordBatch, Failed]:
         if self.stage.safe_sql is None:
             raise error
         workspace = self._workspace.safe
@@ -163,21 +156,24 @@ class StageKernel:
         workspace.failures.take()
         rows = self._safe.run(input=batch.append_column(ROW, pa.array(np.arange(batch.num_rows))))
         failed = workspace.failures.take()
+        if not failed.reasons.null_count:
+            return rows, failed
         if len(failed) == 1:
-            return rows, [f._replace(reason=f.reason or reason_of(error)) for f in failed]
+            return rows, replace(failed, reasons=pa.array([reason_of(error)]))
         return rows, self._with_reasons(batch, failed)
 
-    def _with_reasons(self, batch: pa.RecordBatch, failed: Sequence[Failed]) -> Sequence[Failed]:
+    def _with_reasons(self, batch: pa.RecordBatch, failed: Failed) -> Failed:
         """The same, each with a reason."""
-        found: dict[tuple[int, int], str] = {}
-        for number in {f.expression for f in failed if not f.reason}:
+        unknown = failed.reasons.is_null().to_numpy(zero_copy_only=False)
+        said = failed.reasons
+        for number in np.unique(failed.expressions[unknown]).tolist():
             if number not in self._reasons:
                 sql = self.stage.fallible[number].sql
                 self._reasons[number] = Reasons(sql, self.stage.input, self.stage.functions, self._workspace)
-            rows = [f.row for f in failed if f.expression == number and not f.reason]
-            reasons = self._reasons[number].of(batch.take(pa.array(rows, pa.int64())))
-            found |= {(row, number): reason for row, reason in zip(rows, reasons, strict=True)}
-        return [f._replace(reason=f.reason or found[f.row, f.expression]) for f in failed]
+            among = unknown & (failed.expressions == number)
+            reasons = self._reasons[number].of(batch.take(pa.array(failed.rows[among])))
+            said = pc.replace_with_mask(said, pa.array(among), pa.array(reasons, pa.string()))
+        return replace(failed, reasons=said)
 
 
 def _rows_or_error(kernel: Kernel, piece: pa.RecordBatch) -> pa.RecordBatch | duckdb.Error:

@@ -216,7 +216,7 @@ class SourceOperator(Operator):
         if self._time is None:
             return columns.column(0), {}
         rows, failed = self._time.attempt(columns)
-        return rows.column(0), {f.row: f.reason for f in failed}
+        return rows.column(0), dict(zip(failed.rows.tolist(), failed.reasons.to_pylist(), strict=True))
 
 
 def _mask(flags: pa.Array[Any]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from streamsql.engine.failures import Failures
@@ -56,9 +57,9 @@ def or_note(function: ArrowFunction) -> ArrowFunction:
     def run(failures: Failures, rows: Any, expressions: Any, *columns: Any) -> Any:
         found, errors = _without_bad_rows(function, columns)
         if errors:
-            places = rows.to_pylist()
-            reasons = {places[i]: error_text(error) for i, error in errors.items()}
-            failures.note(list(reasons), expressions[0].as_py(), reasons)
+            places = np.fromiter(errors, np.int64, len(errors))
+            reasons = pa.array([error_text(error) for error in errors.values()], pa.string())
+            failures.note(rows.to_numpy()[places], expressions[0].as_py(), reasons)
         return found
 
     return ArrowFunction(

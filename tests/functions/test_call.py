@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -205,8 +206,24 @@ def test_the_twin_of_a_stage_notes_which_rows_fail_and_why(numbers: list[int], e
     for function in (HALF, HALF_ROWS):
         failures = Failures()
         or_note(function).run(failures, rows, pa.array([expression] * len(numbers)), pa.array(numbers))
-        assert failures.take() == [(100 + i, expression, "odd") for i, x in enumerate(numbers) if x % 2]
-        assert failures.take() == []
+        assert _listed(failures) == [(100 + i, expression, "odd") for i, x in enumerate(numbers) if x % 2]
+        assert _listed(failures) == []
+
+
+def test_what_failed_is_told_once_for_each_row_and_expression_with_the_last_reason() -> None:
+    failures = Failures()
+    failures.note(np.array([5, 2]), 1)
+    failures.note(np.array([2, 2]), 0, pa.array(["first", "last"]))
+    failures.note(np.array([2, 5]), 1, pa.array(["why", None]))
+    failures.note(np.array([2]), 1)
+    assert _listed(failures) == [(2, 0, "last"), (2, 1, "why"), (5, 1, None)]
+
+
+def _listed(failures: Failures) -> list[tuple[int, int, str | None]]:
+    failed = failures.take()
+    return list(
+        zip(failed.rows.tolist(), failed.expressions.tolist(), failed.reasons.to_pylist(), strict=True)
+    )
 
 
 def _out_of_memory() -> None:
