@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from streamsql.engine.kernel import ArrowFunction, Kernel, Workspace
 from streamsql.engine.problems import reason_of
+from streamsql.engine.python_values import python_values
 
 MOST = 100
 _MOST_COMPARED = 10 * MOST
@@ -44,7 +45,7 @@ class Reasons:
         rows = failed.select(self._schema.names).slice(0, _MOST_COMPARED)
         known: dict[str, str] = {}
         found: list[str] = []
-        for place, values in enumerate(rows.to_pylist()):
+        for place, values in enumerate(python_values(rows.to_struct_array())):
             key = repr(values)
             if key not in known and len(known) < MOST:
                 known[key] = self._reason(self._kernel, rows.slice(place, 1))

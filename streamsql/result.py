@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pandas
     import polars
 
+from streamsql.errors import DataError
 from streamsql.schema import Column
 
 
@@ -96,7 +97,10 @@ class Result:
         return pa.Table.from_batches(list(self), schema=self.schema)
 
     def fetchall(self) -> list[tuple[Any, ...]]:
-        """All rows as tuples of Python values; a MAP is a dict, a STRUCT too."""
+        """All rows as tuples of Python values; a MAP is a dict, a STRUCT too.
+
+        raises  DataError for a date beyond the years 1 to 9999, which Python does not have
+        """
         return [row for batch in self for row in _tuples(batch)]
 
     def fetchone(self) -> tuple[Any, ...] | None:
@@ -123,12 +127,19 @@ def _tuples(batch: pa.RecordBatch) -> Iterator[tuple[Any, ...]]:
 
 
 def _values(column: pa.Array[Any]) -> list[Any]:
-    if not _holds_map(column.type):
-        return column.to_pylist()
-    with warnings.catch_warnings():
-        # Data from elsewhere may have a key twice: the last one counts, as everywhere.
-        warnings.simplefilter("ignore", UserWarning)
-        return column.to_pylist(maps_as_pydicts="lossy")
+    try:
+        if not _holds_map(column.type):
+            return column.to_pylist()
+        with warnings.catch_warnings():
+            # Data from elsewhere may have a key twice: the last one counts, as everywhere.
+            warnings.simplefilter("ignore", UserWarning)
+            return column.to_pylist(maps_as_pydicts="lossy")
+    except OverflowError as error:
+        raise DataError(
+            "a date of the result lies outside the years 1 to 9999, which are all that Python has",
+            code="DATA-DATE",
+            hint="arrow() gives it, and CAST(.. AS VARCHAR) its text",
+        ) from error
 
 
 def _holds_map(t: pa.DataType) -> bool:

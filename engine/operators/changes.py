@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from streamsql.engine.batch import TIME
+from streamsql.engine.python_values import python_values
 from streamsql.engine.state.columns import Bools, Int64s, Values, concatenated
 
 
@@ -66,7 +67,9 @@ def key_order(keys: Sequence[pa.Array]) -> Int64s:
     count = len(keys[0])
     if any(pa.types.is_nested(k.type) for k in keys):
         # Arrow sorts no nested values; their text has an order as fixed as any.
-        keys = [pa.array([str(v) for v in k.to_pylist()]) if pa.types.is_nested(k.type) else k for k in keys]
+        keys = [
+            pa.array([str(v) for v in python_values(k)]) if pa.types.is_nested(k.type) else k for k in keys
+        ]
     names = [str(number) for number in range(len(keys))]
     table = pa.RecordBatch.from_arrays(list(keys), names=names)
     order = pc.sort_indices(table, sort_keys=[(name, "ascending") for name in names]).to_numpy()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,7 @@ from streamsql.engine.kernel import one_batch
 from streamsql.engine.operators.base import Context, Operator
 from streamsql.engine.operators.record_encoder import Encoded, RecordEncoder
 from streamsql.engine.parallel import PerThread
+from streamsql.engine.python_values import python_values
 from streamsql.engine.windowed_keys import WindowedKey
 
 
@@ -161,9 +162,7 @@ def without_paired_retractions(
         same = (
             pc.fill_null(pc.equal(column.slice(0, rest), column.slice(1)), False)
             if not pa.types.is_nested(column.type)
-            else pa.array(
-                [a == b for a, b in zip(column[:-1].to_pylist(), column[1:].to_pylist(), strict=True)]
-            )
+            else pa.array([a == b for a, b in pairwise(python_values(column))])
         )
         paired &= same.to_numpy(zero_copy_only=False)
     return batch.filter(pa.array(np.append(~paired, True)))

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from streamsql.distinct import Column, Vector
 from streamsql.engine.kernel import ArrowFunction
+from streamsql.engine.python_values import python_values, with_numbers
 from streamsql.types import BIGINT, INTEGER, Array, SqlType, Struct
 
 Int64s = npt.NDArray[np.int64]
@@ -73,7 +74,8 @@ def last_equal_removed(item: SqlType) -> ArrowFunction:
     def run(lists: Column, steps: Column) -> Vector:
         results: list[list[Any] | None] = []
         # A loop over changes: each looks at the list that the one before has left.
-        for have, todo in zip(_one(lists).to_pylist(), _one(steps).to_pylist(), strict=True):
+        before = with_numbers(_one(lists))
+        for have, todo in zip(before.to_pylist(), python_values(_one(steps)), strict=True):
             current = list(have or ())
             for step in todo or ():
                 if step["n"] > 0:
@@ -84,7 +86,7 @@ def last_equal_removed(item: SqlType) -> ArrowFunction:
                         del current[place]
                         break
             results.append(current)
-        return pa.array(results, state.arrow)
+        return pa.array(results, before.type).cast(state.arrow)
 
     return ArrowFunction(_name("last_equal_removed", item), (state.duckdb, changes.duckdb), state.duckdb, run)
 
@@ -123,7 +125,7 @@ def _codes(items: Any) -> Int64s:
     """A number per item, the same for equal ones; nulls are equal to each other."""
     if pa.types.is_nested(items.type):
         # Arrow encodes no nested values; their text tells them apart as well.
-        items = pa.array([repr(v) for v in items.to_pylist()])
+        items = pa.array([repr(v) for v in python_values(items)])
     encoded = items.dictionary_encode(null_encoding="encode")
     codes: Int64s = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     return codes

@@ -92,7 +92,8 @@ class _Masking:
         mask_columns = columns[-4:] if self.has_masks else ()
         array = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
         masks = _one_set(mask_columns) if mask_columns else _DEFAULT
-        if masks is not None and len(array) and _are_counts(counts):
+        # A null text is null, whatever the masks are.
+        if masks is not None and array.null_count < len(array) and _are_counts(counts):
             _table(masks)
             limits = 0 if counts is None else counts.to_numpy().astype(np.int64)
             masked = _mask_ascii(array, _SPANS[self.name], limits, masks)

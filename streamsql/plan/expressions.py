@@ -22,7 +22,8 @@ from streamsql.plan import typing
 from streamsql.plan.arithmetic import decimal_arithmetic, integer_arithmetic, without_nan
 from streamsql.plan.compiled import Compiled, coerce, combine, constant, convert, with_type
 from streamsql.plan.environment import Environment
-from streamsql.plan.scope import Scope, at
+from streamsql.plan.nested import filled
+from streamsql.plan.scope import Scope, at, physical
 from streamsql.plan.type_names import check_field_names, resolve_type
 from streamsql.types import (
     BIGINT,
@@ -81,7 +82,7 @@ _TIMELIKE = (DATE, TIME, TIMESTAMP)
 
 
 class _Compiler:
-    """nested  subqueries and window functions met so far, each with the name that stands for it"""
+    """nested  subqueries and window functions met so far, each with the name that stands for it meanwhile"""
 
     def __init__(
         self, scope: Scope, env: Environment, nested: dict[ast.Expression, tuple[str, Compiled]] | None = None
@@ -157,25 +158,17 @@ class _Compiler:
             )
         if node not in self._nested:
             found = self._scope.nested(node, replace(self._scope, parameters={}))
-            self._nested[node] = (f'"$nested{len(self._nested)}"', found)
+            self._nested[node] = (f"nested_{len(self._nested)}", found)
         name, found = self._nested[node]
-        return replace(found, sql=name if self._scope.parameters else found.sql, safe=name)
+        return replace(found, sql=name, safe=name)
 
     def with_nested(self, compiled: Compiled) -> Compiled:
-        """The whole expression, its subqueries and window functions in their places.
-
-        DuckDB has neither under TRY nor in a lambda's body. There a lambda around the whole expression
-        binds their values to names first.
-        """
-        sql, safe = compiled.sql, compiled.safe
-        for name, found in self._nested.values():
-            if name in sql:
-                sql = f"list_transform([{found.sql}], lambda {name}: {sql})[1]"
-            if compiled.can_fail or name in compiled.sql:
-                safe = f"list_transform([{found.safe}], lambda {name}: {safe})[1]"
-            else:
-                safe = safe.replace(name, found.safe)
-        return replace(compiled, sql=sql, safe=safe)
+        """The whole expression, its subqueries and window functions in their places."""
+        if not self._nested:
+            return compiled
+        plain = {name: found.sql for name, found in self._nested.values()}
+        safe = {name: found.safe for name, found in self._nested.values()}
+        return replace(compiled, sql=filled(compiled.sql, plain), safe=filled(compiled.safe, safe))
 
     # --- conditions -----------------------------------------------------------------------------
 
@@ -577,7 +570,8 @@ def _comparable(left: SqlType, right: SqlType) -> str:
 
 
 def _parameter_sql(name: str) -> str:
-    return duckdb_name("p~" + name)
+    """A lambda's parameter; no column is called so."""
+    return duckdb_name(physical(name) + "~p")
 
 
 def _places(items: Sequence[Compiled]) -> str:

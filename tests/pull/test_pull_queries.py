@@ -63,6 +63,30 @@ ANSWERS = [
         [(1, None), (2, 10), (3, 5)],
     ),
     ("SELECT TRANSFORM(ARRAY[1, 2], x => x + (SELECT MAX(v) FROM s)) AS a FROM p LIMIT 1", [([5, 6],)]),
+    # several of them, inside a lambda and beside it, and around one another
+    (
+        "SELECT id, 10 / (v - (SELECT MIN(v) FROM p)) + (SELECT MAX(v) FROM s) AS x FROM p ORDER BY id",
+        [(1, None), (2, 5), (3, None)],
+    ),
+    (
+        "SELECT ARRAY_MAX(TRANSFORM(ARRAY[1, 2], x => x + (SELECT MAX(v) FROM s))) + (SELECT MIN(v) FROM p) AS a "
+        "FROM p LIMIT 1",
+        [(16,)],
+    ),
+    (
+        "SELECT id, 10 / (id - 1) + (SELECT MAX(v + (SELECT MIN(v) FROM p)) FROM s) AS x FROM p ORDER BY id",
+        [(1, None), (2, 24), (3, 19)],
+    ),
+    # a text that looks like something of the planner's own
+    (
+        "SELECT 'nested_0 TRY \"nested_0\"' || CAST((SELECT MAX(v) FROM s) AS VARCHAR) AS a FROM p LIMIT 1",
+        [('nested_0 TRY "nested_0"4',)],
+    ),
+    (
+        "SELECT id, 'lambda ''nested_0' || (SELECT 'nested_1' || MAX(page) FROM s) AS a, 1 / (id - 1) AS b "
+        "FROM p WHERE id < 3 ORDER BY id",
+        [(1, "lambda 'nested_0nested_1/b", None), (2, "lambda 'nested_0nested_1/b", 1)],
+    ),
     # WITH
     (
         "WITH x AS (SELECT id, SUM(v) AS t FROM s GROUP BY id), y AS (SELECT * FROM x WHERE t > 2) "
