@@ -85,23 +85,24 @@ def widened(
         return Fragment(sql)
     if source == NULL:
         return Fragment(f"CAST(NULL AS {target.duckdb})")
-    return _converted(widen_sql, sql, source, target, is_safe=is_safe, tried=tried)
+    return rewritten(widen_sql, sql, source, target, is_safe=is_safe, tried=tried)
 
 
 def converted(sql: str, source: SqlType, target: SqlType, *, tried: bool = False) -> Fragment:
     """CAST(expression AS target); tried: as in widened. PlanError PLAN-CAST if there is no such cast."""
-    return _converted(cast_sql, sql, source, target, is_safe=False, tried=tried)
+    return rewritten(cast_sql, sql, source, target, tried=tried)
 
 
-def _converted(
+def rewritten(
     how: Callable[[str, SqlType, SqlType], CastPrint],
     sql: str,
     source: SqlType,
     target: SqlType,
     *,
-    is_safe: bool,
-    tried: bool,
+    is_safe: bool = False,
+    tried: bool = False,
 ) -> Fragment:
+    """The expression as `how` prints it over a place for it; is_safe, tried: as in widened."""
     places = Places([sql])
     printed = how(places.names[0], source, target)
     text, functions = printed.sql, printed.functions

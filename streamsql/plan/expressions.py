@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 
-from streamsql.errors import NotSupportedError, PlanError
+from streamsql.errors import DataError, NotSupportedError, PlanError
 from streamsql.functions.call import converted, print_call
-from streamsql.functions.cast import is_castable
+from streamsql.functions.cast_text import read_timestamp
 from streamsql.functions.resolve import LambdaArgument, UnitArgument, resolve
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
@@ -22,6 +23,7 @@ from streamsql.plan import typing
 from streamsql.plan.arithmetic import decimal_arithmetic, integer_arithmetic, without_nan
 from streamsql.plan.compiled import Compiled, coerce, combine, constant, convert, with_type
 from streamsql.plan.environment import Environment
+from streamsql.plan.like import like
 from streamsql.plan.nested import filled
 from streamsql.plan.scope import Scope, at, physical
 from streamsql.plan.type_names import check_field_names, resolve_type
@@ -196,17 +198,8 @@ class _Compiler:
                 return self._negated(found) if negated else found
             case ast.In():
                 return self._in(node)
-            case ast.Like(value=value, pattern=pattern, escape=escape, negated=negated):
-                sides = [self.compile(value), self.compile(pattern)]
-                for side in sides:
-                    if side.type not in (VARCHAR, NULL):
-                        raise at(
-                            side.node.span,
-                            f"LIKE needs VARCHAR, but {to_sql(side.node)} is {side.type}",
-                            "PLAN-LIKE",
-                        )
-                suffix = "" if escape is None else f" ESCAPE {duckdb_string(escape)}"
-                found = combine(node, BOOLEAN, f"({{}} LIKE {{}}{suffix})", sides)
+            case ast.Like(value=value, pattern=pattern, negated=negated):
+                found = like(node, self.compile(value), self.compile(pattern))
                 return self._negated(found) if negated else found
         return self.compile(node)
 
@@ -248,9 +241,17 @@ class _Compiler:
         column = self._scope.named(other.node.name)
         if column is None or not column.is_hidden or column.short not in _TIME_PSEUDO_COLUMNS:
             return side
-        parsed = coerce(side, TIMESTAMP)
-        sql = f"epoch_ms({parsed.sql})"
-        return replace(parsed, sql=sql, safe=f"epoch_ms({parsed.safe})", type=BIGINT)
+        try:
+            moment = read_timestamp(side.node.value)
+        except DataError as error:
+            raise at(
+                side.node.span,
+                f"{to_sql(side.node)} is compared with {to_sql(other.node)}, and is no time",
+                "PLAN-TIMESTAMP",
+                "write 2024-01-31, 2024-01-31T12:30 or 2024-01-31T12:30:00.000+0100, say",
+            ) from error
+        ms = (moment - datetime(1970, 1, 1)) // timedelta(milliseconds=1)
+        return constant(f"CAST({ms} AS BIGINT)", BIGINT, side.node)
 
     def _in(self, node: ast.In) -> Compiled:
         value = self.compile(node.value)
@@ -364,9 +365,11 @@ class _Compiler:
             return Compiled(sql, sql, target, node)
         if operand.type == target:
             return replace(operand, node=node)
-        if not is_castable(operand.type, target):
-            raise at(node.span, f"{operand.type} cannot be cast to {target}", "PLAN-CAST")
-        return replace(with_type(operand, target, converted), node=node)
+        try:
+            return replace(with_type(operand, target, converted), node=node)
+        except PlanError as error:
+            error.span = node.span
+            raise
 
     def _case(self, node: ast.Case) -> Compiled:
         conditions = [self.condition(_when(when, node.operand)) for when in node.whens]
@@ -482,6 +485,8 @@ class _Compiler:
     # --- functions ------------------------------------------------------------------------------
 
     def _call(self, node: ast.FunctionCall) -> Compiled:
+        if node.is_star:
+            raise at(node.span, f"{node.name} takes no *: that is for COUNT", "PLAN-STAR")
         try:
             overloads = self._env.library.scalar(node.name)
             compiled: list[Compiled | None] = []

@@ -95,6 +95,7 @@ def entries_of(db: streamsql.Database) -> list[tuple[Any, ...]]:
         ("shaken(n + 4)", {3: "function SHAKEN failed: ValueError: seven"}),
         ("CASE WHEN n = 2 THEN CAST(t AS INTEGER) END", {2: "cannot cast to INTEGER: 'y'"}),
         ("TRANSFORM(ARRAY[n], q => shaken(q + 5))", {2: "function SHAKEN failed: ValueError: seven"}),
+        ("t LIKE t || '!' ESCAPE '!'", dict.fromkeys(range(5), "ends in its escape character: '")),
         ("EXPLODE(ARRAY[CAST(t AS INTEGER)])", {1: "to INTEGER: 'x'", 2: "to INTEGER: 'y'"}),
     ],
 )

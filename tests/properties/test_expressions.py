@@ -8,6 +8,7 @@ the database they are planned in, and the DuckDB they run in.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Sequence
 from contextlib import closing
 from functools import cache
@@ -99,6 +100,7 @@ def same(a: Any, b: Any) -> bool:
     return repr(a) == repr(b)
 
 
+_CONSTANT = re.compile(r"\bNULL\b|\bTRUE\b|\bFALSE\b")
 several = st.lists(expressions(), min_size=1, max_size=5)
 
 
@@ -122,7 +124,10 @@ def test_the_value_does_not_depend_on_the_batch(
         cut = chance.randrange(len(many) // 2)
         together, failed_together = run(task, [records(data, many[:cut]), records(data, many[cut:])])
     assert same(together, [by_row[i] for i in many if i in by_row])
-    assert failed_together == failed_alone
+    assert failed_alone <= failed_together
+    # What stands beside a constant DuckDB may find not to matter, and then not evaluate: a row in which it would
+    # fail is told of only if another row of its batch fails, so that the batch runs under TRY.
+    assert all(_CONSTANT.search(text) for _, text in failed_together - failed_alone)
 
 
 @given(st.lists(expressions(plain=True), min_size=1, max_size=5), rows())
