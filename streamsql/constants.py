@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 
 from streamsql.engine.kernel import Workspace
+from streamsql.engine.problems import reason_of
 from streamsql.errors import DataError, NotSupportedError, StreamSQLError
 from streamsql.grammar import ast
 from streamsql.plan.compiled import Compiled
@@ -50,7 +51,7 @@ def explained(error: duckdb.Error) -> StreamSQLError:
         )
     if isinstance(error, duckdb.BinderException | duckdb.NotImplementedException | duckdb.ParserException):
         return NotSupportedError(f"DuckDB cannot answer this query: {first_line}")
-    return DataError(f"the query failed: {first_line}", code="DATA-QUERY")
+    return DataError(f"the query failed: {reason_of(error)}", code="DATA-QUERY")
 
 
 _BARE = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from streamsql import show
@@ -34,9 +35,7 @@ def introspect(
                 return show.describe_extended(info, database.catalog, database.log, database.queries)
             return show.describe(info)
         case ast.Describe(kind="STREAMS" | "TABLES" as kind):
-            wanted = [s for s in database.catalog.sources.values() if s.kind == kind.removesuffix("S")]
-            found = [(s.name, *row) for s in wanted for row in show.describe(s).fetchall()]
-            return rows([Column(n, VARCHAR) for n in ("NAME", "COLUMN", "TYPE", "ROLE")], found)
+            return _describe_all(database, kind.removesuffix("S"), is_extended=statement.is_extended)
         case ast.Explain():
             return _explain(database, statement)
         case ast.PrintTopic():
@@ -64,12 +63,35 @@ def no_connectors(span: Span) -> NotSupportedError:
     )
 
 
+def _describe_all(database: Database, kind: str, *, is_extended: bool) -> Result:
+    """DESCRIBE of every stream or table, each row with its name."""
+    infos = sorted((s for s in database.catalog.sources.values() if s.kind == kind), key=lambda s: s.name)
+    if is_extended:
+        known = (database.catalog, database.log, database.queries)
+        parts = [(s.name, show.describe_extended(s, *known)) for s in infos]
+    else:
+        parts = [(s.name, show.describe(s)) for s in infos]
+    return _named("NAME", parts, ("WHAT", "VALUE") if is_extended else ("COLUMN", "TYPE", "ROLE"))
+
+
+def _named(title: str, parts: Iterable[tuple[str, Result]], columns: Sequence[str]) -> Result:
+    """Several results as one, each row with the name of what it is about."""
+    found = [(name, *row) for name, part in parts for row in part.fetchall()]
+    return rows([Column(name, VARCHAR) for name in (title, *columns)], found)
+
+
 def _show(database: Database, statement: ast.Show) -> Result:
     match statement.what:
+        case "STREAMS" | "TABLES" if statement.is_extended:
+            return _describe_all(database, statement.what.removesuffix("S"), is_extended=True)
         case "STREAMS" | "TABLES":
             return show.show_sources(database.catalog, statement.what.removesuffix("S"))
         case "TOPICS":
-            return show.show_topics(database.log, is_all=statement.is_all)
+            groups = database.groups if statement.is_extended else None
+            return show.show_topics(database.log, groups, is_all=statement.is_all)
+        case "QUERIES" if statement.is_extended:
+            explained = [(name, _explain_running(database, name)) for name in database.catalog.queries]
+            return _named("ID", explained, ("WHAT", "VALUE"))
         case "QUERIES":
             return show.show_queries(database.catalog, database.queries)
         case "FUNCTIONS":
@@ -87,6 +109,13 @@ def _show(database: Database, statement: ast.Show) -> Result:
     raise no_connectors(statement.span)
 
 
+def _explain_running(database: Database, query_id: str) -> Result:
+    from streamsql.plan.explain import explain_persistent
+
+    runner = database.queries.get(query_id)
+    return explain_persistent(database.queries.plans[runner.name], runner.state)
+
+
 def _explain(database: Database, statement: ast.Explain) -> Result:
     from streamsql.plan.explain import explain_persistent, explain_pull, explain_push
     from streamsql.plan.pull import plan_pull
@@ -94,8 +123,7 @@ def _explain(database: Database, statement: ast.Explain) -> Result:
 
     inner = statement.statement
     if statement.query_id is not None:
-        runner = database.queries.get(statement.query_id)
-        return explain_persistent(database.queries.plans[runner.name], runner.state)
+        return _explain_running(database, statement.query_id)
     match inner:
         case ast.CreateAsSelect() | ast.InsertSelect():
             return explain_persistent(database.definitions.plan_query(inner), None)

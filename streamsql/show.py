@@ -32,15 +32,18 @@ def show_sources(catalog: Catalog, kind: str) -> Result:
     return rows(columns, listed)
 
 
-def show_topics(log: Log, *, is_all: bool) -> Result:
-    """SHOW TOPICS: internal ones, whose names begin with an underscore, only with ALL."""
+def show_topics(log: Log, groups: Groups | None, *, is_all: bool) -> Result:
+    """SHOW TOPICS: internal ones, whose names begin with an underscore, only with ALL.
+
+    groups  EXTENDED: of consumers; how many have read a topic, and of how many partitions a member reads now
+    """
     columns = [
         Column("TOPIC", VARCHAR),
         Column("PARTITIONS", INTEGER),
         Column("RECORDS", BIGINT),
         Column("CLEANUP", VARCHAR),
     ]
-    listed: list[tuple[str, int | None, int | None, str]] = []
+    listed: list[tuple[str | int | None, ...]] = []
     for name in log.topics():
         if name.startswith("_") and not is_all:
             continue
@@ -51,6 +54,13 @@ def show_topics(log: Log, *, is_all: bool) -> Result:
         config = log.topic_config(name)
         records = sum(log.end_offset(name, p) - log.start_offset(name, p) for p in range(config.partitions))
         listed.append((name, config.partitions, records, config.cleanup))
+    if groups is not None:
+        columns += [Column("CONSUMED_PARTITIONS", BIGINT), Column("CONSUMER_GROUPS", BIGINT)]
+        readers = [(g.name, p) for g in groups.status() for p in g.partitions]
+        for place, facts in enumerate(listed):
+            own = [(group, one) for group, one in readers if one.topic == facts[0]]
+            consumed = sum(one.member is not None for _, one in own)
+            listed[place] = (*facts, consumed, len({group for group, _ in own}))
     return rows(columns, listed)
 
 
@@ -98,12 +108,11 @@ def describe_function(library: Library, name: str) -> Result:
     ):
         if name in registry:
             found = [
-                (f"{row.name}{row.signature}", row.says, row.example, row.gives)
+                (f"{row.name}{row.signature}", row.says, row.example, row.gives, row.category, row.author)
                 for row in registry.overloads(name)
             ]
-            return rows(
-                _text("SIGNATURE", "SAYS", "EXAMPLE", "GIVES"), found, title=f"{kind} function {name}"
-            )
+            columns = _text("SIGNATURE", "SAYS", "EXAMPLE", "GIVES", "CATEGORY", "AUTHOR")
+            return rows(columns, found, title=f"{kind} function {name}")
     library.scalar(name)
     raise AssertionError(name)
 

@@ -88,9 +88,15 @@ def plan_create(statement: ast.CreateSource, env: Environment, *, is_new: bool =
     if draft.is_source and draft.is_table and draft.window:
         raise at(statement.span, "a SOURCE TABLE cannot be windowed", "PLAN-SOURCE-TABLE")
     check_formats(draft, env, statement.span, {c.name: c.span for c in statement.columns})
-    return NewSource(
-        statement, draft, properties.number("PARTITIONS", 1), properties.number("RETENTION_MS", 0)
-    )
+    retention = properties.number("RETENTION_MS", 0)
+    check_retention(draft, retention, properties)
+    return NewSource(statement, draft, properties.number("PARTITIONS", 1), retention)
+
+
+def check_retention(info: SourceInfo, retention_ms: int | None, properties: Properties) -> None:
+    """raises PlanError for a table that would lose its oldest rows"""
+    if retention_ms is not None and info.is_table and not info.window:
+        raise properties.error("RETENTION_MS", "RETENTION_MS is for streams and windowed tables")
 
 
 def check_source_name(name: str, span: Span) -> None:
@@ -151,18 +157,17 @@ def read_columns(columns: Sequence[ast.ColumnDefinition], kind: str, env: Enviro
         else:
             value.append(Column(column.name, t))
     if headers:
+        first = next(column.span for column in columns if column.role in ("HEADERS", "HEADER"))
         if not env.config.flag("ksql.headers.columns.enabled"):
             raise at(
-                columns[0].span,
+                first,
                 "HEADERS columns are switched off (ksql.headers.columns.enabled)",
                 "PLAN-HEADERS",
             )
         if any(h.header == "" for h in headers) and len(headers) > 1:
-            raise at(
-                columns[0].span, "a HEADERS column stands alone: there can be no other one", "PLAN-HEADERS"
-            )
+            raise at(first, "a HEADERS column stands alone: there can be no other one", "PLAN-HEADERS")
         if len({h.header for h in headers}) < len(headers):
-            raise at(columns[0].span, "one header is declared for two columns", "PLAN-HEADERS")
+            raise at(first, "one header is declared for two columns", "PLAN-HEADERS")
     return Schema(tuple(key), tuple(value), tuple(headers))
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from streamsql.catalog import SourceInfo
 from streamsql.engine.kernel import Workspace
-from streamsql.errors import PlanError
+from streamsql.engine.problems import reason_of
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
 from streamsql.grammar.printer import to_sql
@@ -133,23 +133,41 @@ def compile_value(value: ast.Expression, column: Column, env: Environment) -> Co
     return coerce(compiled, column.type)
 
 
+def _computed(workspace: Workspace, values: Sequence[Compiled]) -> pa.RecordBatch:
+    sql = ", ".join(f"{v.sql} AS c{i}" for i, v in enumerate(values))
+    reader = workspace.connection.execute(f"SELECT {sql}").to_arrow_reader(1)
+    assert reader is not None
+    (batch,) = list(reader)
+    return batch
+
+
+def _check_computed(workspace: Workspace, value: Compiled) -> None:
+    try:
+        _computed(workspace, [value])
+    except duckdb.Error as error:
+        raise at(
+            value.node.span,
+            f"{to_sql(value.node)} cannot be computed: {reason_of(error)}",
+            "PLAN-INSERT-VALUE",
+        ) from error
+
+
 def evaluate_row(values: Sequence[Compiled], columns: Sequence[Column]) -> pa.RecordBatch:
     """The values as a batch of one row, by the columns' names.
 
-    raises  PlanError PLAN-INSERT-VALUE if one cannot be computed
+    raises  PlanError PLAN-INSERT-VALUE, at the value, if one cannot be computed
     """
     workspace = Workspace()
     try:
         for value in values:
             for function in value.functions:
                 workspace.register(function)
-        sql = ", ".join(f"{v.sql} AS c{i}" for i, v in enumerate(values))
-        reader = workspace.connection.execute(f"SELECT {sql}").to_arrow_reader(1)
-        assert reader is not None
-        (batch,) = list(reader)
-    except duckdb.Error as error:
-        reason = str(error).splitlines()[0]
-        raise PlanError(f"a value cannot be computed: {reason}", code="PLAN-INSERT-VALUE") from error
+        try:
+            batch = _computed(workspace, values)
+        except duckdb.Error:
+            for value in values:
+                _check_computed(workspace, value)
+            raise
     finally:
         workspace.close()
     arrays = [

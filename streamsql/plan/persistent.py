@@ -26,6 +26,7 @@ from streamsql.plan.compiled import Compiled, coerce
 from streamsql.plan.create import (
     check_columns,
     check_formats,
+    check_retention,
     check_source_name,
     default_formats,
     timestamp_column,
@@ -120,8 +121,7 @@ def plan_create_as(
             "PARTITIONS", f"topic {topic} exists: it has PARTITIONS {partitions}, not {asked}"
         )
     retention = properties.number("RETENTION_MS", 0)
-    if retention is not None and sink.is_table and not sink.window:
-        raise properties.error("RETENTION_MS", "RETENTION_MS is for streams and windowed tables")
+    check_retention(sink, retention, properties)
     if sink.window and select.retention_ms is not None:
         retention = max(retention or 0, select.retention_ms)
     return _with_sink(select, sink, env, partitions, retention)

@@ -97,3 +97,28 @@ def test_what_maintenance_could_not_do_is_said_until_it_can(tmp_path: Path) -> N
         first.write_bytes(whole)
         assert not db.log.maintain(0)
         assert notes(db, "t") == []
+
+
+def test_extended_lists_describe_every_one(db: Database) -> None:
+    db.execute(
+        "CREATE STREAM s (k INT KEY, v INT) WITH (FORMAT = 'JSON', PARTITIONS = 2);"
+        "CREATE STREAM r AS SELECT * FROM s;"
+        "CREATE TABLE t AS SELECT k, COUNT(*) AS n FROM s GROUP BY k;"
+    )
+    streams = db.execute("SHOW STREAMS EXTENDED;").fetchall()
+    assert streams == db.execute("DESCRIBE STREAMS EXTENDED;").fetchall()
+    for name in ("R", "S"):
+        assert [row[1:] for row in streams if row[0] == name] == db.execute(
+            f"DESCRIBE {name} EXTENDED;"
+        ).fetchall()
+    assert {name for name, *_ in db.execute("SHOW TABLES EXTENDED;").fetchall()} == {"T"}
+    queries = db.execute("SHOW QUERIES EXTENDED;").fetchall()
+    assert [row[1:] for row in queries if row[0] == "CTAS_T_2"] == db.execute("EXPLAIN CTAS_T_2;").fetchall()
+
+
+def test_extended_topics_count_their_readers(db: Database) -> None:
+    db.execute("CREATE STREAM s (v INT) WITH (FORMAT = 'JSON', PARTITIONS = 2);")
+    assert db.execute("SHOW TOPICS EXTENDED;").fetchall() == [("S", 2, 0, "delete", 0, 0)]
+    with db.consumer("s", group="g") as consumer:
+        consumer.poll(0)
+        assert db.execute("SHOW TOPICS EXTENDED;").fetchall() == [("S", 2, 0, "delete", 2, 1)]

@@ -191,3 +191,19 @@ def test_a_syntax_error_anywhere_means_nothing_is_done(db: Database) -> None:
     with pytest.raises(ParseError):
         db.execute("CREATE STREAM s (a INTEGER); SELEC;")
     assert "S" not in db.catalog.sources
+
+
+def test_a_value_that_cannot_be_computed_is_pointed_at(db: Database) -> None:
+    db.execute("CREATE STREAM visits (d DATE, n INT);")
+    sql = "INSERT INTO visits VALUES ('2024-01-01', 1 / 0);"
+    with pytest.raises(PlanError, match="1 / 0 cannot be computed: division by zero") as caught:
+        db.execute(sql)
+    assert caught.value.span is not None and sql[caught.value.span.start :].startswith("1 / 0")
+    with pytest.raises(PlanError, match="'soon' cannot be computed: cannot cast to DATE: 'soon'"):
+        db.execute("INSERT INTO visits VALUES ('soon', 1);")
+
+
+def test_a_function_is_described_with_its_overloads(db: Database) -> None:
+    found = rows(db, "DESCRIBE FUNCTION len;")
+    assert [row[0] for row in found] == ["LEN(text VARCHAR) -> INTEGER", "LEN(value BYTES) -> INTEGER"]
+    assert found[0][-2:] == ("Text", "streamsql")

@@ -50,6 +50,16 @@ REFUSED = [
     ("CREATE STREAM x (rowtime BIGINT) WITH (FORMAT='JSON');", "PLAN-RESERVED-NAME", "rowtime"),
     ("CREATE STREAM x (h INT HEADER('x'), a INT) WITH (FORMAT='JSON');", "PLAN-HEADERS", "h INT"),
     (
+        "CREATE STREAM x (a INT, h BYTES HEADER('x'), i BYTES HEADER('x')) WITH (FORMAT='JSON');",
+        "PLAN-HEADERS",
+        "h BYTES",
+    ),
+    (
+        "CREATE TABLE x (k INT PRIMARY KEY, v INT) WITH (FORMAT='JSON', RETENTION_MS=5);",
+        "PLAN-PROPERTY",
+        "RET",
+    ),
+    (
         "CREATE STREAM x (a INT, b INT) WITH (FORMAT='JSON', WINDOW_TYPE='SESSION');",
         "PLAN-PROPERTY",
         "WINDOW",
