@@ -49,6 +49,7 @@ class Flow:
     is_final      of a table: a row that is put in stays as it is
     is_rekeyed    the key was computed, by PARTITION BY: it is there even if all of its parts are null
     is_spread     rows of one key may come from several partitions
+    stand_ins     columns for groups and aggregates: name -> what was written
     """
 
     graph: Graph
@@ -67,6 +68,7 @@ class Flow:
     is_rekeyed: bool = False
     is_spread: bool = False
     retention_ms: int | None = None
+    stand_ins: dict[str, str] = field(default_factory=dict)
 
     def type_of(self, name: str) -> SqlType:
         """The type of a column of the batch, by its physical name."""

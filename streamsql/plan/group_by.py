@@ -77,6 +77,8 @@ def group_by(planner: SelectPlanner, query: ast.Select, items: Sequence[Item], f
         raise at(
             query.span, "GROUP BY needs an aggregate in SELECT or HAVING", "PLAN-GROUP-BY", "COUNT(*), say"
         )
+    flow.stand_ins.update({f"KSQL_GROUP_{n}": to_sql(group) for n, group in enumerate(groups)})
+    flow.stand_ins.update({f"KSQL_AGG_{n}": to_sql(call) for n, call in enumerate(calls)})
     with_old_rows(flow, query)
     aggregates = [resolve_aggregate(c, flow.scope.in_clause(f"{c.name}(..)"), planner.env) for c in calls]
     group_types = _add_stage(planner, groups, aggregates, flow)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from streamsql.engine.kernel import ArrowFunction
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
+from streamsql.grammar.printer import to_sql
 from streamsql.plan.aggregates import find_aggregates
 from streamsql.plan.compiled import Compiled
 from streamsql.plan.environment import Environment
@@ -31,6 +32,7 @@ from streamsql.plan.pull_sql import Sql, joined, limits, sql
 from streamsql.plan.pull_windows import direction, needs_numbers, numbered
 from streamsql.plan.rewrite import rewrite
 from streamsql.plan.scope import Scope, ScopeColumn, at, column_sql
+from streamsql.plan.stand_ins import as_written
 from streamsql.schema import WINDOW_BOUNDS, Column
 from streamsql.types import NULL
 
@@ -160,24 +162,27 @@ class Planner:
             (*(i.expression for i in items), *([having] if having else []), *order), self.env
         )
         is_grouped = query.group_by is not None or bool(calls) or having is not None
-        if is_grouped:
-            sequence = read.sequence if isinstance(query.relation, ast.Join) else ()
-            groups = grouped(self, query, source, scope, calls, sequence)
-            source, scope = groups.source, groups.scope
-            items = [replace(item, expression=groups.swap(item.expression)) for item in items]
-            order = [groups.swap(target) for target in order]
-            if having is not None:
-                condition = compile_filter(groups.swap(having), scope.in_clause("HAVING"), self.env)
-                source = sql("{} WHERE {}", source, self.noted(condition))
-        if query.limit is not None and not order and not is_grouped and not query.is_distinct:
-            order = _key_order(read)
-        if not is_grouped:
-            source, scope, items, order = exploded(self, source, scope, items, order)
-        expressions = (*(i.expression for i in items), *order)
-        windows = needs_numbers(self, expressions)
-        if windows:
-            source, scope = numbered(self, source, scope, windows, expressions)
-        result = self._projected(query, items, order, source, scope)
+        stand_ins: dict[str, str] = {}
+        with as_written(stand_ins):
+            if is_grouped:
+                sequence = read.sequence if isinstance(query.relation, ast.Join) else ()
+                groups = grouped(self, query, source, scope, calls, sequence)
+                stand_ins.update({name: to_sql(written) for written, name in groups.names.items()})
+                source, scope = groups.source, groups.scope
+                items = [replace(item, expression=groups.swap(item.expression)) for item in items]
+                order = [groups.swap(target) for target in order]
+                if having is not None:
+                    condition = compile_filter(groups.swap(having), scope.in_clause("HAVING"), self.env)
+                    source = sql("{} WHERE {}", source, self.noted(condition))
+            if query.limit is not None and not order and not is_grouped and not query.is_distinct:
+                order = _key_order(read)
+            if not is_grouped:
+                source, scope, items, order = exploded(self, source, scope, items, order)
+            expressions = (*(i.expression for i in items), *order)
+            windows = needs_numbers(self, expressions)
+            if windows:
+                source, scope = numbered(self, source, scope, windows, expressions)
+            result = self._projected(query, items, order, source, scope)
         self.items = selected
         return result
 

@@ -66,7 +66,7 @@ def check_query_replacement(old: PersistentPlan, new: PersistentPlan, span: Span
             raise _refused(old.sink, "only the WHERE of an aggregation can change", span)
     for (_, mine), (_, theirs) in zip(before, after, strict=True):
         if not _upgradeable(mine, theirs, reads_tables):
-            raise _refused(old.sink, f"its state would change: {mine.describe()}", span)
+            raise _refused(old.sink, _what_stays(mine, reads_tables), span)
 
 
 def _stateful(graph: Graph) -> list[tuple[int, Spec]]:
@@ -94,6 +94,20 @@ def _upgradeable(old: Spec, new: Spec, reads_tables: bool) -> bool:
         case Materialise(), Materialise():
             return old == new
     return False
+
+
+def _what_stays(spec: Spec, reads_tables: bool) -> str:
+    """Why a step with state cannot become another one."""
+    match spec:
+        case Aggregate(window=window) if window is not None:
+            return "nothing can change in an aggregation with windows"
+        case Aggregate() if reads_tables:
+            return "nothing can change in an aggregation over a table"
+        case Aggregate():
+            return "only the WHERE of an aggregation can change"
+        case Materialise():
+            return "what it keeps of each key would change"
+    return "nothing can change in a query that joins"
 
 
 def _refused(info: SourceInfo, why: str, span: Span) -> PlanError:

@@ -27,6 +27,7 @@ from streamsql.plan.rewrite import columns_used, walk
 from streamsql.plan.scope import Scope, at
 from streamsql.plan.sources import Needs, build_source, source_scope
 from streamsql.plan.stages import Output, StageBuilder
+from streamsql.plan.stand_ins import as_written
 from streamsql.plan.subqueries import (
     CommonTable,
     as_of_has_no_meaning,
@@ -180,6 +181,11 @@ class SelectPlanner:
     # --- the steps ------------------------------------------------------------------------------
 
     def finish(self, query: ast.Select, flow: Flow) -> Selected:
+        """The steps after FROM."""
+        with as_written(flow.stand_ins):
+            return self._finish(query, flow)
+
+    def _finish(self, query: ast.Select, flow: Flow) -> Selected:
         has_bounds = (
             query.window is not None and not isinstance(query.relation, ast.Join) and flow.window is None
         )
@@ -357,9 +363,10 @@ def _check_key(query: ast.Select, key: KeyColumn, matching: Sequence[Item], scop
             f"SELECT {quote_name(key.name)}, .. there, and here too",
         )
     if not matching:
+        why = "" if key.viable or not key.equal else ", added by the join as neither side always has one,"
         raise at(
             query.span,
-            f"the key column {name} is missing from the SELECT list",
+            f"the key column {name}{why} is missing from the SELECT list",
             "PLAN-KEY-MISSING",
             f"SELECT {name}, ..",
         )

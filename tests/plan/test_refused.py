@@ -117,6 +117,30 @@ HINTS = [
 ]
 
 
+MESSAGES = [
+    ("CREATE TABLE x AS SELECT COUNT(*) AS n FROM s GROUP BY id;", "the key column ID is missing"),
+    (
+        "CREATE TABLE x AS SELECT id, COUNT(*) AS n FROM s GROUP BY id HAVING SUM(id);",
+        "but SUM(ID) is BIGINT",
+    ),
+    ("CREATE TABLE x AS SELECT id, COUNT(*) + 'a' AS n FROM s GROUP BY id;", "for COUNT(*) (BIGINT) and 'a'"),
+    ("SELECT id + 1 + name AS x FROM s GROUP BY id + 1, name;", "for ID + 1 (BIGINT) and NAME (VARCHAR)"),
+    ("SELECT id FROM s GROUP BY id HAVING LEN(MAX(id)) > 1;", "function LEN does not take (BIGINT)"),
+    (
+        "CREATE STREAM x AS SELECT l.name AS a, r.name AS b FROM s l FULL JOIN s r WITHIN 1 HOUR ON l.id = r.id;",
+        "the key column ROWKEY, added by the join",
+    ),
+]
+
+
+@pytest.mark.parametrize(("sql", "message"), MESSAGES, ids=[m[0] for m in MESSAGES])
+def test_a_refusal_names_what_was_written(db: Database, sql: str, message: str) -> None:
+    db.execute(SETUP)
+    with pytest.raises(PlanError) as caught:
+        db.execute(sql)
+    assert message in caught.value.message
+
+
 @pytest.mark.parametrize(("sql", "code", "place"), REFUSED, ids=[r[0] for r in REFUSED])
 def test_a_statement_is_refused(db: Database, sql: str, code: str, place: str) -> None:
     db.execute(SETUP)
