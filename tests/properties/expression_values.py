@@ -58,7 +58,7 @@ EDGES: dict[SqlType, list[Any]] = {
     WIDE: [D(0), D("0.000000000001"), D("-12345678901234567890.5"), D("9" * 26 + "." + "9" * 12)],
     WHOLE: [D(0), D(1), D(-7), D(10**18 - 1), D(1 - 10**18)],
     VARCHAR: ["", "a", "B", " a b ", "12", "-7", "1.5", "true", "é😀", "e\u0301", "𝒳y", "a,b", "2024-02-29", "[1, 2]",
-              '{"a": 1}', "null", "%", "_", "10:30", "x\ny", "İ", "ß", "it's", "a\\b", "b\\", "\x00", '"$nested0"', '"$0"'],
+              '{"a": 1}', "null", "%", "_", "10:30", "x\ny", "İ", "ß", "it's", "a\\b", "b\\", "\x00", 'nested_0 TRY', '"~nested"'],
     BYTES: [b"", b"a", b"\x00\xff", b"\x80", b"abcdefgh", bytes(4)],
     DATE: [datetime.date(1970, 1, 1), datetime.date(2024, 2, 29), datetime.date(1900, 3, 1), datetime.date(1, 1, 1),
            datetime.date(9999, 12, 31)],
