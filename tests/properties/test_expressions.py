@@ -102,7 +102,7 @@ def same(a: Any, b: Any) -> bool:
 several = st.lists(expressions(), min_size=1, max_size=5)
 
 
-@given(several, st.none() | expressions(BOOLEAN, plain=True, depth=2), rows(), st.integers(0, 99))
+@given(several, st.none() | expressions(BOOLEAN, plain=True, depth=2), rows(), st.integers(0, 15))
 def test_the_value_does_not_depend_on_the_batch(
     trees: list[Tree], condition: Tree | None, data: pa.RecordBatch, seed: int
 ) -> None:
@@ -116,7 +116,7 @@ def test_the_value_does_not_depend_on_the_batch(
         # Now and then more rows than a few vectors of DuckDB, in any order; those that fail are few, as they
         # are slow.
         failing = {time for time, _ in failed_alone}
-        more = 10_000 if seed % 8 == 0 else 50
+        more = 10_000 if seed == 7 else 50
         many = places + chance.choices([i for i in places if i not in failing] or places[:1], k=more)
         chance.shuffle(many)
         cut = chance.randrange(len(many) // 2)
