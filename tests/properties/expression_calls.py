@@ -37,18 +37,20 @@ NAMED = {
     "direction": ["ASC", "desc"],
 }
 _DATES, _TIMES, _MOMENTS = ["yyyy-MM-dd", "d.M.uuuu"], ["HH:mm:ss", "HH:mm"], ["yyyy-MM-dd HH:mm"]
-TIME_PATTERNS = {
-    "FORMAT_DATE": _DATES,
-    "PARSE_DATE": _DATES,
-    "DATETOSTRING": _DATES,
-    "STRINGTODATE": _DATES,
-    "FORMAT_TIME": _TIMES,
-    "PARSE_TIME": _TIMES,
-    "FORMAT_TIMESTAMP": _DATES + _TIMES + _MOMENTS,
-    "PARSE_TIMESTAMP": _MOMENTS,
-    "TIMESTAMPTOSTRING": _DATES + _TIMES + _MOMENTS,
-    "STRINGTOTIMESTAMP": _MOMENTS,
+OF_FUNCTION = {
+    ("FORMAT_DATE", "pattern"): _DATES,
+    ("PARSE_DATE", "pattern"): _DATES,
+    ("DATETOSTRING", "pattern"): _DATES,
+    ("STRINGTODATE", "pattern"): _DATES,
+    ("FORMAT_TIME", "pattern"): _TIMES,
+    ("PARSE_TIME", "pattern"): _TIMES,
+    ("FORMAT_TIMESTAMP", "pattern"): _DATES + _TIMES + _MOMENTS,
+    ("PARSE_TIMESTAMP", "pattern"): _MOMENTS,
+    ("TIMESTAMPTOSTRING", "pattern"): _DATES + _TIMES + _MOMENTS,
+    ("STRINGTOTIMESTAMP", "pattern"): _MOMENTS,
+    ("REGEXP_REPLACE", "new"): ["", "x", "\\$"],
 }
+"""The same for a parameter of one function."""
 # How long a result becomes: a pad to 2^31 characters is what was asked for, and no test.
 SMALL = {"size", "start", "end", "step", "position", "occurrence", "length", "count", "digits", "n", "code"}
 JOINED = [t for t in SCALAR_TYPES if t in NUMERIC or t in (BOOLEAN, VARCHAR)]

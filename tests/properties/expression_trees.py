@@ -33,9 +33,9 @@ from tests.properties.expression_calls import (
     CALLABLE,
     JOINED,
     NAMED,
+    OF_FUNCTION,
     OVERLOADS,
     SMALL,
-    TIME_PATTERNS,
     UNITS,
     bind,
     calls,
@@ -244,9 +244,9 @@ class Expressions:
         if t in (INTEGER, BIGINT) and parameter.name in SMALL:
             small = draw(st.integers(-3, 9))
             return Tree(f"({small})" if t == INTEGER else f"CAST({small} AS BIGINT)", t)
-        if t == VARCHAR and parameter.name in NAMED:
-            known = TIME_PATTERNS.get(row.name) if parameter.name == "pattern" else None
-            literals = [quoted(text) for text in known or NAMED[parameter.name]]
+        texts = OF_FUNCTION.get((row.name, parameter.name)) or NAMED.get(parameter.name)
+        if t == VARCHAR and texts:
+            literals = [quoted(text) for text in texts]
             return Tree(draw(st.sampled_from([*literals, "S", "UCASE(T)"])), t)
         if OVERLOADS[row.name] == 1 and parameter.type in SCALAR_TYPES:
             # What widens to the parameter's type is taken as well, and a NULL without a type.
