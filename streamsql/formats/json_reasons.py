@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pyarrow as pa
 
-from streamsql.formats.arrays import Ints, Vector, as_text, mask_of, pc
+from streamsql.formats.arrays import Ints, Vector, as_text, mask_of, nulls, pc, replace_at
 from streamsql.formats.json_exact import MAY_BE_MENDED, Convert, converter, parse, why_not_json
 from streamsql.formats.reasons import Reasons
 from streamsql.formats.scalars import Mismatch
@@ -19,6 +20,8 @@ from streamsql.formats.texts import hopeless
 from streamsql.types import SqlType
 
 _MAY_HAVE_LOST_DIGITS = re.compile(r"[0-9][.eE]|[NnIi][aAnN][nNfF]")
+_FEW = 32
+"""So many different texts cost less one by one."""
 _PLAIN_TEXT = r'^"[^"\\]*"$'
 
 
@@ -29,17 +32,23 @@ def judge(reasons: Reasons, rows: Ints, values: Vector, path: str, t: SqlType) -
     values  string[k], JSON without nulls
     path    of the field in the record, as `.ADDRESS.ZIP`
     """
-    is_text = pc.match_substring_regex(values, _PLAIN_TEXT)
-    said = pc.if_else(is_text, hopeless(pc.utf8_slice_codeunits(values, 1, -1), t), None)
-    reasons.note(rows, pc.binary_join_element_wise(f"${path}: ", said, ""))
-    open_ = mask_of(said.is_null())
-    rows = rows[open_]
-    known = values.filter(pa.array(open_)).dictionary_encode()
-    convert = converter(t)
-    found = [_what_is_wrong(text, path, convert) for text in known.dictionary.to_pylist()]
-    said = pa.array(found, pa.string()).take(known.indices)
+    known = values.dictionary_encode()
+    said = _said(known.dictionary, path, t).take(known.indices)
     reasons.note(rows, said)
     return rows[mask_of(said.is_null())]
+
+
+def _said(values: Vector, path: str, t: SqlType) -> Vector:
+    """What is wrong with each of string[k], JSON texts that differ; null where nothing can be said."""
+    said = nulls(len(values), pa.string())
+    if len(values) > _FEW:
+        is_text = pc.match_substring_regex(values, _PLAIN_TEXT)
+        said = pc.if_else(is_text, hopeless(pc.utf8_slice_codeunits(values, 1, -1), t), None)
+        said = pc.binary_join_element_wise(f"${path}: ", said, "")
+    rows = np.flatnonzero(mask_of(said.is_null()))
+    convert = converter(t)
+    texts = values.take(pa.array(rows)).to_pylist()
+    return replace_at(said, rows, [_what_is_wrong(text, path, convert) for text in texts])
 
 
 def _what_is_wrong(text: str, path: str, convert: Convert) -> str | None:
