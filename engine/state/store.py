@@ -14,6 +14,9 @@ from streamsql.engine.state.last_records import LastRecords
 from streamsql.engine.state.rows import RowStore
 from streamsql.errors import InternalError
 
+_SCANNED = 64
+"""So many marks are looked at in the time that reading a row out of order takes."""
+
 
 class KeyedStore:
     """An operator's durable table: rows by key, drained as changelog records.
@@ -172,7 +175,13 @@ class KeyedStore:
                 )
 
     def _take_changed(self) -> Int64s:
-        """The slots that were written since the last call and still hold a row, each once."""
+        """The slots that were written since the last call and still hold a row, each once, mostly rising."""
+        if sum(map(len, self._changed)) > len(self._dirty) // _SCANNED:
+            # Looking at all is cheap then, and rows are read faster in their order in memory.
+            self._changed = []
+            dirty = np.flatnonzero(self._dirty)
+            self._dirty[dirty] = False
+            return dirty
         # A slot that was removed and used again is listed twice; one removed for good is not dirty.
         living: list[Int64s] = []
         for slots in self._changed:
