@@ -118,7 +118,7 @@ def measure(query: Query, sizes: tuple[int, int], value_format: str, rounds: int
     grown = sizes[1] - sizes[0]
 
     def grow(run: Callable[[Query, Mapping[str, pa.Table]], Run]) -> Growth:
-        return Growth(grown, *(_best(lambda t=t: run(query, t), rounds) for t in both))
+        return Growth(grown, *(best(lambda t=t: run(query, t), rounds) for t in both))
 
     ours = grow(lambda query, tables: _streaming(query, tables, value_format))
     if value_format != "JSON":
@@ -178,7 +178,7 @@ def ratio(one: float, other: float) -> float:
     return one / other if other > 0 else 0.0
 
 
-def _best(run: Callable[[], Run], rounds: int) -> Run:
+def best(run: Callable[[], Run], rounds: int) -> Run:
     """The shortest wall time and the shortest CPU time, of whichever run; the rows of the last."""
     best = run()
     for _ in range(rounds - 1):

@@ -79,6 +79,20 @@ PARTS: Mapping[str, Part] = {
         (*_RATIO, Judged("reading_ratio", MORE, RATIO, 1.3)),
         _CLICKSTREAM_JSON,
     ),
+    "nexmark": Part(
+        "nexmark",
+        "nexmark --events 100000 --rounds 1",
+        ("query",),
+        (Judged("ratio", MORE, RATIO, 1.5),),
+        {
+            "query": ("query", ""),
+            "says": ("what", ""),
+            "rate": ("events per CPU-second", ",.0f"),
+            "duckdb_rate": ("DuckDB", ",.0f"),
+            "ratio": ("ratio", ".2f"),
+            "is_equal": ("same result", ""),
+        },
+    ),
     "threads": Part(
         "threads",
         "threads --events 1000000 --rounds 2 --query q2 --query q3",
