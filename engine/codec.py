@@ -25,7 +25,7 @@ class Decoded:
 
     columns: tuple[pa.Array[Any], ...]
     bad: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    reasons: pa.Array[Any] = field(default_factory=lambda: pa.array([], pa.string()))
+    reasons: pa.Array[Any] = field(default_factory=lambda: pa.nulls(0, pa.string()))
 
 
 def joined(parts: Sequence[Decoded], begins: Sequence[int]) -> Decoded:

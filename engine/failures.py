@@ -37,7 +37,8 @@ class Failed:
         return len(self.rows)
 
 
-NOTHING = Failed(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), pa.array([], pa.string()))
+# Not pa.array, which loads pandas.
+NOTHING = Failed(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), pa.nulls(0, pa.string()))
 
 
 def joined(parts: Sequence[Failed], begins: Sequence[int]) -> Failed:
