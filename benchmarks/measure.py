@@ -179,12 +179,16 @@ def ratio(one: float, other: float) -> float:
 
 
 def best(run: Callable[[], Run], rounds: int) -> Run:
-    """The shortest wall time and the shortest CPU time, of whichever run; the rows of the last."""
-    best = run()
+    """`rounds` runs as one, see `better`."""
+    found = run()
     for _ in range(rounds - 1):
-        last = run()
-        best = Run(min(best.seconds, last.seconds), min(best.cpu_seconds, last.cpu_seconds), last.rows)
-    return best
+        found = better(found, run())
+    return found
+
+
+def better(one: Run, last: Run) -> Run:
+    """The shorter wall time and the shorter CPU time, of whichever run; the rows of the last."""
+    return Run(min(one.seconds, last.seconds), min(one.cpu_seconds, last.cpu_seconds), last.rows)
 
 
 def _streaming(query: Query, tables: Mapping[str, pa.Table], value_format: str) -> Run:

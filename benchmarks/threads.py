@@ -3,8 +3,8 @@
     python -m benchmarks threads [--events N] [--query q1 ..] [--format arrow|json] [--threads N] [--json]
 
 A round runs all four, one after the other, at two sizes, one three times the other: the slope between them
-leaves out what a start costs. A second thread gains no more than the machine has to give at that moment, so
-that only the half of the rounds counts in which DuckDB gained most from it; of those, the median.
+leaves out what a start costs. Of each, the best run of all rounds counts: a second thread gains no more than
+the machine has to give at that moment, and what else goes on on it only ever takes time.
 """
 
 from __future__ import annotations
@@ -14,13 +14,16 @@ import gc
 import json
 import tempfile
 import time
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from statistics import median
+
+import pyarrow as pa
 
 from benchmarks.clickstream import QUERIES, Query, declarations, sources
-from benchmarks.measure import Run, load, one_shot, same
+from benchmarks.measure import Growth, Run, better, load, one_shot, ratio
 from streamsql.database import Database, connect
 
 
@@ -44,46 +47,6 @@ class Gain:
     is_equal: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """The same at the smaller size and at the larger one."""
-
-    small: Run
-    large: Run
-
-    @property
-    def seconds(self) -> float:
-        """What the events took that the larger one has more; next to nothing if noise made it less."""
-        return max(self.large.seconds - self.small.seconds, 1e-6)
-
-    @property
-    def cpu_seconds(self) -> float:
-        return max(self.large.cpu_seconds - self.small.cpu_seconds, 1e-6)
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """Ours with one thread and with several, and DuckDB's."""
-
-    one: Sizes
-    several: Sizes
-    duckdb_one: Sizes
-    duckdb_several: Sizes
-
-    @property
-    def duckdb_gain(self) -> float:
-        return self.duckdb_one.seconds / self.duckdb_several.seconds
-
-    @property
-    def is_equal(self) -> bool:
-        """Whether all gave the same rows."""
-        return all(
-            same(getattr(self.one, size).rows, getattr(other, size).rows)
-            for size in ("small", "large")
-            for other in (self.several, self.duckdb_one)
-        )
-
-
 def main(arguments: list[str]) -> int:
     """Measure, print, and fail if a result differs."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks threads")
@@ -91,7 +54,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--query", choices=[q.name for q in QUERIES], action="append")
     parser.add_argument("--format", choices=["arrow", "json"], default="arrow")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=6, help="the better half of which counts")
+    parser.add_argument("--rounds", type=int, default=6, help="runs of each, the best of which counts")
     parser.add_argument("--json", action="store_true", help="one object per query and line")
     options = parser.parse_args(arguments)
     found: list[Gain] = []
@@ -119,32 +82,42 @@ def main(arguments: list[str]) -> int:
 def measure(query: Query, events: int, value_format: str, threads: int, rounds: int) -> Gain:
     """Run the query with one thread and with `threads`, over events that are loaded once."""
     both = [sources(query, size) for size in (events, 3 * events)]
-    runs: list[Round] = []
     with ExitStack() as opened:
-        databases = []
-        for tables in both:
-            folder = opened.enter_context(tempfile.TemporaryDirectory())
-            db = opened.enter_context(connect(Path(folder) / "data"))
-            db.execute(declarations(query, value_format))
-            for name, rows in tables.items():
-                load(db, name, rows)
-            databases.append(db)
-        for _ in range(rounds):
-            ours = [Sizes(*(_ours(db, query, count) for db in databases)) for count in (1, threads)]
-            theirs = [Sizes(*(one_shot(query, t, count) for t in both)) for count in (1, threads)]
-            runs.append(Round(*ours, *theirs))
-    counted = sorted(runs, key=lambda one: -one.duckdb_gain)[: -(-rounds // 2)]
+        ways: list[Sequence[Callable[[], Run]]] = []
+        databases = [opened.enter_context(_loaded(query, value_format, tables)) for tables in both]
+        for count in (1, threads):
+            ways.append([partial(_ours, db, query, count) for db in databases])
+        for count in (1, threads):
+            ways.append([partial(one_shot, query, tables, count) for tables in both])
+        # One after the other, so that what goes on beside it meets all of them.
+        best = [[run() for run in sizes] for sizes in ways]
+        for _ in range(rounds - 1):
+            best = [
+                [better(so_far, run()) for so_far, run in zip(found, sizes, strict=True)]
+                for found, sizes in zip(best, ways, strict=True)
+            ]
+    one, several, duckdb_one, duckdb_several = (Growth(2 * events, *sizes) for sizes in best)
     return Gain(
         query.name,
         value_format,
         threads,
-        2 * events / median(one.one.seconds for one in counted),
-        2 * events / median(one.several.seconds for one in counted),
-        median(one.one.seconds / one.several.seconds for one in counted),
-        median(one.several.cpu_seconds / one.one.cpu_seconds for one in counted),
-        median(one.duckdb_gain for one in counted),
-        runs[-1].is_equal,
+        one.rate,
+        several.rate,
+        ratio(several.rate, one.rate),
+        ratio(several.cpu_seconds, one.cpu_seconds),
+        ratio(duckdb_several.rate, duckdb_one.rate),
+        one.is_equal(several) and one.is_equal(duckdb_one),
     )
+
+
+@contextmanager
+def _loaded(query: Query, value_format: str, tables: Mapping[str, pa.Table]) -> Iterator[Database]:
+    """A database in which the events are."""
+    with tempfile.TemporaryDirectory() as folder, connect(Path(folder) / "data") as db:
+        db.execute(declarations(query, value_format))
+        for name, rows in tables.items():
+            load(db, name, rows)
+        yield db
 
 
 def _ours(db: Database, query: Query, threads: int) -> Run:
