@@ -104,13 +104,14 @@ def _text(found: Vector, unescape: Unescape) -> tuple[Vector, Mask]:
     quoted = first_bytes(found) == ord('"')
     odd = np.zeros(len(found), dtype=np.bool_)
     texts = pc.binary_slice(found.view(pa.binary()), 1, -1).view(pa.string())
-    bare = np.flatnonzero(valid_mask(found) & ~quoted)
-    if len(bare):
-        # Whole numbers and booleans say as texts what they are written as; objects and others do not.
-        chosen = found.take(pa.array(bare))
-        is_null = mask_of(pc.equal(chosen, "null"))
-        odd[bare] = ~is_null & ~mask_of(pc.match_substring_regex(chosen, _SAME_AS_TEXT))
-        texts = put_at(texts, bare, null_where(chosen, is_null))
+    if not quoted.all():
+        texts = null_where(texts, mask_of(pc.equal(found, "null").fill_null(False)))
+        bare = np.flatnonzero(valid_mask(texts) & ~quoted)
+        if len(bare):
+            # Whole numbers and booleans say as texts what they are written as; objects and others do not.
+            chosen = found.take(pa.array(bare))
+            odd[bare] = ~mask_of(pc.match_substring_regex(chosen, _SAME_AS_TEXT))
+            texts = put_at(texts, bare, chosen)
     if _has_backslash(found):
         escaped = np.flatnonzero(quoted & mask_of(pc.match_substring(found, "\\").fill_null(False)))
         if len(escaped):
@@ -118,20 +119,35 @@ def _text(found: Vector, unescape: Unescape) -> tuple[Vector, Mask]:
     return texts, odd
 
 
-def _double(found: Vector) -> tuple[Vector, Mask]:
+def _numbers(found: Vector, to: pa.DataType) -> Vector | None:
+    """Numbers and nulls as a column; None if there is something else.
+
+    The text of any other JSON value is none that Arrow takes for a whole number.
+    """
     try:
-        values, odd = found.cast(pa.float64()), np.zeros(len(found), dtype=np.bool_)
+        return found.cast(to)
     except pa.ArrowInvalid:
+        texts = without_nulls(found)
+    try:
+        return None if texts is found else texts.cast(to)
+    except pa.ArrowInvalid:
+        return None
+
+
+def _double(found: Vector) -> tuple[Vector, Mask]:
+    values, odd = _numbers(found, pa.float64()), np.zeros(len(found), dtype=np.bool_)
+    if values is None:
         values, odd = _of_text(without_nulls(found), DOUBLE)
     # DuckDB takes NaN and Infinity in any case, and a number may be beyond a double's range.
     return values, odd | ~np.isfinite((values.fill_null(0) if values.null_count else values).to_numpy())
 
 
 def _whole(found: Vector, t: SqlType) -> tuple[Vector, Mask]:
-    try:
-        # The raw text of any other JSON value is none that Arrow takes for a whole number.
-        values, odd = found.cast(pa.int64()), np.zeros(len(found), dtype=np.bool_)
-    except pa.ArrowInvalid:
+    odd = np.zeros(len(found), dtype=np.bool_)
+    if t == INTEGER and (values := _numbers(found, pa.int32())) is not None:
+        return values, odd
+    values = _numbers(found, pa.int64())
+    if values is None:
         values, odd = _mostly_whole(found)
     if t == BIGINT:
         return values, odd
