@@ -36,11 +36,12 @@ from streamsql.formats.json_exact import RecordReader
 from streamsql.formats.json_fast import FastReader, Read
 from streamsql.formats.json_join import can_join, joined_record, joined_value
 from streamsql.formats.json_plan import can_read_fast
+from streamsql.formats.json_raw import bare_numbers
 from streamsql.formats.json_reasons import judge_broken
 from streamsql.formats.json_write import is_plain, plain_record_sql, record_sql, value_sql
 from streamsql.formats.reasons import Reasons
 from streamsql.schema import Column
-from streamsql.types import DOUBLE
+from streamsql.types import BIGINT, DOUBLE, INTEGER
 
 _FAST_ROWS = 64
 """Below this, reading record by record costs less than one run of a kernel."""
@@ -51,12 +52,17 @@ class JsonDecoder:
 
     def __init__(self, columns: Sequence[Column], *, is_record: bool, workspace: Workspace) -> None:
         self._columns = columns
+        self._is_number = not is_record and [c.type for c in columns] in ([INTEGER], [BIGINT])
         self._reader = RecordReader(columns, is_record=is_record)
         self._fast: FastReader | None = None
         if can_read_fast(columns, is_record=is_record):
             self._fast = FastReader(columns, workspace, is_record=is_record)
 
     def decode(self, payloads: Vector) -> Decoded:
+        if self._is_number:
+            numbers = bare_numbers(payloads.view(pa.string()), self._columns[0].type)
+            if numbers is not None:
+                return Decoded((numbers,))
         fast = self._fast
         if fast is None or len(payloads) < _FAST_ROWS or fast.is_ambiguous:
             return self._read_all_exactly(payloads)

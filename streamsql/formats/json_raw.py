@@ -65,6 +65,18 @@ def read_raw(found: Vector, t: SqlType, unescape: Unescape) -> tuple[Vector, Mas
     return _of_text(found, t)
 
 
+def bare_numbers(payloads: Vector, t: SqlType) -> Vector | None:
+    """JSON texts of whole numbers as a column of `t`, INTEGER or BIGINT; None if one is something else."""
+    firsts = first_bytes(payloads)
+    offsets, data = parts(payloads)
+    digits = offsets[:-1] + (firsts == ord("-"))
+    # JSON has no number with a zero in front, Arrow has, and reads 0x as well.
+    led = (
+        (offsets[1:] - digits > 1) & (data.take(digits, mode="clip") == ord("0")) if len(data) else firsts > 0
+    )
+    return None if led.any() else _cast(payloads, t.arrow)
+
+
 def without_nulls(found: Vector) -> Vector:
     """The texts, null instead of `null`."""
     if not (first_bytes(found) == ord("n")).any():
@@ -124,12 +136,15 @@ def _numbers(found: Vector, to: pa.DataType) -> Vector | None:
 
     The text of any other JSON value is none that Arrow takes for a whole number.
     """
+    values = _cast(found, to)
+    if values is None and (texts := without_nulls(found)) is not found:
+        values = _cast(texts, to)
+    return values
+
+
+def _cast(texts: Vector, to: pa.DataType) -> Vector | None:
     try:
-        return found.cast(to)
-    except pa.ArrowInvalid:
-        texts = without_nulls(found)
-    try:
-        return None if texts is found else texts.cast(to)
+        return texts.cast(to)
     except pa.ArrowInvalid:
         return None
 

@@ -259,3 +259,48 @@ def test_large_batches_of_records_are_written_as_small_ones_are() -> None:
         encoder.encode([column.slice(begin, 10_000) for column in many]) for begin in range(0, 40_000, 10_000)
     ]
     assert encoder.encode(many) == pa.concat_arrays(small)
+
+
+TRICKY_NUMBERS = [
+    "0",
+    "-0",
+    "7",
+    "-7",
+    "00",
+    "-01",
+    "0x1F",
+    "-0x1",
+    "+5",
+    "1.7",
+    "1e2",
+    " 5",
+    "5 ",
+    '"5"',
+    '"5.0"',
+    "",
+    "-",
+]
+TRICKY_NUMBERS += [
+    "null",
+    "true",
+    "[1]",
+    "1 2",
+    "2147483648",
+    "-2147483649",
+    "9223372036854775808",
+    "1_0",
+    "\u0665",
+]
+
+
+@pytest.mark.parametrize("t", [INTEGER, BIGINT])
+@pytest.mark.parametrize("text", TRICKY_NUMBERS)
+def test_bare_numbers_are_read_at_once_as_they_are_one_by_one(t: SqlType, text: str) -> None:
+    key = layout(Column("K", t), key=True, wrapped=False)
+    payloads = [b"1", None, text.encode(), b"-12"]
+    at_once = decode("JSON", key, payloads)
+    with mock.patch("streamsql.formats.json.bare_numbers", lambda *_: None):
+        one_by_one = decode("JSON", key, payloads)
+    assert at_once.columns == one_by_one.columns
+    assert at_once.bad.tolist() == one_by_one.bad.tolist()
+    assert at_once.reasons == one_by_one.reasons
