@@ -75,6 +75,14 @@ def _closes_at_end(sql: str) -> bool:
     return False
 
 
+def caught(sql: str) -> str:
+    """The value, or NULL where it cannot be computed, to go on another way: no failure of the row.
+
+    In lower case: what stands under TRY in upper case is noted as the row's failure (plan/noting.py).
+    """
+    return f"try({sql})"
+
+
 def fail(message: str, duckdb_type: str) -> str:
     """An expression of the type that fails the row; `message` is SQL giving the text, NULL fails nothing."""
     return f"CAST(fail_row({message}) AS {duckdb_type})"

@@ -15,7 +15,7 @@ from streamsql.engine.kernel import ArrowFunction
 from streamsql.errors import DataError
 from streamsql.functions.arrow import with_arity
 from streamsql.functions.registry import BoundCall, Fragment, Scalar
-from streamsql.sqltext import FAIL, fail, literal_text
+from streamsql.sqltext import FAIL, caught, fail, literal_text
 from streamsql.tolerance import reject
 
 # Encodings ----------------------------------------------------------------------------------------------
@@ -69,10 +69,10 @@ _FROM_PREFIXED_TEXT = _to_bytes(lambda text: _bind(_PREFIXED.format(text=text), 
 
 _TO_TEXT: Mapping[str, Callable[[str], str]] = {
     "hex": lambda value: f"hex({value})",
-    "utf8": lambda value: f"coalesce(TRY(decode({value})), ksql_decode_utf8({value}))",
+    "utf8": lambda value: f"coalesce({caught(f'decode({value})')}, ksql_decode_utf8({value}))",
     # A byte string that decodes to as many characters as it has bytes is ASCII.
     "ascii": lambda value: (
-        f"CASE WHEN length(TRY(decode({value}))) = octet_length({value}) THEN decode({value})"
+        f"CASE WHEN length({caught(f'decode({value})')}) = octet_length({value}) THEN decode({value})"
         f" ELSE ksql_decode_ascii({value}) END"
     ),
     "base64": lambda value: f"to_base64({value})",

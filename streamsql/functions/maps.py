@@ -7,6 +7,7 @@ a column of that name from the arguments put inside the lambda.
 from __future__ import annotations
 
 from streamsql.functions.registry import BoundCall, Scalar
+from streamsql.sqltext import caught
 
 
 def last_wins(pairs: str) -> str:
@@ -18,7 +19,8 @@ def last_wins(pairs: str) -> str:
     later = 'list_transform("$pairs"["$place" + 1:], lambda "$pair": "$pair".key)'
     only = f'"$one".key IS NOT NULL AND NOT list_contains({later}, "$one".key)'
     kept = f'list_filter("$pairs", lambda "$one", "$place": {only})'
-    built = f'coalesce(TRY(map_from_entries("$pairs")), map_from_entries({kept}))'
+    usual = caught('map_from_entries("$pairs")')
+    built = f"coalesce({usual}, map_from_entries({kept}))"
     return f'list_transform([{pairs}], lambda "$pairs": {built})[1]'
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 
 # Whatever a user has written stands in quotes of either kind, so that a bare word is the planner's own.
-_WORDS = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\b(?:nested_\d+|lambda|TRY)\b""")
+_WORDS = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\b(?:nested_\d+|lambda|TRY|try)\b""")
 _VALUES = '"~nested"'
 
 
@@ -23,7 +23,7 @@ def filled(sql: str, values: Mapping[str, str]) -> str:
     >>> filled("'nested_0' || nested_0", {"nested_0": "(SELECT 1)"})
     "'nested_0' || (SELECT 1)"
     """
-    if not {"lambda", "TRY"}.intersection(_WORDS.findall(sql)):
+    if not {"lambda", "TRY", "try"}.intersection(_WORDS.findall(sql)):
         return _WORDS.sub(lambda word: values.get(word[0], word[0]), sql)
     fields = {name: f"struct_extract({_VALUES}, '{name}')" for name in values}
     text = _WORDS.sub(lambda word: fields.get(word[0], word[0]), sql)

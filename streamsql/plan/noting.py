@@ -10,8 +10,9 @@ as well. A struct around the value tells an error, where the struct is null, fro
     f_or_null(x)      f_or_note("$row", 3, x)
     random(), uuid()  steady_random("$row"), ..
 
-The last because DuckDB has no TRY around what it knows to be volatile. It takes a function of a column for
-one that gives the same for the same row; that it does not is the same to the row.
+A function's own `try` stays as it is (sqltext.caught): it has another way there. The last line because DuckDB
+has no TRY around what it knows to be volatile. It takes a function of a column for one that gives the same
+for the same row; that it does not is the same to the row.
 """
 
 from __future__ import annotations

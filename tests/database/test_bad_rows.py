@@ -190,3 +190,23 @@ def test_each_record_without_a_readable_time_has_its_own_reason(bad: str) -> Non
         ("TIMESTAMP", 4),
     ]
     assert (bad in found[0][2], found[1][2], "'z'" in found[2][2]) == (True, "the time is null", True)
+
+
+@pytest.mark.parametrize(
+    ("expression", "values"),
+    [
+        ("AS_MAP(ARRAY['k', 'k'], ARRAY[n, n + 1])", [{"k": 2}, {"k": 8}]),
+        ("FROM_BYTES(TO_BYTES('ff', 'hex'), 'utf8')", ["\ufffd", "\ufffd"]),
+        ("FROM_BYTES(TO_BYTES(t, 'utf8'), 'ascii')", ["1", "x"]),
+    ],
+)
+def test_what_a_function_catches_itself_is_no_failure(expression: str, values: list[Any]) -> None:
+    """Also not where another expression of the row fails, so that it runs under TRY."""
+    with streamsql.connect() as db:
+        db.execute(
+            "CREATE STREAM s (t VARCHAR, n BIGINT);"
+            f"CREATE STREAM r AS SELECT CAST(t AS INTEGER) AS i, {expression} AS v FROM s;"
+        )
+        db.append("s", [{"T": "1", "N": 1}, {"T": "x", "N": 7}], timestamps=[0, 1])
+        assert entries_of(db) == [(1, "CAST(T AS INTEGER)", "cannot cast to INTEGER: 'x'")]
+        assert [v for (v,) in db.execute("SELECT v FROM r;").fetchall()] == values
