@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from streamsql.engine.kernel import one_batch
 from streamsql.engine.log import records
 from streamsql.engine.log.log import Readable, TopicPartition
 from streamsql.engine.log.wanted import Shape, common, widened
@@ -19,6 +20,8 @@ from streamsql.errors import DataError
 _logger = logging.getLogger(__name__)
 
 LARGE_BATCH_ROWS = 16_384
+# Batches of fewer rows are joined.
+_SMALL_ROWS = 4096
 # Rows that are taken of one frame, however few are wanted.
 _FRAME_ROWS = 1 << 18
 
@@ -74,29 +77,31 @@ class Buffered:
     chunks: deque[Chunk] = field(default_factory=deque)
     rows: int = 0
 
-    def fill(self, log: Readable, rows: int, shape: Shape, reset: str) -> None:
+    def fill(self, log: Readable, rows: int, end: int, shape: Shape, reset: str) -> None:
         """Have `rows` buffered, unless there are no more.
+
+        end  of the partition, lately
 
         What is read at a time is some more than that, since small reads cost more than they bring; of the
         only partition large frames are read to their ends.
         """
-        while self.rows < rows:
-            end = log.end_offset(*self.place)
-            if end == self.next_read:
-                break
+        while self.rows < rows and self.next_read != end:
             try:
                 batches = self._read(log, 2 * rows - self.rows)
             except DataError as problem:
                 if problem.code != "LOG-OFFSET-OUT-OF-RANGE":
                     raise
                 self._reset(log, reset)
+                end = log.end_offset(*self.place)
                 continue
             if not batches:
                 # Compaction may have left nothing up to the end.
                 self.next_read = max(self.next_read, end)
                 break
-            for batch in batches:
+            for batch in _joined(batches):
                 self._add(batch, shape)
+            if self.next_read > end:
+                break  # it has grown meanwhile
         if not self.rows:
             self.next_given = self.next_read
 
@@ -174,3 +179,24 @@ class Buffered:
             self.next_given = int(chunk.offsets[-1]) + 1
             self.reached = int(chunk.times[-1])
             yield chunk.batch if chunk.schema is schema else widened(chunk.batch, schema)
+
+
+def _joined(batches: list[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+    """Small neighbours of one schema as one: each batch costs more than some rows are copied for."""
+    if len(batches) == 1:
+        return batches
+    joined: list[pa.RecordBatch] = []
+    alike: list[pa.RecordBatch] = []
+    for batch in batches:
+        if alike and not (_is_small(batch) and batch.schema.equals(alike[0].schema)):
+            joined.append(one_batch(alike[0].schema, alike))
+            alike = []
+        if _is_small(batch):
+            alike.append(batch)
+        else:
+            joined.append(batch)
+    return [*joined, one_batch(alike[0].schema, alike)] if alike else joined
+
+
+def _is_small(batch: pa.RecordBatch) -> bool:
+    return batch.num_rows < _SMALL_ROWS

@@ -102,8 +102,9 @@ class TopicReader:
             raise InternalError(f"a poll wants one row at least, not {max_rows}")
         count = len(self._sources)
         share = max_rows if count == 1 else self._ahead * max_rows // count + 1
+        ends = self._log.end_offsets(self._places)
         for source in self._sources:
-            source.fill(self._log, share, self._shape, self._reset)
+            source.fill(self._log, share, ends[source.place], self._shape, self._reset)
         waiting = [source for source in self._sources if source.rows]
         if not waiting:
             return None

@@ -58,7 +58,7 @@ class LogUntil:
 
     def end_offsets(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """As `Log.end_offsets`, and not past the ends given."""
-        return {
-            place: min(end, self._ends.get(place, end))
-            for place, end in self._log.end_offsets(places).items()
-        }
+        ends = self._log.end_offsets(places)
+        if not self._ends:
+            return ends
+        return {place: min(end, self._ends.get(place, end)) for place, end in ends.items()}
