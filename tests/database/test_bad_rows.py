@@ -9,6 +9,7 @@ import pytest
 import streamsql
 from streamsql import udf
 from streamsql.engine import reasons
+from streamsql.errors import DataError
 
 UNPAIRED: list[int] = []
 CALLS: list[int] = []
@@ -210,3 +211,18 @@ def test_what_a_function_catches_itself_is_no_failure(expression: str, values: l
         db.append("s", [{"T": "1", "N": 1}, {"T": "x", "N": 7}], timestamps=[0, 1])
         assert entries_of(db) == [(1, "CAST(T AS INTEGER)", "cannot cast to INTEGER: 'x'")]
         assert [v for (v,) in db.execute("SELECT v FROM r;").fetchall()] == values
+
+
+def test_rows_with_dates_that_python_does_not_have_have_their_reasons_too() -> None:
+    with streamsql.connect() as db:
+        db.execute(
+            "CREATE STREAM s (ms BIGINT, n INT); CREATE STREAM far AS SELECT FROM_UNIXTIME(ms) AS t, n FROM s;"
+            "CREATE STREAM r AS SELECT LEN(CAST(t AS VARCHAR)) / n AS v FROM far;"
+        )
+        db.append("s", [{"MS": 253_402_300_800_000 + i, "N": i % 2} for i in range(4)], timestamps=range(4))
+        assert [reason for *_, reason in entries_of(db)] == ["division by zero"] * 2
+        with pytest.raises(DataError, match="outside the years 1 to 9999"):
+            db.execute("SELECT t FROM far;").fetchall()
+        assert db.execute("SELECT CAST(t AS VARCHAR) AS t FROM far LIMIT 1;").fetchall() == [
+            ("10000-01-01T00:00:00.000",)
+        ]
