@@ -81,7 +81,7 @@ PARTS: Mapping[str, Part] = {
     ),
     "nexmark": Part(
         "nexmark",
-        "nexmark --events 100000 --rounds 1",
+        "nexmark --events 300000 --rounds 1",
         ("query",),
         (Judged("ratio", MORE, RATIO, 1.5),),
         {
