@@ -92,7 +92,7 @@ def main(arguments: list[str]) -> int:
         "--bad", type=int, default=100_000, help="malformed records; good ones: ten times that"
     )
     parser.add_argument("--format", choices=FORMATS, action="append")
-    parser.add_argument("--rounds", type=int, default=2, help="runs of each, the best of which counts")
+    parser.add_argument("--rounds", type=int, default=4, help="runs of each, the best of which counts")
     parser.add_argument("--json", action="store_true", help="one object per format and line")
     options = parser.parse_args(arguments)
     found = []

@@ -192,6 +192,19 @@ PARTS: Mapping[str, Part] = {
             "output_rows": ("rows out", ",.0f"),
         },
     ),
+    "malformed": Part(
+        "malformed",
+        "malformed --bad 20000 --rounds 2",
+        ("format",),
+        (Judged("clean_rate", MORE, PER_CPU, 1.4), Judged("ratio", MORE, RATIO, 1.3)),
+        {
+            "format": ("format", ""),
+            "clean_rate": ("clean, records per CPU-second", ",.0f"),
+            "mixed_rate": ("mixed", ",.0f"),
+            "ratio": ("ratio", ".2f"),
+            "is_complete": ("complete", ""),
+        },
+    ),
     "growth": Part(
         "growth",
         "growth --quick",
