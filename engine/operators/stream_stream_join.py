@@ -159,7 +159,8 @@ class StreamStreamJoinOperator(Operator):
         self.stores = (*stores, *self._times)
         keys = pa.schema([spec.left.field(n) for n in spec.keys])
         reach = (spec.reach_ms(0), spec.reach_ms(1))
-        self.shards = Shards(context.workspace, lambda lane: JoinShard(keys, stores, reach, lane))
+        # What is read is written to changelogs again: of two threads that leaves none with nothing to do.
+        self.shards = Shards(context.workspace, lambda lane: JoinShard(keys, stores, reach, lane), besides=1)
         self._hasher = KeyHasher(context.workspace, keys)
         self._restorations = 0
         self.met = 0

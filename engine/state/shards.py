@@ -40,28 +40,35 @@ class Shards(Generic[Shard]):
     from_rows so many rows of state there are before it is cut: handing rows out has its price, which is paid
               back where there is much to do for each, or each is looked for in memory beyond the caches.
               For stores without a bound: what is needed of the changelog is not known any more
+    besides   so many threads have enough to do with reading and commits
     """
 
     def __init__(
-        self, workspace: Workspace, open: Callable[[Workspace], Shard], *, from_rows: int = 0
+        self,
+        workspace: Workspace,
+        open: Callable[[Workspace], Shard],
+        *,
+        from_rows: int = 0,
+        besides: int = 0,
     ) -> None:
         self._workspace = workspace
         self._open = open
+        self._lanes = workspace.lanes[: max(1, len(workspace.lanes) - besides)]
         self.from_rows = from_rows
-        self.all: Sequence[Shard] = [open(lane) for lane in workspace.lanes[: 1 if from_rows else None]]
+        self.all: Sequence[Shard] = [open(lane) for lane in self._lanes[: 1 if from_rows else None]]
 
     @property
     def may_be_cut(self) -> bool:
         """Whether there is one, and may be several."""
-        return len(self.all) < len(self._workspace.lanes)
+        return len(self.all) < len(self._lanes)
 
     def cut(self) -> None:
         """Have new ones, as many as there may be; they know nothing yet."""
-        self.all = [self._open(lane) for lane in self._workspace.lanes]
+        self.all = [self._open(lane) for lane in self._lanes]
 
     def store(self, of: Callable[[Shard], KeyedStore], hasher: Hasher) -> KeyedStore | ShardedStore[Shard]:
         """The stores of the shards as one; arguments as for `ShardedStore`."""
-        return of(self.all[0]) if len(self._workspace.lanes) == 1 else ShardedStore(self, of, hasher)
+        return of(self.all[0]) if len(self._lanes) == 1 else ShardedStore(self, of, hasher)
 
     def over(self, hashes: UInt64s, work: Callable[[Shard, Int64s | slice], Result]) -> list[Result]:
         """What `work` gives for each shard that rows with these hashes belong to, and the places of those."""
