@@ -16,6 +16,9 @@ from streamsql.types import BOOLEAN, INTEGER, Decimal, SqlType, as_decimal
 # comparison to be TRUE; where both are, every comparison has to be FALSE.
 _NOT_NAN = {"=": (0,), ">": (0,), ">=": (0,), "<": (1,), "<=": (1,), "<>": (0, 1)}
 
+# DuckDB makes x > 2 of x + 1 > 3, and no longer sees that x + 1 overflows; called by its name, it stays.
+_BY_NAME = {"+": "add", "-": "subtract", "*": "multiply"}
+
 
 def without_nan(comparison: Compiled, op: str, sides: Sequence[Compiled]) -> Compiled:
     """A comparison of doubles that is FALSE if one is NaN, as in Java."""
@@ -32,6 +35,8 @@ def integer_arithmetic(
     """Fast form: DuckDB's, which raises on overflow. Safe form: wraps as Java does, x / 0 gives NULL."""
     duck_op = "//" if op == "/" else op
     sql = f"({left.sql} {duck_op} {right.sql})"
+    if op in _BY_NAME:
+        sql = f"{_BY_NAME[op]}({left.sql}, {right.sql})"
     places = Places([left.safe, right.safe])
     a, b = places.names
     if op in ("/", "%"):
