@@ -22,7 +22,8 @@ class Intervals:
     """Rows in the order they came, and the stored sessions they may join; keys are numbers from 0.
 
     late_bound  per row: it is late if the session it joins or makes ends before this
-    kept_end    per row: it joins no session that ends before this, such a one being past its retention
+    kept_end    per row: it joins no session that ends before this, such a one being past its retention,
+                and is late if a session were to begin before this with it
     """
 
     row_key: Int64s
@@ -124,7 +125,9 @@ def _play_through(key: int, intervals: Intervals, gap_ms: int, merging: Merging)
             high += 1
         joined = sessions[low:high]
         end = max(time, joined[-1].end) if joined else time
-        merging.is_late[row] = end < intervals.late_bound[row]
+        # None may begin where one past its retention did: they would have one key.
+        begins_too_early = time < intervals.kept_end[row] and joined and time < joined[0].start
+        merging.is_late[row] = end < intervals.late_bound[row] or begins_too_early
         if merging.is_late[row]:
             continue
         parts = joined[0].parts if joined else []

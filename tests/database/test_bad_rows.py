@@ -226,3 +226,24 @@ def test_rows_with_dates_that_python_does_not_have_have_their_reasons_too() -> N
         assert db.execute("SELECT CAST(t AS VARCHAR) AS t FROM far LIMIT 1;").fetchall() == [
             ("10000-01-01T00:00:00.000",)
         ]
+
+
+@pytest.mark.parametrize(
+    ("condition", "value"),
+    [
+        ("n + 1 > 0", False),
+        ("0 < n - (-1)", False),
+        ("n * 2 > 5", False),
+        ("3 NOT BETWEEN 3 + n AND n", False),
+        ("n + 1 < 0 OR n = 1", True),
+    ],
+)
+@pytest.mark.parametrize("beside", ["7", "x"], ids=["a good row", "a bad row"])
+def test_a_sum_in_a_comparison_overflows_as_java_s_does_whatever_is_beside_it(
+    condition: str, value: bool, beside: str
+) -> None:
+    with streamsql.connect() as db:
+        db.execute("CREATE STREAM s (n BIGINT, t VARCHAR);")
+        db.execute(f"CREATE STREAM r AS SELECT n, {condition} AS v, CAST(t AS INTEGER) AS i FROM s;")
+        db.append("s", [{"n": 2**63 - 1, "t": "1"}, {"n": 1, "t": beside}])
+        assert db.execute("SELECT v FROM r WHERE n > 1;").fetchall() == [(value,)]

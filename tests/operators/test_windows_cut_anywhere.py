@@ -224,3 +224,15 @@ def test_a_restart_changes_nothing(window, emits, plain, cut, threads, threads_a
         one = batch([row])
         assert after.operator.operator.process(one) == before.operator.operator.process(one)
     assert after.table() == before.table()
+
+
+@pytest.mark.parametrize("emits", EMITS.values(), ids=EMITS)
+@pytest.mark.parametrize("rows_each", [1, 4])
+def test_no_session_begins_where_one_past_its_retention_did(emits, rows_each):
+    run = open_run(Aggregate(stage(), ("k",), ordered_calls(), Session(5, 10, 15), emit_old=True, **emits))
+    # At 16 the session of 0 is past its retention, that of 1 just is not.
+    came = [Row("a", 1, time, 0) for time in (0, 16, 1, 0)]
+    for first in range(0, 4, rows_each):
+        run.feed(came[first : first + rows_each])
+    assert run.problems.counters.late == 1
+    assert len({row["$start"] for row in run.table()}) == len(run.table())

@@ -139,7 +139,10 @@ class Sessions:
         joined = [s for s in mine if s.end >= earliest_end and s.start <= row.time + self.gap]
         end = max([row.time, *(s.end for s in joined)])
         changes: list[tuple[int, dict[str, Any]]] = []
-        if end < now - self.grace - self.gap:
+        begins_too_early = row.time < now - self.retention and row.time < min(
+            [end, *(s.start for s in joined)]
+        )
+        if end < now - self.grace - self.gap or begins_too_early:
             self.late += 1
         else:
             for old in joined:
