@@ -9,14 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
-from streamsql.engine.texts import Bytes as Bytes
-from streamsql.engine.texts import Ints as Ints
-from streamsql.engine.texts import Mask as Mask
-from streamsql.engine.texts import Vector as Vector
-from streamsql.engine.texts import as_text as as_text
-from streamsql.engine.texts import parts as parts
-from streamsql.engine.texts import rows_where as rows_where
-from streamsql.engine.texts import rows_with as rows_with
+from streamsql.engine.texts import Bytes, Ints, Mask, Vector, parts
 
 pc: Any = pyarrow.compute
 """Arrow's functions. Their stubs know neither which arrays they give nor all they take."""

@@ -14,8 +14,9 @@ import pyarrow as pa
 
 from streamsql.engine.codec import Decoded, Decoder, Encoder
 from streamsql.engine.kernel import Workspace
+from streamsql.engine.texts import Mask, Vector
 from streamsql.errors import PlanError
-from streamsql.formats.arrays import Mask, Vector, mask_of, null_where, nulls
+from streamsql.formats.arrays import mask_of, null_where, nulls
 from streamsql.formats.checks import refuse_properties, wanted_columns
 from streamsql.formats.format import Format, Layout
 from streamsql.formats.payloads import all_bad

@@ -18,8 +18,8 @@ import pyarrow as pa
 
 from streamsql.engine.codec import Decoder, Encoder
 from streamsql.engine.kernel import Workspace
+from streamsql.engine.texts import Vector
 from streamsql.errors import DataError
-from streamsql.formats.arrays import Vector
 from streamsql.formats.avro_read import open_reader
 from streamsql.formats.avro_schema import columns_of, schema_of
 from streamsql.formats.avro_values import UNREADABLE, AvroSchema, fastavro_package

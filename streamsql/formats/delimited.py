@@ -23,20 +23,9 @@ import pyarrow as pa
 
 from streamsql.engine.codec import Decoded, Decoder, Encoder
 from streamsql.engine.kernel import Workspace
+from streamsql.engine.texts import Ints, Mask, Vector, as_text, parts, rows_with
 from streamsql.errors import PlanError
-from streamsql.formats.arrays import (
-    Ints,
-    Mask,
-    Vector,
-    as_text,
-    ints,
-    mask_of,
-    null_where,
-    parts,
-    pc,
-    rows_with,
-    valid_mask,
-)
+from streamsql.formats.arrays import ints, mask_of, null_where, pc, valid_mask
 from streamsql.formats.checks import cannot_hold, refuse_properties, require_columns
 from streamsql.formats.format import Format, Layout
 from streamsql.formats.json_write import decimal_text_sql

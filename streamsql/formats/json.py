@@ -14,16 +14,8 @@ import pyarrow as pa
 
 from streamsql.engine.codec import Decoded, Decoder, Encoder
 from streamsql.engine.kernel import Kernel, Workspace
-from streamsql.formats.arrays import (
-    Ints,
-    Vector,
-    ints,
-    mask_of,
-    null_where,
-    nulls,
-    put_at,
-    valid_mask,
-)
+from streamsql.engine.texts import Ints, Vector
+from streamsql.formats.arrays import ints, mask_of, null_where, nulls, put_at, valid_mask
 from streamsql.formats.checks import (
     is_record,
     refuse_properties,

@@ -27,7 +27,8 @@ import numpy as np
 import pyarrow as pa
 
 from streamsql.engine.kernel import Workspace
-from streamsql.formats.arrays import Ints, Mask, Vector, nulls, put_at, valid_mask
+from streamsql.engine.texts import Ints, Mask, Vector
+from streamsql.formats.arrays import nulls, put_at, valid_mask
 from streamsql.formats.json_exact import parse
 from streamsql.formats.json_finish import Finish
 from streamsql.formats.json_names import is_folded

@@ -9,18 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from streamsql.formats.arrays import (
-    Ints,
-    Mask,
-    Vector,
-    first_bytes,
-    mask_of,
-    null_where,
-    nulls,
-    parts,
-    pc,
-    valid_mask,
-)
+from streamsql.engine.texts import Ints, Mask, Vector, parts
+from streamsql.formats.arrays import first_bytes, mask_of, null_where, nulls, pc, valid_mask
 from streamsql.formats.json_names import any_spelling
 from streamsql.formats.json_plan import Found, Plan
 from streamsql.formats.json_raw import LONG_DIGITS, has_long_number, read_raw, without_nulls

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from streamsql.formats.arrays import Vector, parts, pc
+from streamsql.engine.texts import Vector, parts
+from streamsql.formats.arrays import pc
 from streamsql.schema import Column
 from streamsql.types import BIGINT, BOOLEAN, INTEGER, VARCHAR
 

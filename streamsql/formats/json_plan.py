@@ -12,16 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from streamsql.engine.kernel import Kernel, Workspace
-from streamsql.formats.arrays import (
-    Mask,
-    Vector,
-    as_text,
-    first_bytes,
-    last_bytes,
-    mask_of,
-    null_where,
-    valid_mask,
-)
+from streamsql.engine.texts import Mask, Vector, as_text
+from streamsql.formats.arrays import first_bytes, last_bytes, mask_of, null_where, valid_mask
 from streamsql.formats.json_names import ESCAPED_NAME, other_spellings
 from streamsql.schema import Column
 from streamsql.types import DOUBLE, VARCHAR, Array, Map, SqlType, Struct, duckdb_name, duckdb_string

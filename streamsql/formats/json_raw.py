@@ -11,18 +11,8 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 
-from streamsql.engine.texts import BLOCK
-from streamsql.formats.arrays import (
-    Mask,
-    Vector,
-    first_bytes,
-    mask_of,
-    null_where,
-    parts,
-    pc,
-    put_at,
-    valid_mask,
-)
+from streamsql.engine.texts import BLOCK, Mask, Vector, parts
+from streamsql.formats.arrays import first_bytes, mask_of, null_where, pc, put_at, valid_mask
 from streamsql.formats.texts import foreign, from_counts, read_texts
 from streamsql.types import (
     BIGINT,

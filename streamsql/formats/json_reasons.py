@@ -12,7 +12,8 @@ import re
 import numpy as np
 import pyarrow as pa
 
-from streamsql.formats.arrays import Ints, Vector, as_text, mask_of, nulls, pc, replace_at
+from streamsql.engine.texts import Ints, Vector, as_text
+from streamsql.formats.arrays import mask_of, nulls, pc, replace_at
 from streamsql.formats.json_exact import MAY_BE_MENDED, Convert, converter, parse, why_not_json
 from streamsql.formats.reasons import Reasons
 from streamsql.formats.scalars import Mismatch

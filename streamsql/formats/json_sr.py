@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from streamsql.engine.codec import Decoded, Decoder, Encoder
 from streamsql.engine.kernel import Workspace
-from streamsql.formats.arrays import Vector, first_bytes, mask_of, null_where, nulls, parts, pc, valid_mask
+from streamsql.engine.texts import Vector, parts
+from streamsql.formats.arrays import first_bytes, mask_of, null_where, nulls, pc, valid_mask
 from streamsql.formats.checks import (
     is_record,
     refuse_properties,

@@ -17,8 +17,9 @@ import pyarrow as pa
 
 from streamsql.engine.codec import Decoded, Decoder, Encoder
 from streamsql.engine.kernel import Workspace
+from streamsql.engine.texts import Vector, as_text, parts
 from streamsql.errors import PlanError
-from streamsql.formats.arrays import Vector, as_text, null_where, nulls, parts, replace_at, valid_mask
+from streamsql.formats.arrays import null_where, nulls, replace_at, valid_mask
 from streamsql.formats.checks import cannot_hold, refuse_properties, wanted_columns
 from streamsql.formats.format import Format, Layout
 from streamsql.types import BIGINT, BYTES, DOUBLE, INTEGER, VARCHAR, SqlType

@@ -8,8 +8,9 @@ import pyarrow as pa
 
 from streamsql.engine.codec import Decoded, Decoder, Encoder
 from streamsql.engine.kernel import Workspace
+from streamsql.engine.texts import Vector
 from streamsql.errors import PlanError
-from streamsql.formats.arrays import Vector, nulls
+from streamsql.formats.arrays import nulls
 from streamsql.formats.checks import refuse_properties
 from streamsql.formats.format import Format, Layout
 

@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from streamsql.engine.codec import Decoded, Decoder
-from streamsql.formats.arrays import Vector, nulls, valid_mask
+from streamsql.engine.texts import Vector
+from streamsql.formats.arrays import nulls, valid_mask
 from streamsql.formats.reasons import Reasons
 from streamsql.schema import Column
 

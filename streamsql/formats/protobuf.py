@@ -18,8 +18,9 @@ import pyarrow as pa
 
 from streamsql.engine.codec import Decoded, Decoder, Encoder
 from streamsql.engine.kernel import Workspace
+from streamsql.engine.texts import Vector
 from streamsql.errors import PlanError
-from streamsql.formats.arrays import Vector, valid_mask
+from streamsql.formats.arrays import valid_mask
 from streamsql.formats.checks import refuse_properties, require_columns, require_text_keys, wanted_columns
 from streamsql.formats.format import Format, Layout
 from streamsql.formats.proto_text import ProtoFile, parse_proto, print_proto

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from streamsql.formats.arrays import Ints, Vector, parts, rows_where
+from streamsql.engine.texts import Ints, Vector, parts, rows_where
 
 
 @dataclass(frozen=True, slots=True)

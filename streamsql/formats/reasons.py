@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from streamsql.engine.codec import Decoded
-from streamsql.formats.arrays import Ints, Mask, Vector, one_array, pc
+from streamsql.engine.texts import Ints, Mask, Vector
+from streamsql.formats.arrays import one_array, pc
 
 
 class Reasons:

@@ -14,8 +14,9 @@ import numpy as np
 import pyarrow as pa
 
 from streamsql.engine.codec import Decoded
+from streamsql.engine.texts import Ints, Vector, parts
 from streamsql.errors import ExternalError, PlanError
-from streamsql.formats.arrays import Ints, Vector, mask_of, nulls, parts, put_at, valid_mask
+from streamsql.formats.arrays import mask_of, nulls, put_at, valid_mask
 from streamsql.formats.format import Layout, SchemaStore
 from streamsql.formats.reasons import Reasons
 from streamsql.schema import Column

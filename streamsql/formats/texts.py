@@ -15,24 +15,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from streamsql.engine.texts import BLOCK
+from streamsql.engine.texts import BLOCK, Bytes, Mask, Vector, parts, rows_where, rows_with
 from streamsql.formats import scalars
-from streamsql.formats.arrays import (
-    Bytes,
-    Mask,
-    Vector,
-    ints,
-    mask_of,
-    null_where,
-    nulls,
-    parts,
-    pc,
-    put_at,
-    replace_at,
-    rows_where,
-    rows_with,
-    valid_mask,
-)
+from streamsql.formats.arrays import ints, mask_of, null_where, nulls, pc, put_at, replace_at, valid_mask
 from streamsql.formats.reasons import Reasons
 from streamsql.types import BIGINT, BOOLEAN, BYTES, DATE, DOUBLE, INTEGER, TIME, TIMESTAMP, Decimal, SqlType
 
