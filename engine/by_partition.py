@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-Int64s = np.ndarray[tuple[int], np.dtype[np.int64]]
+from streamsql.engine.state.columns import Int64s
+
 Partitions = np.ndarray[tuple[int], np.dtype[Any]]
 
 _MOST_SHORT = 1 << 15

@@ -25,8 +25,7 @@ from streamsql.engine.log.wanted import Wanted
 from streamsql.engine.operators.sink import Sink
 from streamsql.engine.operators.source import Source
 from streamsql.engine.operators.stateless import Stateless
-
-Int64s = np.ndarray[tuple[int], np.dtype[np.int64]]
+from streamsql.engine.state.columns import Int64s
 
 
 class Inputs:

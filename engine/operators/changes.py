@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from streamsql.engine.batch import TIME
+from streamsql.engine.batch import SEQ, TIME, WINDOW_START
 from streamsql.engine.python_values import python_values
 from streamsql.engine.state.columns import Bools, Int64s, Values, concatenated
 
@@ -60,6 +60,22 @@ def by_processing(seq: Int64s, *ties: Int64s) -> Int64s:
 
 _SCATTER = 16
 """How much longer than the rows an array of places may be and still beat sorting."""
+
+
+def order_of_finals(finals: Sequence[pa.RecordBatch], keys: Sequence[str]) -> Int64s:
+    """The order of final rows that follow each other: by `$seq`, the start of the window and the key.
+
+    keys  columns; without any, there is one window of a start
+    """
+    seq, start = (
+        np.concatenate([part.column(name).to_numpy() for part in finals]) for name in (SEQ, WINDOW_START)
+    )
+    if not keys:
+        return by_processing(seq, start)
+    columns = [
+        concatenated([part.column(n) for part in finals], finals[0].schema.field(n).type) for n in keys
+    ]
+    return by_processing(seq, start, key_order(columns))
 
 
 def key_order(keys: Sequence[pa.Array]) -> Int64s:

@@ -18,7 +18,7 @@ from streamsql.engine.operators.aggregate import Aggregate, keys_of
 from streamsql.engine.operators.base import Context, Finish, Operator, WindowBounds
 from streamsql.engine.operators.changes import by_processing
 from streamsql.engine.operators.group_shard import GroupShard
-from streamsql.engine.operators.partials import Numbering, Partials, is_rising
+from streamsql.engine.operators.partials import Numbering, Partials, is_rising, numbered
 from streamsql.engine.operators.stream_time import StreamTime
 from streamsql.engine.state.hashing import HASH
 from streamsql.engine.state.keys import UInt64s
@@ -109,16 +109,12 @@ class AggregateOperator(Operator):
 
     def _partials_of(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Numbering | None]:
         if not self.spec.explodes:
-            numbered, numbering = self._numbered(batch)
-            partials = self._partials.of_batch(numbered)
+            rows, numbering = self._numbered(batch)
+            partials = self._partials.of_batch(rows)
             if partials is not None:
                 return partials, numbering
         rows, numbering = self._numbered(self._partials.rows(batch))
         return self._partials.of_rows(rows), numbering
 
     def _numbered(self, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, Numbering | None]:
-        seq = rows.column(SEQ).to_numpy()
-        if not self._uses_seq and is_rising(seq):
-            return rows, None
-        numbering = Numbering(seq, self._progress.number(rows.num_rows) if self._uses_seq else 0)
-        return numbering.number(rows), numbering
+        return numbered(rows, self._progress, uses_seq=self._uses_seq)

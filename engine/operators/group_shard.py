@@ -19,6 +19,8 @@ from streamsql.engine.state.shards import Changes
 
 
 class GroupShard:
+    """The state of an aggregate without windows, or a shard of it."""
+
     def __init__(self, spec: Aggregate, workspace: Workspace) -> None:
         self.spec = spec
         self.groups = GroupStates(pa.schema(spec.key_fields), spec.calls, workspace)

@@ -16,6 +16,7 @@ from streamsql.engine.batch import PARTITION, SEQ, TIME
 from streamsql.engine.kernel import Kernel
 from streamsql.engine.operators.aggregate_call import AggregateCall, aggregate_failed, state_columns
 from streamsql.engine.operators.base import Context
+from streamsql.engine.operators.stream_time import StreamTime
 from streamsql.engine.stage import Stage, StageKernel
 from streamsql.engine.state.columns import Int64s
 from streamsql.engine.state.hashing import HASH, hash_sql
@@ -142,6 +143,20 @@ class Numbering:
     def given(self, numbers: Int64s) -> Int64s:
         """The `$seq` that the rows with these numbers came with."""
         return self._given[numbers - self._first]
+
+
+def numbered(
+    rows: pa.RecordBatch, progress: StreamTime, *, uses_seq: bool
+) -> tuple[pa.RecordBatch, Numbering | None]:
+    """The rows with numbers of their own, and what those stand for; as they are where their own will do.
+
+    uses_seq  an aggregate goes by the numbers: they go on from batch to batch, as `progress` tells
+    """
+    seq = rows.column(SEQ).to_numpy()
+    if not uses_seq and is_rising(seq):
+        return rows, None
+    numbering = Numbering(seq, progress.number(rows.num_rows) if uses_seq else 0)
+    return numbering.number(rows), numbering
 
 
 def is_rising(seq: Int64s) -> bool:

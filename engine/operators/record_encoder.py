@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from streamsql.engine.batch import HEADERS, NULL_VALUE, PARTITION, TIME, WEIGHT, WINDOW_END, WINDOW_START
-from streamsql.engine.by_partition import Int64s
 from streamsql.engine.codec import Encoder
 from streamsql.engine.kernel import Workspace
 from streamsql.engine.log.partitioner import partition_keys
+from streamsql.engine.state.columns import Int64s
 from streamsql.engine.windowed_keys import join_windowed_keys
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from streamsql.engine.batch import PARTITION, SEQ, TIME, WINDOW_START
+from streamsql.engine.batch import PARTITION, SEQ, TIME
 from streamsql.engine.kernel import one_batch
 from streamsql.engine.operators.aggregate import Aggregate, keys_of
 from streamsql.engine.operators.base import Context, Operator, WindowBounds
-from streamsql.engine.operators.changes import by_processing, key_order
-from streamsql.engine.operators.partials import Numbering, is_rising
+from streamsql.engine.operators.changes import order_of_finals
+from streamsql.engine.operators.partials import Numbering, numbered
 from streamsql.engine.operators.session_shard import SessionRows, SessionShard
 from streamsql.engine.operators.session_steps import rounds_in_order
 from streamsql.engine.operators.stream_time import StreamTime
@@ -87,15 +87,9 @@ class SessionAggregateOperator(Operator):
         return one_batch(self.spec.output, found)
 
     def _rows(self, batch: pa.RecordBatch) -> tuple[SessionRows, Numbering | None]:
-        rows = self._stage.run(batch)
-        seq = rows.column(SEQ).to_numpy()
-        numbering = None
         uses_seq = any(call.uses_seq for call in self.spec.calls)
-        if uses_seq or not is_rising(seq):
-            numbering = Numbering(seq, self.stream_time.number(rows.num_rows) if uses_seq else 0)
-            rows = numbering.number(rows)
-            seq = rows.column(SEQ).to_numpy()
-        time = rows.column(TIME).to_numpy()
+        rows, numbering = numbered(self._stage.run(batch), self.stream_time, uses_seq=uses_seq)
+        seq, time = rows.column(SEQ).to_numpy(), rows.column(TIME).to_numpy()
         partition = np.zeros(len(time), dtype=np.int64)
         if self.spec.by_partition:
             partition = rows.column(PARTITION).to_numpy().astype(np.int64)
@@ -133,12 +127,7 @@ class SessionAggregateOperator(Operator):
         """The sessions that these rows made final, each at the row that did."""
         parts = self.shards.each(len(rows.time), lambda shard: shard.close(rows))
         closed = [part for part in parts if part is not None]
-        if not closed:
-            return []
-        changes = one_batch(self.spec.output, closed)
-        keys = [changes.column(name) for name in self.spec.keys] or [changes.column(WINDOW_START)]
-        start, seq = changes.column(WINDOW_START).to_numpy(), changes.column(SEQ).to_numpy()
-        return [self.shards.taken([changes], by_processing(seq, start, key_order(keys)))]
+        return [self.shards.taken(closed, order_of_finals(closed, self.spec.keys))] if closed else []
 
     def _by_number(self, outputs: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
         """All of them by `$seq`; those of one number in the order they are in."""

@@ -11,13 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from streamsql.engine.batch import SEQ, WEIGHT, WINDOW_END, WINDOW_START
-from streamsql.engine.by_partition import Int64s, split
+from streamsql.engine.by_partition import split
 from streamsql.engine.codec import OpenEncoder
 from streamsql.engine.kernel import one_batch
 from streamsql.engine.operators.base import Context, Operator
 from streamsql.engine.operators.record_encoder import Encoded, RecordEncoder
 from streamsql.engine.parallel import PerThread
 from streamsql.engine.python_values import python_values
+from streamsql.engine.state.columns import Int64s
 from streamsql.engine.windowed_keys import WindowedKey
 
 

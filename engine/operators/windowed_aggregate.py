@@ -21,8 +21,8 @@ from streamsql.engine.batch import PARTITION, SEQ, TIME, WINDOW_START
 from streamsql.engine.kernel import one_batch
 from streamsql.engine.operators.aggregate import Aggregate
 from streamsql.engine.operators.base import Context, Finish, Operator, WindowBounds
-from streamsql.engine.operators.changes import by_processing, key_order
-from streamsql.engine.operators.partials import Numbering, is_rising
+from streamsql.engine.operators.changes import order_of_finals
+from streamsql.engine.operators.partials import Numbering, is_rising, numbered
 from streamsql.engine.operators.stream_time import StreamTime
 from streamsql.engine.operators.window_plan import LOW, OTHER_PARTITION, WindowPlan
 from streamsql.engine.operators.window_shard import WindowRows, WindowShard
@@ -209,11 +209,7 @@ class WindowedAggregateOperator(Operator):
         return WindowRows(rows, partition, time, seq, self.stream_time.running(partition, time))
 
     def _numbered(self, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, Numbering | None]:
-        seq = rows.column(SEQ).to_numpy()
-        if not self._uses_seq and is_rising(seq):
-            return rows, None
-        numbering = Numbering(seq, self.stream_time.number(rows.num_rows) if self._uses_seq else 0)
-        return numbering.number(rows), numbering
+        return numbered(rows, self.stream_time, uses_seq=self._uses_seq)
 
     def _only_partition(self, rows: pa.RecordBatch) -> int | None:
         """The partition of all rows; None if they are of several."""
@@ -254,9 +250,4 @@ class WindowedAggregateOperator(Operator):
         """The final rows of the windows that these rows closed, each at the row that closed it."""
         parts = self.shards.each(len(rows.time), lambda shard: shard.close(rows))
         closed = [part for part in parts if part is not None]
-        if not closed:
-            return None
-        changes = one_batch(self.spec.output, closed)
-        keys = [changes.column(name) for name in self.spec.keys] or [changes.column(WINDOW_START)]
-        start, seq = changes.column(WINDOW_START).to_numpy(), changes.column(SEQ).to_numpy()
-        return self.shards.taken([changes], by_processing(seq, start, key_order(keys)))
+        return self.shards.taken(closed, order_of_finals(closed, self.spec.keys)) if closed else None

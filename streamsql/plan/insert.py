@@ -11,6 +11,7 @@ import pyarrow as pa
 from streamsql.catalog import SourceInfo
 from streamsql.engine.kernel import Workspace
 from streamsql.engine.problems import reason_of
+from streamsql.errors import PlanError
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
 from streamsql.grammar.printer import to_sql
@@ -155,7 +156,7 @@ def _check_computed(workspace: Workspace, value: Compiled) -> None:
 def evaluate_row(values: Sequence[Compiled], columns: Sequence[Column]) -> pa.RecordBatch:
     """The values as a batch of one row, by the columns' names.
 
-    raises  PlanError PLAN-INSERT-VALUE, at the value, if one cannot be computed
+    raises  PlanError PLAN-INSERT-VALUE if one cannot be computed, at that value
     """
     workspace = Workspace()
     try:
@@ -164,10 +165,12 @@ def evaluate_row(values: Sequence[Compiled], columns: Sequence[Column]) -> pa.Re
                 workspace.register(function)
         try:
             batch = _computed(workspace, values)
-        except duckdb.Error:
+        except duckdb.Error as error:
             for value in values:
                 _check_computed(workspace, value)
-            raise
+            raise PlanError(
+                f"the values cannot be computed: {reason_of(error)}", code="PLAN-INSERT-VALUE"
+            ) from error
     finally:
         workspace.close()
     arrays = [
