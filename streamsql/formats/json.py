@@ -84,8 +84,10 @@ class JsonDecoder:
     def _read_exactly(self, payloads: Vector, read: Read) -> Decoded:
         """The columns with the rows in doubt read one by one, and what is wrong with those that are bad."""
         reasons = read.reasons
-        reasons.forget(read.doubt)
         rows = np.flatnonzero(read.doubt)
+        if not len(rows) and reasons.are_none:
+            return Decoded(tuple(read.columns))
+        reasons.forget(rows)
         broken = rows[read.broken[rows]]
         if len(broken):
             left = judge_broken(reasons, broken, payloads.take(pa.array(broken)))

@@ -27,6 +27,11 @@ class Reasons:
         self._count = 0
 
     @property
+    def are_none(self) -> bool:
+        """Whether nothing was ever noted."""
+        return not self._count
+
+    @property
     def wrong(self) -> Mask:
         """The rows that have a reason."""
         return self.of >= 0
@@ -67,7 +72,7 @@ class Reasons:
         self._noted += other._noted
         self._count += other._count
 
-    def forget(self, rows: Mask | Ints) -> None:
+    def forget(self, rows: Ints) -> None:
         self.of[rows] = -1
 
     def decoded(self, columns: Sequence[Vector]) -> Decoded:
