@@ -8,9 +8,23 @@ from dataclasses import replace
 from streamsql.functions.arrow import or_null
 from streamsql.functions.call import Places
 from streamsql.grammar import ast
+from streamsql.grammar.printer import to_sql
 from streamsql.plan import typing
-from streamsql.plan.compiled import Compiled, coerce, combine
-from streamsql.types import BOOLEAN, INTEGER, Decimal, SqlType, as_decimal
+from streamsql.plan.compiled import Compiled, coerce, combine, constant
+from streamsql.plan.scope import at
+from streamsql.types import (
+    BIGINT,
+    BOOLEAN,
+    DOUBLE,
+    INTEGER,
+    NULL,
+    VARCHAR,
+    Decimal,
+    SqlType,
+    as_decimal,
+    common_numeric,
+    is_numeric,
+)
 
 # For DuckDB NaN is equal to itself and the largest of all numbers. The side that must not be NaN for a
 # comparison to be TRUE; where both are, every comparison has to be FALSE.
@@ -27,6 +41,44 @@ def without_nan(comparison: Compiled, op: str, sides: Sequence[Compiled]) -> Com
         return comparison
     template = f"({{}}{' AND NOT isnan({})' * len(guarded)})"
     return combine(comparison.node, BOOLEAN, template, [comparison, *guarded])
+
+
+def unary(node: ast.Unary, operand: Compiled) -> Compiled:
+    """+ or - of a number."""
+    if not is_numeric(operand.type):
+        raise at(
+            node.span,
+            f"unary {node.op} needs a number, but {to_sql(node.operand)} is {operand.type}",
+            "PLAN-ARITHMETIC",
+        )
+    if node.op == "+":
+        return replace(operand, node=node)
+    if operand.type in (INTEGER, BIGINT):
+        zero = constant(f"CAST(0 AS {operand.type.duckdb})", operand.type, node.operand)
+        return integer_arithmetic(node, "-", operand.type, zero, operand)
+    return combine(node, operand.type, "(-{})", [operand])
+
+
+def binary(node: ast.Binary, left: Compiled, right: Compiled) -> Compiled:
+    """+ - * / % of two numbers; + of two texts joins them."""
+    if node.op == "+" and left.type == VARCHAR and right.type == VARCHAR:
+        return combine(node, VARCHAR, "(coalesce({}, 'null') || coalesce({}, 'null'))", [left, right])
+    if not (is_numeric(left.type) and is_numeric(right.type)):
+        hint = "NULL has no type here: CAST(NULL AS ..)" if NULL in (left.type, right.type) else None
+        raise at(
+            node.span,
+            f"{node.op} is not defined for {to_sql(node.left)} ({left.type}) "
+            f"and {to_sql(node.right)} ({right.type})",
+            "PLAN-ARITHMETIC",
+            hint,
+        )
+    t = common_numeric(left.type, right.type)
+    if isinstance(t, Decimal):
+        return decimal_arithmetic(node, left, right)
+    left, right = coerce(left, t), coerce(right, t)
+    if t == DOUBLE:
+        return combine(node, DOUBLE, f"({{}} {node.op} {{}})", [left, right])
+    return integer_arithmetic(node, node.op, t, left, right)
 
 
 def integer_arithmetic(

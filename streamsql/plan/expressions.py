@@ -8,7 +8,7 @@ so there comparisons are printed bare; elsewhere they are wrapped in coalesce(..
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -20,13 +20,14 @@ from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
 from streamsql.grammar.printer import to_sql
 from streamsql.plan import typing
-from streamsql.plan.arithmetic import decimal_arithmetic, integer_arithmetic, without_nan
+from streamsql.plan.arithmetic import binary, unary, without_nan
 from streamsql.plan.compiled import Compiled, coerce, combine, constant, convert, with_type
+from streamsql.plan.constructors import array, case, map_, struct, unify
 from streamsql.plan.environment import Environment
 from streamsql.plan.like import like
 from streamsql.plan.nested import filled
 from streamsql.plan.scope import Scope, at, physical
-from streamsql.plan.type_names import check_field_names, resolve_type
+from streamsql.plan.type_names import resolve_type
 from streamsql.types import (
     BIGINT,
     BOOLEAN,
@@ -38,15 +39,11 @@ from streamsql.types import (
     TIMESTAMP,
     VARCHAR,
     Array,
-    Decimal,
     Map,
     SqlType,
     Struct,
-    common_numeric,
     duckdb_name,
     duckdb_string,
-    is_numeric,
-    walk,
     widens,
 )
 
@@ -117,16 +114,20 @@ class _Compiler:
                 return self._subscript(node)
             case ast.FunctionCall():
                 return self._call(node)
-            case ast.Unary():
-                return self._unary(node)
+            case ast.Unary(operand=operand):
+                return unary(node, self.compile(operand))
             case ast.Binary():
                 return self._binary(node)
             case ast.Cast():
                 return self._cast(node)
             case ast.Case():
                 return self._case(node)
-            case ast.ArrayConstructor() | ast.MapConstructor() | ast.StructConstructor():
-                return self._constructor(node)
+            case ast.ArrayConstructor(elements=elements):
+                return array(node, self._all(elements))
+            case ast.MapConstructor(entries=entries):
+                return map_(node, self._all(k for k, _ in entries), self._all(v for _, v in entries))
+            case ast.StructConstructor(fields=fields):
+                return struct(node, self._all(value for _, value in fields))
             case ast.Comparison() | ast.Between() | ast.In() | ast.Like():
                 found = self.condition(node)
                 return replace(
@@ -147,6 +148,9 @@ class _Compiler:
             case ast.ScalarSubquery() | ast.InSubquery() | ast.Exists() | ast.WindowFunction():
                 return self._nested_query(node)
         raise AssertionError(node)
+
+    def _all(self, nodes: Iterable[ast.Expression]) -> list[Compiled]:
+        return [self.compile(node) for node in nodes]
 
     # --- subqueries and window functions --------------------------------------------------------
 
@@ -254,9 +258,7 @@ class _Compiler:
         return constant(f"CAST({ms} AS BIGINT)", BIGINT, side.node)
 
     def _in(self, node: ast.In) -> Compiled:
-        value = self.compile(node.value)
-        items = [self.compile(item) for item in node.items]
-        value, *items = self._unify([value, *items], node)
+        value, *items = unify(self._all([node.value, *node.items]), node)
         items = [item for item in items if item.type != NULL]
         if not items:
             return constant("false" if not node.negated else "true", BOOLEAN, node)
@@ -318,44 +320,10 @@ class _Compiler:
             "PLAN-SUBSCRIPT",
         )
 
-    def _unary(self, node: ast.Unary) -> Compiled:
-        operand = self.compile(node.operand)
-        if not is_numeric(operand.type):
-            raise at(
-                node.span,
-                f"unary {node.op} needs a number, but {to_sql(node.operand)} is {operand.type}",
-                "PLAN-ARITHMETIC",
-            )
-        if node.op == "+":
-            return replace(operand, node=node)
-        if operand.type in (INTEGER, BIGINT):
-            zero = constant(f"CAST(0 AS {operand.type.duckdb})", operand.type, node.operand)
-            return integer_arithmetic(node, "-", operand.type, zero, operand)
-        return combine(node, operand.type, "(-{})", [operand])
-
     def _binary(self, node: ast.Binary) -> Compiled:
         if node.op == "||":
             return self._call(ast.FunctionCall("CONCAT", (node.left, node.right), span=node.span))
-        left, right = self.compile(node.left), self.compile(node.right)
-        if node.op == "+" and left.type == VARCHAR and right.type == VARCHAR:
-            sides = [left, right]
-            return combine(node, VARCHAR, "(coalesce({}, 'null') || coalesce({}, 'null'))", sides)
-        if not (is_numeric(left.type) and is_numeric(right.type)):
-            hint = "NULL has no type here: CAST(NULL AS ..)" if NULL in (left.type, right.type) else None
-            raise at(
-                node.span,
-                f"{node.op} is not defined for {to_sql(node.left)} ({left.type}) "
-                f"and {to_sql(node.right)} ({right.type})",
-                "PLAN-ARITHMETIC",
-                hint,
-            )
-        t = common_numeric(left.type, right.type)
-        if isinstance(t, Decimal):
-            return decimal_arithmetic(node, left, right)
-        left, right = coerce(left, t), coerce(right, t)
-        if t == DOUBLE:
-            return combine(node, DOUBLE, f"({{}} {node.op} {{}})", [left, right])
-        return integer_arithmetic(node, node.op, t, left, right)
+        return binary(node, self.compile(node.left), self.compile(node.right))
 
     def _cast(self, node: ast.Cast) -> Compiled:
         operand = self.compile(node.operand)
@@ -373,39 +341,9 @@ class _Compiler:
 
     def _case(self, node: ast.Case) -> Compiled:
         conditions = [self.condition(_when(when, node.operand)) for when in node.whens]
-        for condition in conditions:
-            if condition.type != BOOLEAN:
-                raise at(
-                    condition.node.span,
-                    f"WHEN needs BOOLEAN, but {to_sql(condition.node)} is {condition.type}",
-                    "PLAN-CASE",
-                )
         results = [self.compile(when.result) for when in node.whens]
-        if node.default is not None:
-            results.append(self.compile(node.default))
-        known = [r for r in results if r.type != NULL]
-        if not known:
-            raise at(
-                node.span,
-                "every branch of this CASE is NULL: its type is unknown",
-                "PLAN-CASE",
-                "CAST(NULL AS ..)",
-            )
-        for result in known[1:]:
-            if result.type != known[0].type:
-                raise at(
-                    result.node.span,
-                    f"the branches of a CASE must have one type: {to_sql(known[0].node)} is {known[0].type}, "
-                    f"{to_sql(result.node)} is {result.type}",
-                    "PLAN-CASE",
-                    f"CAST({to_sql(result.node)} AS {known[0].type})",
-                )
-        text = "".join(" WHEN {} THEN {}" for _ in conditions)
-        parts = [part for pair in zip(conditions, results, strict=False) for part in pair]
-        if node.default is not None:
-            text += " ELSE {}"
-            parts.append(results[-1])
-        return combine(node, known[0].type, f"(CASE{text} END)", parts)
+        default = None if node.default is None else self.compile(node.default)
+        return case(node, conditions, results, default)
 
     def _at_time_zone(self, node: ast.AtTimeZone) -> Compiled:
         """A TIMESTAMP is an instant, read as UTC: what the clocks of the zone show then."""
@@ -419,68 +357,6 @@ class _Compiler:
             )
         utc = ast.StringLiteral("UTC", span=node.span)
         return self._call(ast.FunctionCall("CONVERT_TZ", (node.operand, utc, node.zone), span=node.span))
-
-    # --- constructors ---------------------------------------------------------------------------
-
-    def _constructor(
-        self, node: ast.ArrayConstructor | ast.MapConstructor | ast.StructConstructor
-    ) -> Compiled:
-        match node:
-            case ast.ArrayConstructor(elements=elements):
-                if not elements:
-                    raise at(node.span, "ARRAY[] needs at least one element", "PLAN-CONSTRUCTOR")
-                items = self._unify([self.compile(e) for e in elements], node)
-                t = Array(_known_type(items, node, "ARRAY"))
-                return combine(node, t, f"CAST([{_places(items)}] AS {t.duckdb})", items)
-            case ast.MapConstructor(entries=entries):
-                if not entries:
-                    raise at(node.span, "MAP() needs at least one entry", "PLAN-CONSTRUCTOR")
-                keys = self._unify([self.compile(k) for k, _ in entries], node)
-                values = self._unify([self.compile(v) for _, v in entries], node)
-                key_type, value_type = _known_type(keys, node, "MAP"), _known_type(values, node, "MAP")
-                literals = [k.sql for k in keys if k.is_literal]
-                if len(set(literals)) < len(literals):
-                    raise at(node.span, "MAP(..) has the same key twice", "PLAN-CONSTRUCTOR")
-                m = Map(key_type, value_type)
-                # A null key is the text null, as it is written in JSON; a key given twice makes the row fail.
-                place = "coalesce({}, 'null')" if key_type == VARCHAR else "{}"
-                text = f"CAST(map([{', '.join(place for _ in keys)}], [{_places(values)}]) AS {m.duckdb})"
-                return combine(node, m, text, [*keys, *values], can_fail=True)
-            case ast.StructConstructor(fields=fields):
-                names = [name for name, _ in fields]
-                if len(set(names)) < len(names):
-                    raise at(node.span, "STRUCT(..) has the same field twice", "PLAN-CONSTRUCTOR")
-                check_field_names(names, node.span)
-                values = [self.compile(e) for _, e in fields]
-                for value in values:
-                    if value.type == NULL:
-                        raise at(
-                            value.node.span,
-                            "the type of this NULL is unknown",
-                            "PLAN-CONSTRUCTOR",
-                            "CAST(NULL AS ..)",
-                        )
-                s = Struct(tuple((name, value.type) for name, value in zip(names, values, strict=True)))
-                packed = ", ".join(f"{duckdb_name(name)} := {{}}" for name in names)
-                return combine(node, s, f"struct_pack({packed})", values)
-
-    def _unify(self, items: list[Compiled], node: ast.Expression) -> list[Compiled]:
-        """Give items one type: the first that is not NULL fixes the family, literals follow more freely."""
-        target: SqlType = NULL
-        for item in items:
-            found = typing.unify(target, item.type, item.node)
-            if found is None:
-                raise at(
-                    item.node.span,
-                    f"{to_sql(item.node)} is {item.type}, where the items before it are {target}",
-                    "PLAN-COERCE",
-                    f"CAST({to_sql(item.node)} AS {target})",
-                )
-            target = found
-        for part in walk(target):
-            if isinstance(part, Struct):
-                check_field_names([name for name, _ in part.fields], node.span)
-        return [convert(item, target) for item in items]
 
     # --- functions ------------------------------------------------------------------------------
 
@@ -577,16 +453,3 @@ def _comparable(left: SqlType, right: SqlType) -> str:
 def _parameter_sql(name: str) -> str:
     """A lambda's parameter; no column is called so."""
     return duckdb_name(physical(name) + "~p")
-
-
-def _places(items: Sequence[Compiled]) -> str:
-    return ", ".join("{}" for _ in items)
-
-
-def _known_type(items: Sequence[Compiled], node: ast.Expression, what: str) -> SqlType:
-    for item in items:
-        if item.type != NULL:
-            return item.type
-    raise at(
-        node.span, f"{what} needs at least one value that is not NULL", "PLAN-CONSTRUCTOR", "CAST(NULL AS ..)"
-    )
