@@ -5,8 +5,10 @@ A benchmark is a module of this folder with `main(arguments) -> exit code`, and 
 
 from __future__ import annotations
 
+import ast
 import sys
 from importlib import import_module
+from pathlib import Path
 
 BENCHMARKS = {
     "clickstream": "measure",
@@ -29,10 +31,23 @@ BENCHMARKS = {
 }
 
 
+def _help() -> str:
+    """Every benchmark, with what the first line of its module says of it."""
+    lines = ["usage: python -m benchmarks NAME ..   (NAME --help for its options)", ""]
+    for name, module in BENCHMARKS.items():
+        text = ast.get_docstring(ast.parse(Path(__file__).with_name(f"{module}.py").read_text())) or ""
+        # The first line says "Name: what it measures."
+        lines.append(f"  {name:12} {text.splitlines()[0].split(': ', 1)[-1].rstrip('.')}")
+    return "\n".join(lines)
+
+
 def main(arguments: list[str]) -> int:
     """Hand the arguments to the benchmark that the first one names."""
+    if arguments[:1] in (["-h"], ["--help"]):
+        print(_help())
+        return 0
     if not arguments or arguments[0] not in BENCHMARKS:
-        print(f"usage: python -m benchmarks {{{','.join(BENCHMARKS)}}} ..", file=sys.stderr)
+        print(_help(), file=sys.stderr)
         return 2
     name, *rest = arguments
     code: int = import_module(f"benchmarks.{BENCHMARKS[name]}").main(rest)

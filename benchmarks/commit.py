@@ -1,4 +1,4 @@
-"""What commits cost: the same query over the same backlog, committing every 100 ms and once at the end.
+"""Commit: the same query over the same backlog, committing every 100 ms and once at the end.
 
     python -m benchmarks commit [--events N] [--query q1 ..] [--interval MS] [--against MS] [--rounds N]
 

@@ -1,4 +1,4 @@
-"""python -m benchmarks malformed: what it costs when every eleventh record cannot be read.
+"""Malformed: what it costs when every eleventh record cannot be read.
 
 For each format the same good records are read twice by the same query: alone, and with one malformed
 record behind every ten good ones, of all the kinds that the format knows. Every good one must come out,

@@ -1,4 +1,4 @@
-"""python -m benchmarks nexmark: the queries of Nexmark in our dialect beside DuckDB over the whole history.
+"""Nexmark: the queries of Nexmark in our dialect beside DuckDB over the whole history.
 
     python -m benchmarks nexmark [--events N] [--query q4] [--rounds N] [--json]
 

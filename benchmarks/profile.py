@@ -1,4 +1,4 @@
-"""Where the time of one query goes: its thread under cProfile, as tables one can read.
+"""Profile: where the time of one query goes: its thread under cProfile, as tables one can read.
 
     python -m benchmarks profile [--query q1] [--format arrow|json] [--events N] [--save]
 

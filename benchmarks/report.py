@@ -1,4 +1,4 @@
-"""The tables and plots of docs/performance.md, written anew from the numbers that were saved.
+"""Report: the tables and plots of docs/performance.md, written anew from the numbers that were saved.
 
     python -m benchmarks suite --full --save && python -m benchmarks report
 

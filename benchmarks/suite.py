@@ -1,4 +1,4 @@
-"""A whole run: every part, one after the other, compared with the baseline that is in the repository.
+"""Suite: every part, one after the other, compared with the baseline that is in the repository.
 
     python -m benchmarks suite [--full] [--part NAME] [--save] [--save-baseline]
 

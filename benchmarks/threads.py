@@ -1,4 +1,4 @@
-"""What a second thread gives: each query with one thread and with two, and DuckDB's batch run of it too.
+"""Threads: each query with one thread and with two, and DuckDB's batch run of it with as many.
 
     python -m benchmarks threads [--events N] [--query q1 ..] [--format arrow|json] [--threads N] [--json]
 

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks.__main__ import BENCHMARKS
+from benchmarks.__main__ import BENCHMARKS, main
 from benchmarks.parts import PARTS
 from benchmarks.report import filled, table
 from benchmarks.suite import ROOT, compared, relative_numbers
@@ -83,3 +83,17 @@ def test_a_chart_is_xml_with_all_points_inside(points: list[tuple[float, float]]
     for circle in circles:
         assert 0 <= float(circle.get("cx", "-1")) <= 640
         assert 0 <= float(circle.get("cy", "-1")) <= 360
+
+
+def test_help_names_every_benchmark_and_says_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    said = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()[2:])
+    assert said.keys() == BENCHMARKS.keys()
+    assert all(" " in sentence for sentence in said.values())
+
+
+def test_an_unknown_benchmark_is_refused_with_the_names_of_those_there_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["clickstreams"]) == 2
+    assert "clickstream " in capsys.readouterr().err
