@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from streamsql.engine.log.disk import DiskLog
-from streamsql.engine.log.log import Log
+from streamsql.engine.log.log import Log, TopicConfig
 from streamsql.engine.log.memory import MemoryLog
 
 KINDS: dict[str, Callable[[Path], Log]] = {
@@ -23,6 +23,15 @@ KINDS: dict[str, Callable[[Path], Log]] = {
 @pytest.fixture(params=KINDS)
 def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Log]:
     with KINDS[request.param](tmp_path / "data") as opened:
+        yield opened
+
+
+@pytest.fixture
+def two_topics() -> Iterator[Log]:
+    """A log in memory with topics t, of three partitions, and u."""
+    with MemoryLog() as opened:
+        opened.create_topic("t", TopicConfig(partitions=3))
+        opened.create_topic("u", TopicConfig())
         yield opened
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pyarrow as pa
 
-from streamsql.engine.log.log import Log
+from streamsql.engine.log.consumer import RecordConsumer
+from streamsql.engine.log.log import Log, TopicPartition
 
 Row = tuple[int, bytes | None, bytes | None, int]
 """Offset, key, value, timestamp."""
@@ -54,3 +56,19 @@ def rows(log: Log, topic: str, partition: int = 0, offset: int | None = None, st
 def values(log: Log, topic: str, partition: int = 0) -> list[str | None]:
     """All values of a partition, as text."""
     return [None if row[2] is None else row[2].decode() for row in rows(log, topic, partition)]
+
+
+def given_by(consumer: RecordConsumer, max_rows: int = 100) -> dict[TopicPartition, list[int]]:
+    """Offsets per partition of all that polls give without waiting."""
+    found: dict[TopicPartition, list[int]] = {}
+    while (polled := consumer.poll(max_rows, 0)) is not None:
+        topic, rows = polled
+        pairs = zip(rows.column("$partition").to_pylist(), rows.column("$offset").to_pylist(), strict=True)
+        for partition, offset in pairs:
+            found.setdefault(TopicPartition(topic, partition), []).append(offset)
+    return found
+
+
+def segments(data: Path, topic: str = "t", partition: int = 0) -> list[Path]:
+    """The segment files of a partition, the oldest first."""
+    return sorted((data / "topics" / topic / str(partition)).glob("*.log"))

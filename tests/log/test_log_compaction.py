@@ -2,66 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
-import subprocess
-import sys
-import tempfile
 import threading
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from log_samples import rows
+from compacted_topic import DAY, TINY, said, upserts
+from log_samples import rows, segments
 
 from streamsql.engine.failpoints import armed
-from streamsql.engine.log import compaction, records
+from streamsql.engine.log import records
 from streamsql.engine.log.compacted import MOST_OFFSETS, CompactedFile
 from streamsql.engine.log.disk import DiskLog
-from streamsql.engine.log.log import Log, TopicConfig
+from streamsql.engine.log.log import TopicConfig
 from streamsql.engine.log.topic_files import read_topic
 from streamsql.errors import DataError
-
-DAY = 24 * 3_600_000
-# Every batch that is later than the one before begins a segment.
-TINY = TopicConfig(cleanup="compact", segment_ms=1)
-
-
-def upserts(*pairs: tuple[str | None, str | None], at: int = 0, typed: bool = False) -> pa.RecordBatch:
-    """Records (key, value), one ms apart from `at` on; typed: keys and values as format ARROW has them."""
-    keys, texts = zip(*pairs, strict=True)
-    if typed:
-        key = pa.array([None if k is None else {"k": k} for k in keys], pa.struct([("k", pa.string())]))
-        value = pa.array([None if v is None else {"v": v} for v in texts], pa.struct([("v", pa.string())]))
-    else:
-        key = pa.array([None if k is None else k.encode() for k in keys], pa.binary())
-        value = pa.array([None if v is None else v.encode() for v in texts], pa.binary())
-    times = pa.array(range(at, at + len(pairs)), pa.int64())
-    return pa.RecordBatch.from_arrays([key, value, times], names=["key", "value", "timestamp"])
-
-
-def said(log: Log, offset: int | None = None, step: int = 1000) -> list[str]:
-    """All records from an offset on, as "<offset> <key><value>"; a tombstone has a dash for its value."""
-
-    def text(side: Any) -> str:
-        if isinstance(side, dict):
-            (side,) = side.values()
-        return side.decode() if isinstance(side, bytes) else side
-
-    return [
-        f"{place} {'' if key is None else text(key)}{'-' if value is None else text(value)}"
-        for place, key, value, _ in rows(log, "t", 0, offset, step)
-    ]
-
-
-def names(data: Path) -> list[str]:
-    return sorted(path.name for path in (data / "topics" / "t" / "0").glob("*.log"))
 
 
 @pytest.mark.parametrize("typed", [False, True], ids=["bytes", "typed"])
@@ -83,7 +37,7 @@ def test_of_each_key_the_last_record_stays_at_its_offset(data: Path, typed: bool
         for step in (1, 2, 5):
             assert said(log, offset, step) == [line for line in kept if int(line[0]) >= offset]
     assert [log.offset_for_time("t", 0, time) for time in (0, 11, 20, 21, 31)] == [3, 4, 6, 7, 8]
-    assert names(data) == [f"{0:020d}-{7:020d}-000001.log", f"{7:020d}.log"]
+    assert [file.name for file in segments(data)] == [f"{0:020d}-{7:020d}-000001.log", f"{7:020d}.log"]
     assert log.append("t", 0, upserts(("d", "1"), typed=typed, at=40)) == 8
     log.close()
     for file in data.rglob("*.index"):
@@ -146,7 +100,7 @@ def test_little_is_copied_twice(data: Path) -> None:
                 log.maintain(0)
         # 50 x 10 keys: what is closed holds each once, and at most as much again that is new.
         assert len(said(log)) <= 2 * 500 + 200
-        assert len(names(data)) < 20
+        assert len(segments(data)) < 20
         latest = {line.split()[1].split("-")[0] for line in said(log)}
         assert len(latest) == 50
 
@@ -165,7 +119,7 @@ def test_damage_in_a_closed_segment_stops_its_compaction_and_nothing_else(data: 
         (problem,) = log.maintain(0)
         assert isinstance(problem, DataError)
         assert problem.code == "LOG-CORRUPT"
-        assert len(names(data)) == 4
+        assert len(segments(data)) == 4
         assert [place for place, *_ in rows(log, "u")] == [2, 3]
 
 
@@ -264,215 +218,3 @@ def test_stretches_of_which_nothing_is_left_are_stepped_over(data: Path) -> None
         assert log.read("t", 0, 2, 10) == []
         assert log.append("t", 0, upserts(("new", "1"))) == end
         assert said(log, 2) == [f"{end} new1"]
-
-
-# -- crashes
-
-# One process imports everything and makes a child for each fail point: importing takes longer than all of them.
-PARENT = """
-import os, sys
-sys.path.insert(0, {tests!r})
-from streamsql.engine.failpoints import arm_from
-from test_log_compaction import POINTS, work
-os.fsync = os.fdatasync = lambda handle: None  # a killed process loses nothing that it wrote
-for number, point in enumerate(POINTS):
-    said, wrote = os.pipe()
-    child = os.fork()
-    if not child:
-        arm_from(point)
-        work(f"{data}/{{number}}", wrote)
-        os._exit(0)
-    os.close(wrote)
-    _, status = os.waitpid(child, 0)
-    with open(said) as turns:
-        print(point, os.waitstatus_to_exitcode(status), *turns.read().split(), flush=True)
-"""
-POINTS = [
-    *(f"compact.{step}=kill" for step in ("before_write", "before_sync", "before_swap", "after_swap")),
-    "compact.before_remove=kill:1",
-    "compact.before_remove=kill:2",
-    "compact.after_remove=kill",
-    "compact.before_write=kill:2",
-    "compact.before_swap=kill:2",
-    "compact.before_remove=kill:5",
-    *(f"retention.{step}=kill" for step in ("before_start", "before_remove", "after_remove")),
-    "retention.before_remove=kill:2",
-    *(f"roll.{step}=kill:3" for step in ("before_sync", "before_index", "before_segment", "after_segment")),
-]
-
-
-def work(data: str, told: int) -> None:
-    """Appends to a compacted topic, and maintenance now and then; for a process that is to be killed."""
-    log = DiskLog(data)
-    log.create_topic("t", TINY)
-    log.create_topic("old", TopicConfig(retention_ms=5, segment_bytes=1))
-    for turn in range(12):
-        log.append("t", 0, upserts((f"k{turn % 3}", str(turn)), at=turn))
-        log.append("old", 0, upserts(("k", str(turn)), at=turn))
-        os.write(told, f"{turn} ".encode())
-        if turn % 5 == 4:
-            log.maintain(turn)
-
-
-@pytest.fixture(scope="module")
-def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, list[int]]]:
-    """Directories by number of the fail point; per fail point the exit status and the turns acknowledged."""
-    data = tmp_path_factory.mktemp("killed")
-    script = PARENT.format(tests=str(Path(__file__).parent), data=data)
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    lines = [line.split() for line in done.stdout.splitlines()]
-    return data, {point: [int(number) for number in numbers] for point, *numbers in lines}
-
-
-@pytest.mark.parametrize("point", POINTS)
-def test_a_kill_between_any_two_steps_loses_nothing_that_counts(
-    killed: tuple[Path, dict[str, list[int]]], point: str
-) -> None:
-    status, *turns = killed[1][point]
-    assert status == -signal.SIGKILL
-    data = killed[0] / str(POINTS.index(point))
-    reached = max([-1, *turns])
-    with DiskLog(data) as log:
-        assert log.recovery_notes == []
-        found = rows(log, "t")
-        assert len(found) and found[-1][0] in (reached, reached + 1)
-        for place, key, value, time in found:
-            assert (key, value, time) == (f"k{place % 3}".encode(), str(place).encode(), place)
-        # The last record of each key is there.
-        assert {row[0] for row in found} >= set(range(max(0, reached - 2), reached + 1))
-        old = [row[0] for row in rows(log, "old")]
-        assert old == list(range(log.start_offset("old", 0), log.end_offset("old", 0)))
-        assert log.start_offset("old", 0) <= max(0, reached - 5)
-        assert not list(data.rglob("*.tmp"))
-        log.maintain(20)
-        assert log.append("t", 0, upserts(("new", "1"))) == log.end_offset("t", 0) - 1
-    with DiskLog(data) as log:
-        assert log.recovery_notes == []
-        assert rows(log, "t")[-1][1:3] == (b"new", b"1")
-
-
-# -- anything in any order
-
-
-class CompactedAgainstModel(RuleBasedStateMachine):
-    """A compacted topic with small segments, and every record that was ever appended to it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.home = tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
-        self.log = DiskLog(self.home, flush="never")
-        self.records: list[tuple[str | None, str | None, int]] = []
-        self.now = 1000
-
-    @initialize(segment_bytes=st.sampled_from([1, 1500, 4000]), typed=st.booleans())
-    def begin(self, segment_bytes: int, typed: bool) -> None:
-        self.typed = typed
-        self.log.create_topic(
-            "t", TopicConfig(cleanup="compact", segment_bytes=segment_bytes, delete_retention_ms=50)
-        )
-
-    def teardown(self) -> None:
-        self.log.close()
-        shutil.rmtree(self.home)
-
-    @rule(
-        pairs=st.lists(
-            st.tuples(st.sampled_from(["a", "b", "c", None]), st.booleans()), min_size=1, max_size=4
-        )
-    )
-    def append(self, pairs: list[tuple[str | None, bool]]) -> None:
-        new = [(key, None if gone else str(len(self.records) + n)) for n, (key, gone) in enumerate(pairs)]
-        assert self.log.append("t", 0, upserts(*new, at=self.now, typed=self.typed)) == len(self.records)
-        self.records += [(key, value, self.now + n) for n, (key, value) in enumerate(new)]
-        self.now += 10
-
-    @rule(later=st.integers(0, 60))
-    def maintain(self, later: int) -> None:
-        self.now += later
-        assert self.log.maintain(self.now) == []
-
-    @rule()
-    def reopen(self) -> None:
-        self.log.close()
-        self.log = DiskLog(self.home, flush="never")
-        assert self.log.recovery_notes == []
-
-    @rule(offset=st.integers(0, 40), step=st.integers(1, 5))
-    def read(self, offset: int, step: int) -> None:
-        offset = min(offset, len(self.records))
-        assert rows(self.log, "t", 0, offset, step) == [
-            row for row in rows(self.log, "t") if row[0] >= offset
-        ]
-
-    @rule(time=st.integers(900, 2000))
-    def look_up_time(self, time: int) -> None:
-        reached = [row[0] for row in rows(self.log, "t") if row[3] >= time]
-        expected = reached[0] if reached else len(self.records)
-        assert self.log.offset_for_time("t", 0, time) == expected
-
-    @invariant()
-    def what_is_there_was_written_and_what_counts_is_there(self) -> None:
-        assert self.log.topics() == [] or self.log.end_offset("t", 0) == len(self.records)
-        if not self.records:
-            return
-        found = {}
-        for place, key, value, time in rows(self.log, "t"):
-            if self.typed:
-                key, value = (next(iter(s.values())) if s is not None else None for s in (key, value))  # type: ignore[attr-defined]
-            else:
-                key, value = (None if s is None else s.decode() for s in (key, value))  # type: ignore[misc]
-            found[place] = (key, value, time)
-            assert found[place] == self.records[place]
-        last = {key: place for place, (key, _, _) in enumerate(self.records)}
-        for place, (key, value, _) in enumerate(self.records):
-            counts = key is None or (last[key] == place and value is not None)
-            assert not counts or place in found
-        assert max(found) == len(self.records) - 1
-
-
-TestCompactedAgainstModel = CompactedAgainstModel.TestCase
-TestCompactedAgainstModel.settings = settings(
-    max_examples=max(40, settings.default.max_examples // 5), stateful_step_count=25, deadline=None
-)
-
-
-@given(
-    batches=st.lists(
-        st.lists(
-            st.tuples(st.sampled_from("abc"), st.sampled_from(["1", "2", None])), min_size=1, max_size=4
-        ),
-        min_size=1,
-        max_size=12,
-    ),
-    segment_bytes=st.sampled_from([1, 700, 1 << 20]),
-)
-@settings(max_examples=max(30, settings.default.max_examples // 5), deadline=None)
-def test_pass_by_pass_every_key_keeps_its_last_record(
-    batches: list[list[tuple[str, str | None]]], segment_bytes: int
-) -> None:
-    """A pass that takes a part of a backlog says nothing of the records after it.
-
-    What was compacted before may lie in several segments, which are looked at in groups.
-    """
-    with (
-        tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder,
-        pytest.MonkeyPatch.context() as patched,
-        DiskLog(Path(folder) / "data", flush="never") as log,
-    ):
-        patched.setattr(compaction, "_PASS_BYTES", 1)
-        log.create_topic("t", replace(TINY, segment_bytes=segment_bytes))
-        written: list[str] = []
-        for number, batch in enumerate(batches):
-            written += [f"{len(written) + i} {key}{value or '-'}" for i, (key, value) in enumerate(batch)]
-            log.append("t", 0, upserts(*batch, at=10 * number))
-            if number % 3 == 2:
-                assert not log.maintain(DAY)
-        assert not log.maintain(DAY)
-        found = said(log)
-        assert set(found) <= set(written)
-        assert {line.split()[1][0]: line for line in found} == {line.split()[1][0]: line for line in written}
-        compacted = [
-            line.split()[1][0] for line in found if int(line.split()[0]) < log.compacted_offset("t", 0)
-        ]
-        assert len(compacted) == len(set(compacted)), "of all that was compacted, each key once"

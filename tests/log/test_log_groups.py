@@ -1,207 +1,28 @@
-"""Consumers of records and their groups: who reads what, where it goes on, who may commit."""
+"""Consumer groups: who reads what, where it goes on, who may commit."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from log_samples import batch, timed
+from log_samples import batch, given_by, timed
 
-from streamsql.engine.log.assignment import Assign, Assignment, by_range, sticky
 from streamsql.engine.log.consumer import GroupSettings, RecordConsumer
 from streamsql.engine.log.disk import DiskLog
 from streamsql.engine.log.groups import Groups
 from streamsql.engine.log.log import Log, TopicConfig, TopicPartition
-from streamsql.engine.log.memory import MemoryLog
-from streamsql.errors import ConflictError, DataError, InternalError, PlanError, StreamSQLError
+from streamsql.errors import ConflictError, PlanError, StreamSQLError
 
 T0, T1, T2 = (TopicPartition("t", number) for number in range(3))
 U0 = TopicPartition("u", 0)
 TIMEOUT_MS = 1000
 
 
-# -- assignments
-
-WANTED = st.dictionaries(st.sampled_from("abcde"), st.sets(st.sampled_from("tuv")), max_size=5)
-COUNTS = st.dictionaries(st.sampled_from("tuv"), st.integers(1, 7))
-
-
-def owners(found: Assignment) -> dict[TopicPartition, str]:
-    pairs = [(place, member) for member, places in found.items() for place in places]
-    assert len(dict(pairs)) == len(pairs), "a partition has two owners"
-    return dict(pairs)
-
-
-@pytest.mark.parametrize("assign", [by_range, sticky])
-@given(steps=st.lists(st.tuples(WANTED, COUNTS), min_size=1, max_size=4))
-def test_every_partition_that_is_wanted_has_one_owner_who_wants_it(
-    assign: Assign, steps: list[tuple[dict[str, set[str]], dict[str, int]]]
-) -> None:
-    before: Assignment = {}
-    for wanted, counts in steps:
-        found = assign(wanted, counts, before)
-        assert found.keys() == wanted.keys()
-        owner = owners(found)
-        wanted_topics = {topic for topics in wanted.values() for topic in topics}
-        assert owner.keys() == {(t, p) for t, n in counts.items() if t in wanted_topics for p in range(n)}
-        assert all(place.topic in wanted[member] for place, member in owner.items())
-        before = found
-
-
-@given(members=st.lists(st.sampled_from("abcdef"), unique=True, min_size=1), counts=COUNTS)
-def test_members_with_the_same_topics_differ_by_one_at_most(
-    members: list[str], counts: dict[str, int]
-) -> None:
-    sizes = [len(places) for places in sticky({m: "tuv" for m in members}, counts, {}).values()]
-    assert max(sizes) - min(sizes) <= 1
-
-
-@given(members=st.lists(st.sampled_from("abcdef"), unique=True, min_size=2), counts=COUNTS)
-def test_only_what_must_move_moves(members: list[str], counts: dict[str, int]) -> None:
-    before = sticky({m: "tuv" for m in members}, counts, {})
-    gone, *stay = members
-    after = sticky({m: "tuv" for m in stay}, counts, before)
-    assert all(before[member] <= after[member] for member in stay)
-    again = sticky({m: "tuv" for m in members}, counts, after)
-    assert all(again[member] <= after[member] for member in stay)
-
-
-def test_a_range_brings_equal_numbers_of_topics_together() -> None:
-    found = by_range({m: "tu" for m in "abc"}, {"t": 7, "u": 7}, {})
-    assert [sorted(p for t, p in found[m] if t == "t") for m in "abc"] == [[0, 1, 2], [3, 4], [5, 6]]
-    for places in found.values():
-        assert {p for t, p in places if t == "t"} == {p for t, p in places if t == "u"}
-
-
-# -- one consumer
-
-
 @pytest.fixture
-def log() -> Iterator[Log]:
-    with MemoryLog() as opened:
-        opened.create_topic("t", TopicConfig(partitions=3))
-        opened.create_topic("u", TopicConfig())
-        yield opened
-
-
-def given_by(consumer: RecordConsumer, max_rows: int = 100) -> dict[TopicPartition, list[int]]:
-    """Offsets per partition of all that polls give without waiting."""
-    found: dict[TopicPartition, list[int]] = {}
-    while (polled := consumer.poll(max_rows, 0)) is not None:
-        topic, rows = polled
-        pairs = zip(rows.column("$partition").to_pylist(), rows.column("$offset").to_pylist(), strict=True)
-        for partition, offset in pairs:
-            found.setdefault(TopicPartition(topic, partition), []).append(offset)
-    return found
-
-
-@pytest.mark.parametrize(
-    ("start", "expected"),
-    [
-        ("earliest", {T0: [0, 1, 2], T1: [0]}),
-        ("latest", {}),
-        (15, {T0: [1, 2]}),
-        (datetime.fromtimestamp(0.02, UTC), {T0: [1, 2]}),
-        ({T0: 2}, {T0: [2], T1: [0]}),
-        ({T0: 3, T1: 1}, {}),
-    ],
-)
-def test_where_a_consumer_starts(log: Log, start: object, expected: dict[TopicPartition, list[int]]) -> None:
-    log.append("t", 0, timed([10, 20, 30]))
-    log.append("t", 1, timed([5]))
-    consumer = RecordConsumer(log, ["t"], start)  # type: ignore[arg-type]
-    assert given_by(consumer) == expected
-    log.append("t", 2, timed([0]))
-    assert given_by(consumer) == {T2: [0]}
-
-
-def test_positions_and_lag_follow_what_was_given(log: Log) -> None:
-    log.append("t", 0, timed([1, 2, 3]))
-    consumer = RecordConsumer(log, ["t"], "earliest")
-    assert consumer.lag() == {T0: 3, T1: 0, T2: 0}
-    polled = consumer.poll(2, 0)
-    assert polled is not None and polled[1].num_rows == 2
-    assert (consumer.positions()[T0], consumer.lag()[T0]) == (2, 1)
-
-
-def test_topics_take_turns(log: Log) -> None:
-    log.append("t", 0, timed(range(5)))
-    log.append("u", 0, timed(range(5)))
-    consumer = RecordConsumer(log, ["t", "u"], "earliest")
-    polls = [consumer.poll(1, 0) for _ in range(4)]
-    assert [polled[0] for polled in polls if polled] == ["t", "u", "t", "u"]
-
-
-def test_seeking_moves_what_is_named_and_pausing_holds_it_back(log: Log) -> None:
-    for partition in (0, 1):
-        log.append("t", partition, timed([10, 20, 30]))
-    consumer = RecordConsumer(log, ["t"], "earliest")
-    given_by(consumer)
-    consumer.seek({T0: 1})
-    assert given_by(consumer) == {T0: [1, 2]}
-    consumer.seek(20)
-    consumer.pause([T0])
-    assert given_by(consumer) == {T1: [1, 2]}
-    assert consumer.lag()[T0] == 2
-    consumer.resume()
-    assert given_by(consumer) == {T0: [1, 2]}
-    consumer.seek("latest")
-    consumer.pause()
-    log.append("t", 0, timed([40]))
-    assert given_by(consumer) == {}
-    with pytest.raises(PlanError, match="topic u partition 0 is not read by this consumer"):
-        consumer.seek({U0: 0})
-    with pytest.raises(PlanError, match="cannot start at 'now'"):
-        consumer.seek("now")
-
-
-def test_an_offset_that_is_not_there_is_told(log: Log) -> None:
-    log.append("t", 0, timed([10]))
-    with pytest.raises(DataError, match="offset 7 of topic t partition 0 is out of range"):
-        RecordConsumer(log, ["t"], {T0: 7})
-    consumer = RecordConsumer(log, ["t"], {T0: 1})
-    with pytest.raises(DataError, match="it holds offsets 0 to 1"):
-        consumer.seek({T0: 2})
-    assert given_by(consumer) == {}
-
-
-def test_partitions_that_are_added_are_read_from_their_beginning(log: Log) -> None:
-    consumer = RecordConsumer(log, ["u"], "latest")
-    log.alter_topic("u", TopicConfig(partitions=2))
-    log.append("u", 1, timed([1]))
-    assert given_by(consumer) == {TopicPartition("u", 1): [0]}
-
-
-def test_a_poll_waits_for_records_and_a_close_ends_it(log: Log) -> None:
-    consumer = RecordConsumer(log, ["t"], "earliest")
-    found: list[object] = []
-    thread = threading.Thread(target=lambda: [found.append(consumer.poll(10, 60_000)) for _ in range(2)])
-    thread.start()
-    log.append("t", 0, timed([1]))
-    while not found:
-        pass
-    consumer.close()
-    thread.join(10)
-    assert not thread.is_alive() and found[1] is None
-    with pytest.raises(InternalError, match="after it was closed"):
-        consumer.seek("earliest")
-
-
-def test_what_only_a_group_can_do(log: Log) -> None:
-    consumer = RecordConsumer(log, ["t"], "earliest")
-    for act in (consumer.commit, consumer.committed):
-        with pytest.raises(PlanError, match="this consumer is in no group"):
-            act()
-    with pytest.raises(PlanError, match="there is no topic nothing"):
-        RecordConsumer(log, ["nothing"], "earliest")
-
-
-# -- groups
+def log(two_topics: Log) -> Log:
+    return two_topics
 
 
 class Bench:

@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from log_samples import timed, values
+from log_samples import segments, timed, values
 
 from streamsql.engine.failpoints import armed
 from streamsql.engine.log import disk
@@ -29,10 +29,6 @@ def filled(data: Path, config: TopicConfig, times: list[int]) -> DiskLog:
     return log
 
 
-def names(data: Path) -> list[str]:
-    return sorted(path.name for path in (data / "topics" / "t" / "0").glob("*.log"))
-
-
 def one_per_segment(**settings: object) -> TopicConfig:
     return TopicConfig(segment_bytes=1, **settings)  # type: ignore[arg-type]
 
@@ -49,7 +45,7 @@ def test_by_age_segments_go_when_their_latest_record_is_too_old(data: Path) -> N
     assert log.start_offset("t", 0) == 1
     log.maintain(6 * HOUR + 1)
     assert [log.start_offset("t", 0), values(log, "t")] == [3, ["r3-0"]]
-    assert len(names(data)) == 1
+    assert len(segments(data)) == 1
     log.close()
     with DiskLog(data) as again:
         assert again.recovery_notes == []
@@ -62,7 +58,7 @@ def test_when_all_is_too_old_the_segment_being_written_goes_too_and_offsets_go_o
     assert (log.start_offset("t", 0), log.end_offset("t", 0)) == (2, 2)
     assert values(log, "t") == []
     log.maintain(3 * HOUR)
-    assert len(names(data)) == 1
+    assert len(segments(data)) == 1
     log.close()
     with DiskLog(data) as again:
         assert again.recovery_notes == []
@@ -93,7 +89,7 @@ def test_windows_are_kept_by_stream_time(data: Path) -> None:
 
 def test_by_size_the_oldest_go_while_the_rest_still_holds_the_limit(data: Path) -> None:
     with filled(data, one_per_segment(), [0] * 5) as log:
-        size = sum(path.stat().st_size for path in (data / "topics" / "t" / "0").glob("*.log")) // 5
+        size = sum(path.stat().st_size for path in segments(data)) // 5
         log.maintain(HOUR)
         assert log.start_offset("t", 0) == 0
         log.alter_topic("t", one_per_segment(retention_bytes=2 * size + 1))
