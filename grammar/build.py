@@ -16,30 +16,31 @@ from streamsql.grammar.build_query import QUERY_ACTIONS
 from streamsql.grammar.build_statement import STATEMENT_ACTIONS
 from streamsql.grammar.build_text import exact_name, folded_name, string_value, whole_number
 from streamsql.grammar.lexer import Token
+from streamsql.grammar.places import PlacedNumber, PlacedText
 
 
-def _name(_span: Span, token: Token) -> str:
-    return folded_name(token)
+def _name(span: Span, token: Token) -> PlacedText:
+    return PlacedText(folded_name(token), span)
 
 
-def _exact_name(_span: Span, token: Token) -> str:
-    return exact_name(token)
+def _exact_name(span: Span, token: Token) -> PlacedText:
+    return PlacedText(exact_name(token), span)
 
 
-def _string(_span: Span, token: Token) -> str:
-    return string_value(token)
+def _string(span: Span, token: Token) -> PlacedText:
+    return PlacedText(string_value(token), span)
 
 
-def _word(_span: Span, token: Token) -> str:
-    return token.text.upper()
+def _word(span: Span, token: Token) -> PlacedText:
+    return PlacedText(token.text.upper(), span)
 
 
-def _optional_word(_span: Span, token: Token | None) -> str | None:
-    return token.text.upper() if token else None
+def _optional_word(span: Span, token: Token | None) -> PlacedText | None:
+    return PlacedText(token.text.upper(), span) if token else None
 
 
-def _words(_span: Span, *tokens: Token | None) -> str:
-    return " ".join(token.text.upper() for token in tokens if token)
+def _words(span: Span, *tokens: Token | None) -> PlacedText:
+    return PlacedText(" ".join(token.text.upper() for token in tokens if token), span)
 
 
 def _flag(_span: Span, token: Token | None) -> bool:
@@ -66,8 +67,8 @@ def _pair(_span: Span, first: object, second: object) -> tuple[object, object]:
     return first, second
 
 
-def _count(_span: Span, token: Token | None) -> int | None:
-    return None if token is None else whole_number(token)
+def _count(span: Span, token: Token | None) -> PlacedNumber | None:
+    return None if token is None else PlacedNumber(whole_number(token), span)
 
 
 ACTIONS: Mapping[str, Callable[..., Any]] = {

@@ -10,6 +10,7 @@ from streamsql.grammar import ast
 from streamsql.grammar.build_text import double_value, span_of, string_value, whole_number
 from streamsql.grammar.lexer import Token
 from streamsql.grammar.names import TYPE_SYNONYMS, UNIT_FUNCTIONS, UNITS
+from streamsql.grammar.places import PlacedText
 
 Number = ast.IntegerLiteral | ast.DecimalLiteral | ast.DoubleLiteral
 
@@ -126,11 +127,11 @@ def _at_time_zone(span: Span, operand: ast.Expression, zone: ast.Expression) -> 
 
 
 def _column(span: Span, name: str) -> ast.ColumnRef:
-    return ast.ColumnRef(name, span=span)
+    return ast.ColumnRef(str(name), span=span)
 
 
 def _qualified_column(span: Span, qualifier: str, name: str) -> ast.ColumnRef:
-    return ast.ColumnRef(name, qualifier, span=span)
+    return ast.ColumnRef(str(name), str(qualifier), span=span)
 
 
 def _field(span: Span, base: ast.Expression, name: str) -> ast.FieldRef:
@@ -215,10 +216,11 @@ def _window_function(
     return ast.WindowFunction(call, partition_by, order_by, frame, span=span)
 
 
-def _frame(_span: Span, unit: Token | None, *rest: Any) -> str | None:
+def _frame(span: Span, unit: Token | None, *rest: Any) -> PlacedText | None:
     if unit is None:
         return None
-    return " ".join([unit.text, *(part.text if isinstance(part, Token) else part for part in rest)]).upper()
+    words = [unit.text, *(part.text if isinstance(part, Token) else part for part in rest)]
+    return PlacedText(" ".join(words).upper(), span)
 
 
 # --- types --------------------------------------------------------------------------------------

@@ -86,7 +86,7 @@ def _select_struct_all(span: Span, base: ast.Expression) -> ast.SelectStructAll:
 
 
 def _select_expression(span: Span, expression: ast.Expression, alias: str | None) -> ast.SelectExpression:
-    return ast.SelectExpression(expression, alias, span=span)
+    return ast.SelectExpression(expression, None if alias is None else str(alias), span=span)
 
 
 def _source_reference(span: Span, name: str, alias: str | None, as_of: ast.AsOf | None) -> ast.SourceRef:

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from streamsql.errors import ParseError, Span
 from streamsql.grammar import ast
-from streamsql.grammar.build_text import string_value
+from streamsql.grammar.build_text import span_of, string_value
 from streamsql.grammar.lexer import Token
+from streamsql.grammar.places import PlacedText
 
 Elements = tuple[ast.ColumnDefinition, ...]
 Properties = tuple[ast.Property, ...]
@@ -100,8 +101,8 @@ def _check_key_words(kind: str, columns: Elements) -> None:
 
 def _element(span: Span, name: str, kind: ast.TypeNode, role: Any) -> ast.ColumnDefinition:
     if isinstance(role, _Header):
-        return ast.ColumnDefinition(name, kind, "HEADER", role.name, span=span)
-    return ast.ColumnDefinition(name, kind, role or "", span=span)
+        return ast.ColumnDefinition(str(name), kind, "HEADER", role.name, span=span)
+    return ast.ColumnDefinition(str(name), kind, role or "", span=span)
 
 
 class _Header(NamedTuple):
@@ -129,7 +130,7 @@ def _alter_topic(span: Span, topic: str, properties: tuple[ast.Property, ...]) -
 
 
 def _addition(span: Span, name: str, kind: ast.TypeNode) -> ast.ColumnDefinition:
-    return ast.ColumnDefinition(name, kind, span=span)
+    return ast.ColumnDefinition(str(name), kind, span=span)
 
 
 def _create_type(span: Span, if_not_exists: bool, name: str, kind: ast.TypeNode) -> ast.CreateType:
@@ -198,16 +199,20 @@ def _print_topic(
 # --- settings and control -----------------------------------------------------------------------
 
 
+def _placed(token: Token) -> PlacedText:
+    return PlacedText(string_value(token), span_of(token))
+
+
 def _set_property(span: Span, name: Token, value: Token) -> ast.SetProperty:
-    return ast.SetProperty(string_value(name), string_value(value), span=span)
+    return ast.SetProperty(_placed(name), _placed(value), span=span)
 
 
 def _unset_property(span: Span, name: Token) -> ast.UnsetProperty:
-    return ast.UnsetProperty(string_value(name), span=span)
+    return ast.UnsetProperty(_placed(name), span=span)
 
 
 def _alter_system(span: Span, name: Token, value: Token) -> ast.AlterSystem:
-    return ast.AlterSystem(string_value(name), string_value(value), span=span)
+    return ast.AlterSystem(_placed(name), _placed(value), span=span)
 
 
 def _define(span: Span, name: str, value: Token) -> ast.Define:
@@ -227,7 +232,7 @@ def _control_all(span: Span, action: Token) -> ast.QueryControl:
 
 
 def _run_script(span: Span, path: Token) -> ast.RunScript:
-    return ast.RunScript(string_value(path), span=span)
+    return ast.RunScript(_placed(path), span=span)
 
 
 # --- ASSERT -------------------------------------------------------------------------------------

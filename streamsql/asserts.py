@@ -26,6 +26,7 @@ from streamsql.errors import PlanError, Span
 from streamsql.formats.format import SchemaStore
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
+from streamsql.grammar.places import place_of
 from streamsql.plan.create import read_columns
 from streamsql.plan.environment import Environment
 from streamsql.plan.insert import compile_value, evaluate_row
@@ -101,14 +102,14 @@ class Asserts:
             _wait(
                 statement.timeout,
                 lambda: not self._log.has_topic(topic),
-                statement.span,
+                place_of(topic),
                 f"topic {topic} exists",
             )
             return f"topic {topic} does not exist"
         _wait(
             statement.timeout,
             lambda: self._log.has_topic(topic),
-            statement.span,
+            place_of(topic),
             f"topic {topic} does not exist",
         )
         actual = {"PARTITIONS": self._log.topic_config(topic).partitions, "REPLICAS": 1}
@@ -123,6 +124,7 @@ class Asserts:
 
     def _schema(self, statement: ast.AssertSchema) -> str:
         subject, schema_id = statement.subject, statement.schema_id
+        place = place_of(subject, schema_id)
 
         def exists() -> bool:
             if subject is None:
@@ -133,9 +135,9 @@ class Asserts:
             [f"subject {subject}"] * (subject is not None) + [f"id {schema_id}"] * (schema_id is not None)
         )
         if statement.exists:
-            _wait(statement.timeout, exists, statement.span, f"there is no schema with {what}")
+            _wait(statement.timeout, exists, place, f"there is no schema with {what}")
             return f"there is a schema with {what}"
-        _wait(statement.timeout, lambda: not exists(), statement.span, f"there is a schema with {what}")
+        _wait(statement.timeout, lambda: not exists(), place, f"there is a schema with {what}")
         return f"there is no schema with {what}"
 
     # --- records --------------------------------------------------------------------------------
@@ -145,7 +147,7 @@ class Asserts:
         columns = _columns(statement, info)
         if len(columns) != len(statement.values):
             raise at(
-                statement.span,
+                place_of(*statement.values) or place_of(statement.source),
                 f"{len(columns)} columns and {len(statement.values)} values",
                 "PLAN-INSERT-COUNT",
                 "the columns are " + ", ".join(quote_name(c.name) for c in columns),
@@ -156,16 +158,18 @@ class Asserts:
         batch = reader.next()
         if batch is None:
             raise _failed(
-                statement.span, f"{info.title} has {reader.count} records, and one more is asserted"
+                place_of(statement.source),
+                f"{info.title} has {reader.count} records, and one more is asserted",
             )
         where = f"record {reader.count} of {info.title}"
         found = {c.name: batch.column(_META.get(c.name, physical(c.name)))[0].as_py() for c in columns}
         if _is_tombstone(batch) != statement.is_tombstone:
             what = "has a value" if statement.is_tombstone else "has no value"
-            raise _failed(statement.span, f"{where} {what}: {_shown(found)}")
+            raise _failed(place_of(*statement.values), f"{where} {what}: {_shown(found)}")
         if found != expected:
             wrong = {name: value for name, value in found.items() if value != expected[name]}
-            raise _failed(statement.span, f"{where} has {_shown(wrong)}")
+            places = [v for c, v in zip(columns, statement.values, strict=True) if c.name in wrong]
+            raise _failed(place_of(*places), f"{where} has {_shown(wrong)}")
         return f"{where} is as asserted"
 
     def _reader(self, info: SourceInfo, env: Environment) -> _Reader:
@@ -189,7 +193,7 @@ def _columns(statement: ast.AssertValues, info: SourceInfo) -> list[Column]:
         column = Column(name, BIGINT) if is_meta else next((c for c in known if c.name == name), None)
         if column is None:
             raise at(
-                statement.span,
+                place_of(name),
                 f"{info.title} has no {'key ' if statement.is_tombstone else ''}column {quote_name(name)}",
                 "PLAN-UNKNOWN-COLUMN",
                 suggestion(name, [c.name for c in known], "columns"),
@@ -207,17 +211,17 @@ def _is_tombstone(batch: pa.RecordBatch) -> bool:
 def _check_source(statement: ast.AssertSource, env: Environment) -> str:
     info = env.catalog.source(statement.name)
     if info.kind != statement.kind:
-        raise _failed(statement.span, f"{info.title} is not a {statement.kind}")
+        raise _failed(place_of(statement.kind, statement.name), f"{info.title} is not a {statement.kind}")
     if statement.columns:
         wanted = read_columns(statement.columns, statement.kind, env)
         if wanted != info.schema:
-            raise _failed(statement.span, f"{info.title} has {info.schema.describe()}")
-    properties = read_properties(statement.properties, OF_CREATE, statement.span)
+            raise _failed(place_of(*statement.columns), f"{info.title} has {info.schema.describe()}")
+    properties = read_properties(statement.properties, OF_CREATE, statement.name)
     actual = _properties(info)
     for name, value in properties.values.items():
         shown = actual.get(name)
         if name not in actual or value.upper() != str(shown).upper():
-            raise _failed(properties.spans.get(name, statement.span), f"{info.title} has {name} {shown}")
+            raise _failed(properties.place(name), f"{info.title} has {name} {shown}")
     return f"{info.title} is as asserted"
 
 
@@ -238,7 +242,7 @@ def _properties(info: SourceInfo) -> Mapping[str, object]:
     }
 
 
-def _wait(timeout: ast.Duration | None, holds: Callable[[], bool], span: Span, why: str) -> None:
+def _wait(timeout: ast.Duration | None, holds: Callable[[], bool], span: Span | None, why: str) -> None:
     """Wait until something holds: another thread may be about to bring it."""
     limit_ms = _DEFAULT_TIMEOUT_MS if timeout is None else duration_ms(timeout)
     deadline = time.monotonic() + limit_ms / 1000
@@ -254,5 +258,5 @@ def _shown(values: Mapping[str, Any]) -> str:
     )
 
 
-def _failed(span: Span, why: str) -> PlanError:
+def _failed(span: Span | None, why: str) -> PlanError:
     return at(span, why, "ASSERT-FAILED")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from streamsql.engine.windowed_keys import WindowedKey
 from streamsql.errors import PlanError
 from streamsql.grammar.names import quote_name
+from streamsql.grammar.places import place_of
 from streamsql.plan.scope import suggestion
 from streamsql.schema import Schema
 from streamsql.types import SqlType
@@ -113,6 +114,7 @@ class Catalog:
             raise PlanError(
                 f"there is no stream or table {quote_name(name)}",
                 code="PLAN-UNKNOWN-SOURCE",
+                span=place_of(name),
                 hint=_source_hint(name, self.sources),
             )
         return found
@@ -122,7 +124,10 @@ class Catalog:
         found = self.sources.get(name)
         if found is not None:
             raise PlanError(
-                f"a {found.title} already exists", code="PLAN-EXISTS", hint="use IF NOT EXISTS or OR REPLACE"
+                f"a {found.title} already exists",
+                code="PLAN-EXISTS",
+                span=place_of(name),
+                hint="use IF NOT EXISTS or OR REPLACE",
             )
 
     def readers(self, name: str) -> list[str]:

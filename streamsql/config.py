@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from streamsql.errors import PlanError
+from streamsql.grammar.places import place_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ class Config:
         setting = _BY_NAME.get(name)
         if setting is not None:
             check(setting, value)
-        return Config({**self.values, name: value})
+        return Config({**self.values, name: str(value)})
 
     def without(self, name: str) -> Config:
         name = canonical(name)
@@ -160,6 +161,7 @@ def canonical(name: str) -> str:
     raise PlanError(
         f"there is no property '{name}'",
         code="PLAN-UNKNOWN-PROPERTY",
+        span=place_of(name),
         hint=f"did you mean '{near[0]}'?" if near else "SHOW PROPERTIES; lists them",
     )
 
@@ -171,6 +173,7 @@ def check_changeable(name: str) -> None:
         raise PlanError(
             f"'{setting.name}' is fixed while the database is open",
             code="PLAN-PROPERTY-FIXED",
+            span=place_of(name),
             hint=f"give it when the database is opened: streamsql --set {setting.name}=..",
         )
 
@@ -188,4 +191,8 @@ def check(setting: Setting, value: str) -> None:
         if value.lower() in words.split("|"):
             return
         expected = words.replace("|", " or ")
-    raise PlanError(f"'{setting.name}' must be {expected}, not '{value}'", code="PLAN-PROPERTY-VALUE")
+    raise PlanError(
+        f"'{setting.name}' must be {expected}, not '{value}'",
+        code="PLAN-PROPERTY-VALUE",
+        span=place_of(value),
+    )

@@ -32,6 +32,7 @@ from streamsql.functions.library import Library
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
 from streamsql.grammar.parser import parse
+from streamsql.grammar.places import place_of
 from streamsql.grammar.variables import substitute
 from streamsql.plan.environment import Environment
 from streamsql.plan.insert import insert_values
@@ -290,7 +291,12 @@ class Database(Clients):
     def _insert(self, statement: ast.InsertValues) -> Result:
         with self._lock:
             if not self._config.flag("ksql.insert.into.values.enabled"):
-                raise at(statement.span, "INSERT INTO .. VALUES is switched off", "PLAN-INSERT")
+                raise at(
+                    place_of(statement.target),
+                    "INSERT INTO .. VALUES is switched off",
+                    "PLAN-INSERT",
+                    "SET 'ksql.insert.into.values.enabled' = 'true';",
+                )
             insert = insert_values(statement, self.environment)
             row_time = insert.timestamp_ms if insert.timestamp_ms is not None else self.clock.now_ms()
             writer = self._writer(insert.info)
@@ -302,7 +308,7 @@ class Database(Clients):
         try:
             text = Path(path).read_text("utf-8")
         except OSError as error:
-            raise PlanError(f"{path} cannot be read: {error.strerror}", code="PLAN-SCRIPT") from error
+            raise at(place_of(path), f"{path} cannot be read: {error.strerror}", "PLAN-SCRIPT") from error
         return self.execute(text)
 
     # --- parts that many sessions never use: loading them would be most of opening a database ----

@@ -15,10 +15,11 @@ from streamsql.commands import Command, Commands
 from streamsql.config import Config
 from streamsql.connectors.resume import forget_loads
 from streamsql.engine.log.log import Log, TopicConfig, usual_segment_bytes
-from streamsql.errors import PlanError
+from streamsql.errors import Span
 from streamsql.formats.format import SchemaStore
 from streamsql.grammar import ast
 from streamsql.grammar.names import TYPE_SYNONYMS, quote_name
+from streamsql.grammar.places import place_of
 from streamsql.grammar.printer import to_sql
 from streamsql.peek import unreadable
 from streamsql.plan.alter import plan_alter
@@ -26,8 +27,8 @@ from streamsql.plan.create import plan_create, register_schemas
 from streamsql.plan.environment import Environment
 from streamsql.plan.persistent import PersistentPlan, plan_create_as, plan_insert_select
 from streamsql.plan.replace import check_query_replacement, check_source_replacement
-from streamsql.plan.scope import at
-from streamsql.plan.topics import plan_alter_topic
+from streamsql.plan.scope import at, suggestion
+from streamsql.plan.topics import plan_alter_topic, unknown_topic
 from streamsql.plan.type_names import resolve_type
 from streamsql.processing_log import STREAM_INFO
 from streamsql.queries import Queries
@@ -79,6 +80,8 @@ class Definitions:
             case ast.AlterSource():
                 return self._alter(statement)
             case ast.AlterTopic(topic=topic):
+                if not self.log.has_topic(topic):
+                    raise unknown_topic(topic, self.log.topics())
                 self.log.alter_topic(topic, plan_alter_topic(statement, self.log.topic_config(topic)))
                 return message(f"topic {topic} altered")
             case ast.CreateType():
@@ -90,7 +93,8 @@ class Definitions:
 
     def _create(self, statement: ast.CreateSource) -> Result:
         if statement.is_source and statement.or_replace:
-            raise at(statement.span, "a SOURCE is read-only: OR REPLACE cannot be used", "PLAN-READ-ONLY")
+            head = Span(statement.span.start, (place_of(statement.name) or statement.span).end)
+            raise at(head, "a SOURCE is read-only: OR REPLACE cannot be used", "PLAN-READ-ONLY")
         existing = self._existing(
             statement.name, statement.kind, statement.if_not_exists, statement.or_replace
         )
@@ -102,18 +106,20 @@ class Definitions:
         if old is not None:
             if old.query_id is not None:
                 raise at(
-                    statement.span,
+                    place_of(statement.name),
                     f"{old.title} is made by query {old.query_id}: only CREATE .. AS SELECT can replace it",
                     "PLAN-REPLACE",
                 )
-            check_source_replacement(old, info, statement.span)
+            check_source_replacement(old, info, statement)
         has_topic = self.log.has_topic(info.topic)
         if has_topic:
             actual = self.log.topic_config(info.topic).partitions
             if new.partitions is not None and new.partitions != actual:
-                raise PlanError(
+                raise at(
+                    next(p.span for p in statement.properties if p.name.upper() == "PARTITIONS"),
                     f"topic {info.topic} exists: it has PARTITIONS {actual}, not {new.partitions}",
-                    code="PLAN-PARTITIONS",
+                    "PLAN-PARTITIONS",
+                    "leave PARTITIONS out",
                 )
         register_schemas(info, self.environment(), only_missing=True)
         if not has_topic:
@@ -164,11 +170,22 @@ class Definitions:
         if old is None:
             return None
         if old.query_id is None or old.query_id not in self.queries.plans:
-            raise at(statement.span, f"{old.title} is not made by a running query", "PLAN-REPLACE")
+            raise at(
+                place_of(statement.name),
+                f"{old.title} is not made by a running query",
+                "PLAN-REPLACE",
+                f"DROP {old.kind} {quote_name(old.name)}; first, or give the new one another name",
+            )
         writers = self.catalog.writers(old.name)
         if len(writers) > 1:
-            raise at(statement.span, f"{old.title} is written by {', '.join(writers)}", "PLAN-REPLACE")
-        check_query_replacement(self.queries.plans[old.query_id], plan, statement.span)
+            others = [query_id for query_id in writers if query_id != old.query_id]
+            raise at(
+                place_of(statement.name),
+                f"{old.title} is also written by {', '.join(others)}",
+                "PLAN-REPLACE",
+                f"TERMINATE {others[0]}; first",
+            )
+        check_query_replacement(self.queries.plans[old.query_id], plan, statement)
         return old.query_id
 
     def plan_query(self, statement: ast.CreateAsSelect | ast.InsertSelect) -> PersistentPlan:
@@ -229,10 +246,13 @@ class Definitions:
         if not or_replace:
             self.catalog.check_free(name)
         if found.is_source or found == STREAM_INFO:
-            raise PlanError(f"{found.title} is read-only: it cannot be replaced", code="PLAN-READ-ONLY")
+            raise at(place_of(name), f"{found.title} is read-only: it cannot be replaced", "PLAN-READ-ONLY")
         if not self.environment().config.flag("ksql.create.or.replace.enabled"):
-            raise PlanError(
-                "OR REPLACE is switched off (ksql.create.or.replace.enabled)", code="PLAN-REPLACE"
+            raise at(
+                place_of(name),
+                "OR REPLACE is switched off",
+                "PLAN-REPLACE",
+                "SET 'ksql.create.or.replace.enabled' = 'true';",
             )
         return None
 
@@ -242,26 +262,38 @@ class Definitions:
             return message(f"there is no {statement.kind.lower()} {quote_name(name)}: nothing was done")
         info = self.catalog.source(name)
         if info.kind != statement.kind:
-            raise PlanError(
+            raise at(
+                place_of(statement.kind, name),
                 f"{info.title} is not a {statement.kind}",
-                code="PLAN-KIND",
-                hint=f"DROP {info.kind} {quote_name(name)}",
+                "PLAN-KIND",
+                f"DROP {info.kind} {quote_name(name)}",
             )
         if info == STREAM_INFO:
-            raise PlanError("the processing log cannot be dropped", code="PLAN-READ-ONLY")
+            raise at(place_of(name), "the processing log cannot be dropped", "PLAN-READ-ONLY")
         users = self.catalog.readers(name) + [q for q in self.catalog.writers(name) if q != info.query_id]
         if users:
-            raise PlanError(
+            raise at(
+                place_of(name),
                 f"{info.title} is in use by {', '.join(users)}",
-                code="PLAN-IN-USE",
-                hint=f"TERMINATE {users[0]}; first",
+                "PLAN-IN-USE",
+                f"TERMINATE {users[0]}; first",
             )
         if statement.delete_topic:
             if info.is_source:
-                raise PlanError(f"{info.title} is read-only: its topic stays", code="PLAN-READ-ONLY")
+                raise at(
+                    place_of(name),
+                    f"{info.title} is read-only: its topic stays",
+                    "PLAN-READ-ONLY",
+                    "leave DELETE TOPIC out",
+                )
             others = [s.title for s in self.catalog.on_topic(info.topic) if s.name != name]
             if others:
-                raise PlanError(f"topic {info.topic} is also used by {', '.join(others)}", code="PLAN-IN-USE")
+                raise at(
+                    place_of(name),
+                    f"topic {info.topic} is also used by {', '.join(others)}",
+                    "PLAN-IN-USE",
+                    "leave DELETE TOPIC out, or drop them first",
+                )
         if statement.delete_topic:
             mark_deleted(self.log, info.topic, self.commands.next_number())
         self._record(to_sql(statement), None)
@@ -290,12 +322,12 @@ class Definitions:
     def _create_type(self, statement: ast.CreateType) -> Result:
         name = statement.name
         if name in (*PRIMITIVES, *TYPE_SYNONYMS, "DECIMAL"):
-            raise PlanError(f"type {name} is built in", code="PLAN-EXISTS", hint="choose another name")
+            raise at(place_of(name), f"type {name} is built in", "PLAN-EXISTS", "choose another name")
         if name in self.catalog.types:
             if statement.if_not_exists:
                 return message(f"type {quote_name(name)} exists already: nothing was done")
             hint = f"DROP TYPE {quote_name(name)}; first"
-            raise PlanError(f"type {quote_name(name)} already exists", code="PLAN-EXISTS", hint=hint)
+            raise at(place_of(name), f"type {quote_name(name)} already exists", "PLAN-EXISTS", hint)
         resolved = resolve_type(statement.type, self.catalog.type)
         self._record(to_sql(statement), None)
         self.catalog.types[name] = resolved
@@ -306,8 +338,11 @@ class Definitions:
         if name not in self.catalog.types:
             if statement.if_exists:
                 return message(f"there is no type {quote_name(name)}: nothing was done")
-            raise PlanError(
-                f"there is no type {quote_name(name)}", code="PLAN-UNKNOWN-TYPE", hint="SHOW TYPES;"
+            raise at(
+                place_of(name),
+                f"there is no type {quote_name(name)}",
+                "PLAN-UNKNOWN-TYPE",
+                suggestion(name, self.catalog.types, "types"),
             )
         self._record(to_sql(statement), None)
         del self.catalog.types[name]

@@ -67,11 +67,11 @@ class StreamSQLError(Exception):
         self.source = source
 
     def at(self, source: str, span: Span | None = None) -> StreamSQLError:
-        """The same error, told which text it is about; what it knew already stays."""
+        """The same error, told which text it is about; one that knows its text already stays as it is."""
         if self.source is None:
             self.source = source
-        if self.span is None:
-            self.span = span
+            if self.span is None:
+                self.span = span
         return self
 
     def __str__(self) -> str:

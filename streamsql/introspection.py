@@ -6,8 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from streamsql import show
-from streamsql.errors import NotSupportedError, PlanError, Span
+from streamsql.errors import NotSupportedError, Span
 from streamsql.grammar import ast
+from streamsql.grammar.places import place_of
+from streamsql.plan.scope import at
 from streamsql.printing import PRINTED, print_topic
 from streamsql.result import Result, rows
 from streamsql.schema import Column
@@ -131,7 +133,8 @@ def _explain(database: Database, statement: ast.Explain) -> Result:
             return explain_push(plan_push(query, database.environment))
         case ast.QueryStatement(query=query):
             return explain_pull(plan_pull(query, database.environment))
-    raise PlanError(
+    raise at(
+        place_of(inner),
         "EXPLAIN takes a SELECT, a CREATE .. AS SELECT, an INSERT .. SELECT or a query's id",
-        code="PLAN-EXPLAIN",
+        "PLAN-EXPLAIN",
     )

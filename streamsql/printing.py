@@ -19,11 +19,12 @@ from streamsql.catalog import SourceInfo
 from streamsql.engine.kernel import Workspace
 from streamsql.engine.log.log import Log, TopicPartition
 from streamsql.engine.log.reader import TopicReader
-from streamsql.errors import PlanError, StreamSQLError
+from streamsql.errors import StreamSQLError
 from streamsql.formats.format import Layout, SchemaStore
 from streamsql.formats.registered import FRAME_BYTES
 from streamsql.grammar.names import quote_name
 from streamsql.plan.sources import layout_of
+from streamsql.plan.topics import unknown_topic
 from streamsql.result import Changes, rows
 from streamsql.schema import Column
 from streamsql.types import BIGINT, INTEGER, VARCHAR
@@ -56,12 +57,7 @@ def print_topic(
     raises    PlanError if there is no such topic
     """
     if not log.has_topic(topic):
-        near = [t for t in log.topics() if t.upper() == topic.upper()]
-        raise PlanError(
-            f"there is no topic {topic}",
-            code="PLAN-UNKNOWN-TOPIC",
-            hint=f"there is {near[0]}: topic names keep their case" if near else "SHOW TOPICS; lists them",
-        )
+        raise unknown_topic(topic, log.topics())
     return _printed(log, topic, Payloads(topic, sources, schemas), from_beginning, interval or 1, limit)
 
 

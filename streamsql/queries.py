@@ -18,6 +18,7 @@ from streamsql.engine.runner import Runner, RunnerSettings
 from streamsql.engine.shared import SharedDecoding
 from streamsql.engine.task import Task
 from streamsql.errors import PlanError
+from streamsql.grammar.places import place_of
 from streamsql.plan.persistent import PersistentPlan
 from streamsql.plan.scope import suggestion
 from streamsql.processing_log import ProcessingLog
@@ -154,6 +155,7 @@ class Queries:
             raise PlanError(
                 f"there is no query {query_id}",
                 code="PLAN-UNKNOWN-QUERY",
+                span=place_of(query_id),
                 hint=suggestion(query_id, self.runners, "queries") or "SHOW QUERIES; lists them",
             )
         return found

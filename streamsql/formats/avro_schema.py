@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from streamsql.errors import PlanError
-from streamsql.formats.checks import is_record
+from streamsql.formats.checks import ColumnRefused, is_record
 from streamsql.formats.compatibility import avro_kind, named_schemas
 from streamsql.formats.format import Layout
 from streamsql.formats.registered import bare_name, spelt
@@ -108,8 +108,9 @@ def _type(t: SqlType, name: str) -> Any:
 def check_name(name: str) -> str:
     """raises  PlanError if Avro does not allow the name"""
     if not _NAME.fullmatch(name):
-        raise PlanError(
+        raise ColumnRefused(
             f"`{name}` is no name in Avro: letters, digits and _ only, and no digit first",
+            name,
             code="PLAN-FORMAT-NAME",
         )
     return name

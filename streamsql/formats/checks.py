@@ -11,11 +11,13 @@ from streamsql.types import VARCHAR, Map, walk
 
 
 class ColumnRefused(PlanError):
-    """A format cannot hold one of the columns."""
+    """A format cannot hold one of the columns, for its type or its name."""
 
-    def __init__(self, message: str, column: Column, hint: str | None = None) -> None:
-        super().__init__(message, code="PLAN-FORMAT-TYPE", hint=hint)
-        self.column = column.name
+    def __init__(
+        self, message: str, column: str, hint: str | None = None, *, code: str = "PLAN-FORMAT-TYPE"
+    ) -> None:
+        super().__init__(message, code=code, hint=hint)
+        self.column = column
 
 
 def refuse_properties(name: str, known: frozenset[str], layout: Layout) -> None:
@@ -32,7 +34,9 @@ def refuse_properties(name: str, known: frozenset[str], layout: Layout) -> None:
 def cannot_hold(name: str, column: Column) -> PlanError:
     """The error for a column whose type the format has no bytes for."""
     kind = str(column.type).partition("<")[0].partition("(")[0]
-    return ColumnRefused(f"format {name} cannot hold type {kind}, which column {column.name} has", column)
+    return ColumnRefused(
+        f"format {name} cannot hold type {kind}, which column {column.name} has", column.name
+    )
 
 
 def require_text_keys(name: str, layout: Layout) -> None:
@@ -43,7 +47,7 @@ def require_text_keys(name: str, layout: Layout) -> None:
     for column in layout.columns:
         if any(isinstance(t, Map) and t.key != VARCHAR for t in walk(column.type)):
             found = f"column {column.name} is {column.type}"
-            raise ColumnRefused(f"format {name} only has maps with VARCHAR keys, {found}", column)
+            raise ColumnRefused(f"format {name} only has maps with VARCHAR keys, {found}", column.name)
 
 
 def require_columns(name: str, layout: Layout) -> None:

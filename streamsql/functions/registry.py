@@ -14,6 +14,7 @@ from typing import Generic, Protocol, TypeVar
 
 from streamsql.engine.kernel import ArrowFunction
 from streamsql.errors import PlanError
+from streamsql.grammar.places import place_of
 from streamsql.types import SqlType
 
 ResultType = Callable[[Sequence[SqlType]], SqlType]
@@ -184,4 +185,6 @@ def unknown_function(name: str, known: Iterable[str], kind: str = "function") ->
     """The error for a name that no function has, with what may have been meant."""
     near = difflib.get_close_matches(name.upper(), list(known), n=3, cutoff=0.6)
     hint = "did you mean " + " or ".join(near) + "?" if near else "SHOW FUNCTIONS lists all functions"
-    return PlanError(f"there is no {kind} {name.upper()}", code="PLAN-UNKNOWN-FUNCTION", hint=hint)
+    return PlanError(
+        f"there is no {kind} {name.upper()}", code="PLAN-UNKNOWN-FUNCTION", span=place_of(name), hint=hint
+    )

@@ -143,6 +143,4 @@ def refuse_unknown_functions(parts: Any, env: Environment) -> None:
     """raises PlanError PLAN-UNKNOWN-FUNCTION for the first call of a function that is of no kind"""
     for node in walk(parts):
         if isinstance(node, ast.FunctionCall) and node.name not in env.library:
-            error = unknown_function(node.name, env.library.names())
-            error.span = node.span
-            raise error
+            raise unknown_function(node.name, env.library.names())

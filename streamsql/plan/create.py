@@ -14,6 +14,7 @@ from streamsql.functions.java_time import timestamp_sql
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
 from streamsql.grammar.parser import parse_expression, parse_type
+from streamsql.grammar.places import place_of
 from streamsql.grammar.printer import to_sql
 from streamsql.plan.environment import Environment
 from streamsql.plan.properties import (
@@ -54,18 +55,18 @@ def plan_create(statement: ast.CreateSource, env: Environment, *, is_new: bool =
     is_new  False: it was accepted before, and says all its columns; no registry is asked
     raises  PlanError with the span of what is wrong
     """
-    check_source_name(statement.name, statement.span)
-    properties = read_properties(statement.properties, OF_CREATE, statement.span)
+    check_source_name(statement.name)
+    properties = read_properties(statement.properties, OF_CREATE, statement.name)
     schema = read_columns(statement.columns, statement.kind, env)
     key_default, value_default = default_formats(env)
     key_format, value_format = side_formats(properties, key_default, value_default, has_key=bool(schema.key))
     if properties.flag("WRAP_SINGLE_VALUE") is False:
         # Then a registered record is not the row: it is the one value.
         value_format = replace(value_format, is_wrapped=False)
-    topic = properties.get("KAFKA_TOPIC") or statement.name
+    topic = properties.get("KAFKA_TOPIC") or str(statement.name)
     draft = SourceInfo(
-        statement.kind,
-        statement.name,
+        str(statement.kind),
+        str(statement.name),
         schema,
         topic,
         key_format,
@@ -73,11 +74,11 @@ def plan_create(statement: ast.CreateSource, env: Environment, *, is_new: bool =
         is_source=statement.is_source,
     )
     if is_new or not schema.columns:
-        draft = with_inferred_columns(draft, statement, env)
+        draft = with_inferred_columns(draft, statement, env, properties)
     statement = _with_columns(statement, schema, draft.schema)
     draft = replace(draft, sql=to_sql(statement))
     schema = draft.schema
-    check_columns(draft, statement.span)
+    check_columns(draft, place_of(*statement.columns) or place_of(statement.name), {})
     wrap = env.config.text("ksql.persistence.wrap.single.values")
     draft = replace(
         draft,
@@ -86,8 +87,8 @@ def plan_create(statement: ast.CreateSource, env: Environment, *, is_new: bool =
     )
     draft = replace(draft, timestamp=timestamp_column(properties, schema))
     if draft.is_source and draft.is_table and draft.window:
-        raise at(statement.span, "a SOURCE TABLE cannot be windowed", "PLAN-SOURCE-TABLE")
-    check_formats(draft, env, statement.span, {c.name: c.span for c in statement.columns})
+        raise properties.error("WINDOW_TYPE", "a SOURCE TABLE cannot be windowed", code="PLAN-SOURCE-TABLE")
+    check_formats(draft, env, properties, {c.name: c.span for c in statement.columns})
     retention = properties.number("RETENTION_MS", 0)
     check_retention(draft, retention, properties)
     return NewSource(statement, draft, properties.number("PARTITIONS", 1), retention)
@@ -99,11 +100,11 @@ def check_retention(info: SourceInfo, retention_ms: int | None, properties: Prop
         raise properties.error("RETENTION_MS", "RETENTION_MS is for streams and windowed tables")
 
 
-def check_source_name(name: str, span: Span) -> None:
+def check_source_name(name: str) -> None:
     """raises PlanError for a character that is no part of a stream's or table's name"""
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         raise at(
-            span,
+            place_of(name),
             f"{quote_name(name)} is no name for a stream or table: letters, digits, _ and - are allowed",
             "PLAN-SOURCE-NAME",
             quote_name(re.sub(r"[^A-Za-z0-9_-]+", "_", name)),
@@ -171,7 +172,9 @@ def read_columns(columns: Sequence[ast.ColumnDefinition], kind: str, env: Enviro
     return Schema(tuple(key), tuple(value), tuple(headers))
 
 
-def with_inferred_columns(draft: SourceInfo, statement: ast.CreateSource, env: Environment) -> SourceInfo:
+def with_inferred_columns(
+    draft: SourceInfo, statement: ast.CreateSource, env: Environment, properties: Properties
+) -> SourceInfo:
     """Columns that are not declared come from the registered schema, where the format has one."""
     schema = draft.schema
     for is_key in (True, False):
@@ -180,15 +183,23 @@ def with_inferred_columns(draft: SourceInfo, statement: ast.CreateSource, env: E
         declared = schema.key if is_key else schema.value
         if declared and has_id:
             word = "KEY" if is_key else "VALUE"
+            roles = ("KEY", "PRIMARY KEY") if is_key else ("",)
             raise at(
-                statement.span, f"{word}_SCHEMA_ID gives the columns: none can be declared", "PLAN-SCHEMA-ID"
+                place_of(*(c for c in statement.columns if c.role in roles)),
+                f"{word}_SCHEMA_ID gives the columns: none can be declared",
+                "PLAN-SCHEMA-ID",
+                f"leave out the columns, or {word}_SCHEMA_ID",
             )
         if declared or (is_key and draft.window is None and not formats.get(side.name).can_infer):
             continue
-        inferred = formats.get(side.name).infer(layout_of(draft, is_key=is_key, schemas=env.schemas))
+        try:
+            inferred = formats.get(side.name).infer(layout_of(draft, is_key=is_key, schemas=env.schemas))
+        except PlanError as error:
+            error.span = error.span or _format_place(properties, is_key, error)
+            raise
         if inferred is None and not is_key and not schema.columns and formats.get(side.name).can_infer:
             raise at(
-                statement.span,
+                place_of(statement.name),
                 f"{draft.title} has no columns, and no schema {draft.topic}-value is registered to give them",
                 "PLAN-NO-COLUMNS",
                 "(NAME VARCHAR, ..)",
@@ -210,8 +221,12 @@ def _with_columns(statement: ast.CreateSource, declared: Schema, found: Schema) 
     return replace(statement, columns=(*statement.columns, *added)) if added else statement
 
 
-def check_columns(info: SourceInfo, span: Span) -> None:
-    """raises PlanError if the columns cannot make up a stream or table"""
+def check_columns(info: SourceInfo, span: Span | None, keys: Mapping[str, Span | None]) -> None:
+    """What makes up a stream or table.
+
+    span, keys  where the columns, and the key columns by name, are written
+    raises      PlanError
+    """
     schema = info.schema
     if not schema.columns:
         raise at(span, f"{info.title} has no columns", "PLAN-NO-COLUMNS", "(NAME VARCHAR, ..)")
@@ -219,14 +234,14 @@ def check_columns(info: SourceInfo, span: Span) -> None:
         hint = "(ID BIGINT PRIMARY KEY, ..)"
         raise at(span, f"{info.title} needs a PRIMARY KEY", "PLAN-NO-PRIMARY-KEY", hint)
     for column in schema.key:
-        check_key_type(column, span)
+        check_key_type(column, keys.get(column.name, span))
     names = [c.name for c in schema.columns]
     for name in names:
         if names.count(name) > 1:
             raise at(span, f"column {quote_name(name)} stands in key and value", "PLAN-DUPLICATE-COLUMN")
 
 
-def check_key_type(column: Column, span: Span) -> None:
+def check_key_type(column: Column, span: Span | None) -> None:
     """raises PlanError for a key with a MAP in it: the order of its entries would make one key many"""
     if any(isinstance(part, Map) for part in walk(column.type)):
         raise at(
@@ -237,9 +252,12 @@ def check_key_type(column: Column, span: Span) -> None:
 
 
 def check_formats(
-    info: SourceInfo, env: Environment, span: Span, columns: Mapping[str, Span] | None = None
+    info: SourceInfo, env: Environment, properties: Properties, columns: Mapping[str, Span]
 ) -> None:
-    """raises PlanError if a format cannot hold the columns; at the column, where its place is given"""
+    """raises PlanError if a format cannot hold the columns: at the column at fault, or at the property
+
+    columns  where each is written
+    """
     for is_key in (True, False):
         side = info.key_format if is_key else info.value_format
         if not is_key and not info.schema.value:
@@ -248,9 +266,16 @@ def check_formats(
             formats.get(side.name).check(layout_of(info, is_key=is_key, schemas=env.schemas))
         except PlanError as error:
             if error.span is None:
-                place = error.column if isinstance(error, ColumnRefused) else ""
-                error.span = (columns or {}).get(place, span)
+                refused = error.column if isinstance(error, ColumnRefused) else ""
+                error.span = columns.get(refused) or _format_place(properties, is_key, error)
             raise
+
+
+def _format_place(properties: Properties, is_key: bool, error: PlanError) -> Span | None:
+    """Where a side's format, or the schema that it reads, is chosen."""
+    side = "KEY" if is_key else "VALUE"
+    schema = (f"{side}_SCHEMA_ID",) if error.code == "PLAN-SCHEMA-ID" else ()
+    return properties.place(*schema, f"{side}_FORMAT", "FORMAT") or properties.span
 
 
 def timestamp_column(properties: Properties, schema: Schema) -> TimestampColumn | None:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from streamsql.engine.operators.drop_unchanged import DropUnchanged
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
+from streamsql.grammar.places import place_of
 from streamsql.plan.flow import Selected
 from streamsql.plan.items import KeyColumn
-from streamsql.plan.scope import at
+from streamsql.plan.scope import at, result_place
 from streamsql.plan.subqueries import as_relation
 from streamsql.types import Map, walk
 
@@ -36,7 +37,7 @@ def distinct(planner: SelectPlanner, query: ast.Query, selected: Selected) -> Se
     if planner.is_persistent:
         listed = ", ".join(map(quote_name, names))
         raise at(
-            query.span,
+            place_of(query.op) if isinstance(query, ast.SetOperation) else result_place(query),
             "different rows are a table whose key is all of its columns; a persistent query needs others too",
             "PLAN-DISTINCT",
             f"SELECT {listed}, COUNT(*) AS n FROM .. GROUP BY {listed}",
@@ -44,7 +45,7 @@ def distinct(planner: SelectPlanner, query: ast.Query, selected: Selected) -> Se
     for column in columns:
         if any(isinstance(part, Map) for part in walk(column.column.type)):
             raise at(
-                query.span,
+                column.span,
                 f"column {quote_name(column.name)} holds a MAP, and MAPs are not told apart",
                 "PLAN-DISTINCT",
                 "leave it out",

@@ -10,6 +10,7 @@ import pyarrow as pa
 from streamsql.engine.graph import Graph
 from streamsql.engine.operators.stateless import Stateless
 from streamsql.engine.windowed_keys import WindowedKey
+from streamsql.errors import Span
 from streamsql.plan.items import KeyColumn
 from streamsql.plan.scope import Scope, physical
 from streamsql.plan.stages import StageBuilder
@@ -23,6 +24,7 @@ class OutputColumn:
 
     is_hidden  a table's key column that the SELECT list left out, carried along for what reads the table
     title      what a hidden column is called in messages
+    span       where it is written
     """
 
     name: str
@@ -30,6 +32,7 @@ class OutputColumn:
     is_key: bool = False
     is_hidden: bool = False
     title: str = ""
+    span: Span | None = field(default=None, compare=False)
 
     @property
     def physical(self) -> str:

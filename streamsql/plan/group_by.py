@@ -15,6 +15,7 @@ from streamsql.engine.windows import Session, TimeWindow, default_grace_ms, hopp
 from streamsql.functions.aggregate import StateNames
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
+from streamsql.grammar.places import place_of
 from streamsql.grammar.printer import to_sql
 from streamsql.plan.aggregates import (
     ResolvedAggregate,
@@ -56,10 +57,20 @@ def group_by(planner: SelectPlanner, query: ast.Select, items: Sequence[Item], f
     if query.window is not None and flow.kind == TABLE:
         raise at(query.window.span, "WINDOW works on streams only, and this is a table", "PLAN-WINDOW")
     if query.emit == "FINAL" and query.window is None:
-        raise at(query.span, "EMIT FINAL needs a WINDOW", "PLAN-EMIT-FINAL")
+        raise at(
+            place_of(query.emit),
+            "EMIT FINAL needs a WINDOW",
+            "PLAN-EMIT-FINAL",
+            "WINDOW TUMBLING (SIZE 1 MINUTE) before GROUP BY; or EMIT CHANGES",
+        )
     if query.group_by is None and (planner.is_persistent or planner.is_nested):
         where = "persistent query" if planner.is_persistent else "subquery"
-        raise at(query.span, f"an aggregate needs a GROUP BY in a {where}", "PLAN-GROUP-BY")
+        found = find_aggregates([*(i.expression for i in items)], planner.env)
+        raise at(
+            place_of(*found[:1], *([] if found else [query.having])),
+            f"an aggregate needs a GROUP BY in a {where}",
+            "PLAN-GROUP-BY",
+        )
     for call in table_function_calls(items, planner.env):
         raise at(
             call.span,
@@ -75,7 +86,10 @@ def group_by(planner: SelectPlanner, query: ast.Select, items: Sequence[Item], f
     if not calls:
         refuse_unknown_functions((query.items, query.having), planner.env)
         raise at(
-            query.span, "GROUP BY needs an aggregate in SELECT or HAVING", "PLAN-GROUP-BY", "COUNT(*), say"
+            place_of(*(query.group_by or ()), *([] if query.group_by else [query.having])),
+            "GROUP BY needs an aggregate in SELECT or HAVING",
+            "PLAN-GROUP-BY",
+            "COUNT(*), say",
         )
     flow.stand_ins.update({f"KSQL_GROUP_{n}": to_sql(group) for n, group in enumerate(groups)})
     flow.stand_ins.update({f"KSQL_AGG_{n}": to_sql(call) for n, call in enumerate(calls)})

@@ -14,6 +14,7 @@ from streamsql.engine.problems import reason_of
 from streamsql.errors import PlanError
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
+from streamsql.grammar.places import place_of
 from streamsql.grammar.printer import to_sql
 from streamsql.plan.compiled import Compiled, coerce
 from streamsql.plan.environment import Environment
@@ -40,13 +41,15 @@ def insert_values(statement: ast.InsertValues, env: Environment) -> Insert:
     """
     info = env.catalog.source(statement.target)
     if info.is_source:
-        raise at(statement.span, f"{info.title} is read-only", "PLAN-READ-ONLY")
+        raise at(place_of(statement.target), f"{info.title} is read-only", "PLAN-READ-ONLY")
     if info.window is not None:
-        raise at(statement.span, f"{info.title} is windowed: nothing can be inserted", "PLAN-INSERT")
+        raise at(
+            place_of(statement.target), f"{info.title} is windowed: nothing can be inserted", "PLAN-INSERT"
+        )
     columns = _columns(statement, info)
     if len(columns) != len(statement.values):
         raise at(
-            statement.span,
+            place_of(*statement.values) or place_of(statement.target),
             f"{len(columns)} columns and {len(statement.values)} values",
             "PLAN-INSERT-COUNT",
             "the columns are " + ", ".join(quote_name(c.name) for c in columns),
@@ -56,9 +59,10 @@ def insert_values(statement: ast.InsertValues, env: Environment) -> Insert:
         missing = [c.name for c in info.schema.key if c.name not in given]
         if missing:
             raise at(
-                statement.span,
+                place_of(*(statement.columns or ())),
                 f"the key column {quote_name(missing[0])} of {info.title} is missing",
                 "PLAN-INSERT-KEY",
+                f"({quote_name(missing[0])}, ..) VALUES (..)",
             )
     compiled = [
         compile_value(value, column, env) for value, column in zip(statement.values, columns, strict=True)
@@ -73,7 +77,7 @@ def insert_values(statement: ast.InsertValues, env: Environment) -> Insert:
         key = info.schema.key[0].name
         if row.column(key).null_count:
             raise at(
-                statement.span,
+                statement.values[names.index(key)].span,
                 f"the key column {quote_name(key)} of {info.title} cannot be NULL",
                 "PLAN-INSERT-KEY",
             )
@@ -88,20 +92,20 @@ def _columns(statement: ast.InsertValues, info: SourceInfo) -> list[Column]:
         column = Column("ROWTIME", BIGINT) if name == "ROWTIME" else info.schema.find(name)
         if column in info.schema.headers:
             raise at(
-                statement.span,
+                place_of(name),
                 f"column {quote_name(name)} of {info.title} comes from headers: it cannot be inserted",
                 "PLAN-INSERT",
             )
         if column is None:
             names = [c.name for c in info.schema.columns]
             raise at(
-                statement.span,
+                place_of(name),
                 f"{info.title} has no column {quote_name(name)} to insert into",
                 "PLAN-UNKNOWN-COLUMN",
                 suggestion(name, names, "columns"),
             )
         if any(column.name == c.name for c in found):
-            raise at(statement.span, f"column {quote_name(name)} is given twice", "PLAN-DUPLICATE-COLUMN")
+            raise at(place_of(name), f"column {quote_name(name)} is given twice", "PLAN-DUPLICATE-COLUMN")
         found.append(column)
     return found
 

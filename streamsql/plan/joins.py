@@ -16,6 +16,7 @@ from streamsql.engine.operators.stream_table_join import StreamTableJoin
 from streamsql.engine.windows import default_grace_ms
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
+from streamsql.grammar.places import place_of
 from streamsql.plan.compiled import Compiled
 from streamsql.plan.flow import Flow
 from streamsql.plan.items import KeyColumn
@@ -114,16 +115,22 @@ def _refuse_plain_values(planner: SelectPlanner, relation: ast.Relation) -> None
 
 
 def _check_kinds(join: ast.Join, left: Flow, right: Flow) -> None:
-    span = join.span
+    span = place_of(join.right)
     if left.kind == TABLE and right.kind == STREAM:
-        raise at(span, "a table cannot be joined with a stream on its right", "PLAN-JOIN", "swap the sides")
+        raise at(
+            place_of(join),
+            "a table cannot be joined with a stream on its right",
+            "PLAN-JOIN",
+            "swap the sides",
+        )
     both_streams = left.kind == STREAM and right.kind == STREAM
     if both_streams and join.within is None:
         raise at(span, "a join of two streams needs WITHIN", "PLAN-JOIN", "JOIN .. WITHIN 1 HOUR ON ..")
     if not both_streams and join.within is not None:
         raise at(join.within.span, "WITHIN is for joins of two streams", "PLAN-JOIN")
     if left.kind == STREAM and right.kind == TABLE and join.kind in ("RIGHT", "FULL"):
-        raise at(span, f"a stream and a table cannot be {join.kind} joined: only INNER and LEFT", "PLAN-JOIN")
+        kind = f"a stream and a table cannot be {join.kind} joined: only INNER and LEFT"
+        raise at(place_of(join.kind), kind, "PLAN-JOIN")
     if right.window is not None and left.window is None or both_streams and left.window and not right.window:
         raise at(span, "a windowed source can only be joined with a windowed one", "PLAN-JOIN")
     if left.window and right.window and left.window.is_session != right.window.is_session:

@@ -17,10 +17,11 @@ from streamsql.engine.operators.aggregate import Aggregate
 from streamsql.engine.operators.materialise import Materialise
 from streamsql.engine.operators.sink import Sink
 from streamsql.engine.operators.stateless import Stateless
-from streamsql.errors import PlanError, Span
+from streamsql.errors import PlanError
 from streamsql.formats.format import Layout
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
+from streamsql.grammar.places import place_of
 from streamsql.grammar.printer import to_sql
 from streamsql.plan.compiled import Compiled, coerce
 from streamsql.plan.create import (
@@ -42,7 +43,7 @@ from streamsql.plan.properties import (
     side_formats,
     with_wrapping,
 )
-from streamsql.plan.scope import at, column_sql, physical
+from streamsql.plan.scope import at, column_sql, key_place, physical, result_place
 from streamsql.plan.select import SelectPlanner
 from streamsql.plan.sources import layout_of, open_encoder
 from streamsql.plan.stages import Output, StageBuilder
@@ -86,22 +87,22 @@ def plan_create_as(
     select = SelectPlanner(env, is_persistent=True).plan(statement.query)
     if select.kind != statement.kind:
         raise at(
-            statement.span,
+            place_of(statement.kind),
             f"the result of this SELECT is a {select.kind}, not a {statement.kind}",
             "PLAN-RESULT-KIND",
             f"CREATE {select.kind} {quote_name(statement.name)} AS ..",
         )
-    check_source_name(statement.name, statement.span)
-    properties = read_properties(statement.properties, COMMON, statement.span)
+    check_source_name(statement.name)
+    properties = read_properties(statement.properties, COMMON, statement.name)
     left = env.catalog.source(select.sources[0])
     key_format, value_format = _sink_formats(properties, select, left, env)
     schema = select.schema
     prefix = env.config.text("ksql.output.topic.name.prefix")
-    topic = properties.get("KAFKA_TOPIC") or prefix + statement.name
+    topic = properties.get("KAFKA_TOPIC") or f"{prefix}{statement.name}"
     wrap = env.config.text("ksql.persistence.wrap.single.values")
     sink = SourceInfo(
-        statement.kind,
-        statement.name,
+        str(statement.kind),
+        str(statement.name),
         schema,
         topic,
         key_format,
@@ -110,10 +111,13 @@ def plan_create_as(
         window=select.window,
         sql=to_sql(statement),
     )
-    check_columns(sink, statement.span)
-    check_formats(sink, env, statement.span)
+    places = {c.name: c.span for c in select.columns if c.span is not None}
+    result = result_place(statement.query)
+    keys = dict.fromkeys(select.key, key_place(statement.query))
+    check_columns(sink, result, keys)
+    check_formats(sink, env, replace(properties, span=result), places)
     if is_new:
-        _check_given_schemas(sink, env, statement.span)
+        _check_given_schemas(sink, env, properties)
     asked = properties.number("PARTITIONS", 1)
     partitions = partitions_of_topic.get(topic) or asked or partitions_of_topic.get(left.topic, 1)
     if asked is not None and asked != partitions and is_new:
@@ -131,28 +135,26 @@ def plan_insert_select(
     statement: ast.InsertSelect, env: Environment, partitions_of_topic: dict[str, int]
 ) -> PersistentPlan:
     """INSERT INTO stream SELECT."""
-    read_properties(statement.properties, OF_INSERT, statement.span)
-    sink = env.catalog.source(statement.target)
+    read_properties(statement.properties, OF_INSERT, statement.target)
+    sink, target = env.catalog.source(statement.target), place_of(statement.target)
     if sink.is_table:
-        raise at(
-            statement.span, f"INSERT INTO .. SELECT writes to streams, not to {sink.title}", "PLAN-INSERT"
-        )
+        raise at(target, f"INSERT INTO .. SELECT writes to streams, not to {sink.title}", "PLAN-INSERT")
     if sink.is_source:
-        raise at(statement.span, f"{sink.title} is read-only", "PLAN-READ-ONLY")
+        raise at(target, f"{sink.title} is read-only", "PLAN-READ-ONLY")
     if sink.schema.headers:
-        raise at(statement.span, f"{sink.title} has HEADERS columns: nothing can be inserted", "PLAN-INSERT")
+        raise at(target, f"{sink.title} has HEADERS columns: nothing can be inserted", "PLAN-INSERT")
     select = SelectPlanner(env, is_persistent=True).plan(statement.query)
     if select.kind == TABLE:
         raise at(
-            statement.span,
+            place_of(statement.query),
             "the result of this SELECT is a TABLE: it cannot go into a stream",
             "PLAN-RESULT-KIND",
         )
-    select = _fit(select, sink, statement.span)
+    select = _fit(select, sink, statement.query)
     return _with_sink(select, sink, env, partitions_of_topic.get(sink.topic, 1), None)
 
 
-def _check_given_schemas(sink: SourceInfo, env: Environment, span: Span) -> None:
+def _check_given_schemas(sink: SourceInfo, env: Environment, properties: Properties) -> None:
     """The schema of a *_SCHEMA_ID is written as it is: the result's columns must be its first ones.
 
     raises  PlanError PLAN-SCHEMA-ID
@@ -168,7 +170,7 @@ def _check_given_schemas(sink: SourceInfo, env: Environment, span: Span) -> None
             if theirs is None or mine.name != theirs.name or mine.type != theirs.type:
                 word = "key" if is_key else "value"
                 raise at(
-                    span,
+                    properties.place(f"{word.upper()}_SCHEMA_ID"),
                     f"{word} column {quote_name(mine.name)} {mine.type} is not in its place in schema "
                     f"{side.properties['SCHEMA_ID']}",
                     "PLAN-SCHEMA-ID",
@@ -176,12 +178,12 @@ def _check_given_schemas(sink: SourceInfo, env: Environment, span: Span) -> None
                 )
 
 
-def _fit(select: PlannedSelect, sink: SourceInfo, span: Span) -> PlannedSelect:
+def _fit(select: PlannedSelect, sink: SourceInfo, query: ast.Query) -> PlannedSelect:
     """The result with the sink's types; names, order and kinds must be equal."""
 
     def mismatch() -> PlanError:
         return at(
-            span,
+            result_place(query),
             f"the result does not fit {sink.title}",
             "PLAN-INSERT-SCHEMA",
             f"it has {select.schema.describe()}; {sink.title} has {sink.schema.describe()}",

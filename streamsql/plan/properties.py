@@ -12,6 +12,7 @@ from streamsql.catalog import SideFormat
 from streamsql.engine.windowed_keys import WindowedKey
 from streamsql.errors import PlanError, Span
 from streamsql.grammar import ast
+from streamsql.grammar.places import place_of
 from streamsql.plan.scope import at
 
 COMMON = frozenset(
@@ -38,19 +39,25 @@ _INHERITED = frozenset({"DELIMITER"})
 class Properties:
     """A WITH list that was checked; values as text.
 
-    span  of the whole list, for errors about what is missing
+    span  of the whole list, or of what has none: for errors about what is missing
     """
 
     values: Mapping[str, str]
     spans: Mapping[str, Span]
-    span: Span
+    span: Span | None
 
     def get(self, name: str) -> str | None:
         return self.values.get(name)
 
-    def error(self, name: str, message: str, hint: str | None = None) -> PlanError:
+    def place(self, *names: str) -> Span | None:
+        """Where the first of these that is given stands."""
+        return next((self.spans[name] for name in names if name in self.spans), None)
+
+    def error(
+        self, name: str, message: str, hint: str | None = None, *, code: str = "PLAN-PROPERTY"
+    ) -> PlanError:
         """An error that points at a property, or at the list if it is not there."""
-        return at(self.spans.get(name, self.span), message, "PLAN-PROPERTY", hint)
+        return at(self.place(name) or self.span, message, code, hint)
 
     def number(self, name: str, least: int) -> int | None:
         """A whole number of at least `least`."""
@@ -70,9 +77,10 @@ class Properties:
         return text.lower() == "true"
 
 
-def read_properties(properties: Sequence[ast.Property], allowed: Collection[str], span: Span) -> Properties:
+def read_properties(properties: Sequence[ast.Property], allowed: Collection[str], owner: str) -> Properties:
     """Check names and combinations.
 
+    owner   what the list belongs to: errors about a list that is not there point at it
     raises  PlanError PLAN-PROPERTY at the property that is wrong
     """
     values: dict[str, str] = {}
@@ -85,7 +93,7 @@ def read_properties(properties: Sequence[ast.Property], allowed: Collection[str]
             raise at(item.span, f"there is no property {item.name} here", "PLAN-PROPERTY", hint)
         values[name] = _text(item.value)
         spans[name] = item.span
-    found = Properties(values, spans, span)
+    found = Properties(values, spans, place_of(*properties) or place_of(owner))
     if "FORMAT" in values and ("KEY_FORMAT" in values or "VALUE_FORMAT" in values):
         raise found.error(
             "FORMAT", "FORMAT sets both formats: it cannot stand beside KEY_FORMAT or VALUE_FORMAT"
@@ -97,6 +105,7 @@ def read_properties(properties: Sequence[ast.Property], allowed: Collection[str]
                 "VALUE_AVRO_SCHEMA_FULL_NAME is an older name of VALUE_SCHEMA_FULL_NAME",
             )
         values["VALUE_SCHEMA_FULL_NAME"] = values["VALUE_AVRO_SCHEMA_FULL_NAME"]
+        spans["VALUE_SCHEMA_FULL_NAME"] = spans["VALUE_AVRO_SCHEMA_FULL_NAME"]
     if values.get("KAFKA_TOPIC") == "":
         raise found.error("KAFKA_TOPIC", "KAFKA_TOPIC is empty")
     return found
@@ -128,7 +137,7 @@ def _side(properties: Properties, side: str, name: str | None, default: SideForm
     try:
         found = formats.get(name if name is not None else default.name if default else "")
     except PlanError as error:
-        error.span = properties.spans.get(place, properties.span)
+        error.span = properties.place(place) or properties.span
         raise
     inherited = default.properties if default is not None and default.name == found.name else {}
     given = {k: v for k, v in inherited.items() if k in _INHERITED}

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from streamsql.engine.kernel import ArrowFunction
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
+from streamsql.grammar.places import place_of
 from streamsql.grammar.printer import to_sql
 from streamsql.plan.aggregates import find_aggregates
 from streamsql.plan.compiled import Compiled
@@ -145,11 +146,12 @@ class Planner:
     # --- SELECT ---------------------------------------------------------------------------------
 
     def _select(self, query: ast.Select, ctes: dict[str, Result], outer: Scope | None) -> Result:
-        for clause, found in (("WINDOW", query.window), ("PARTITION BY", query.partition_by)):
-            if found is not None:
-                raise at(
-                    query.span, f"{clause} needs a query that keeps running", "PLAN-PULL", "add EMIT CHANGES"
-                )
+        for clause, place in (
+            ("WINDOW", place_of(query.window)),
+            ("PARTITION BY", place_of(*(query.partition_by or ()))),
+        ):
+            if place is not None:
+                raise at(place, f"{clause} needs a query that keeps running", "PLAN-PULL", "add EMIT CHANGES")
         read = relation(self, query.relation, query, ctes, outer)
         source = sql("FROM {}", read.text)
         scope = self.scope(read.columns, "SELECT", ctes, outer)

@@ -11,8 +11,10 @@ from dataclasses import fields
 from typing import Any
 
 from streamsql.catalog import SourceInfo
+from streamsql.errors import Span
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
+from streamsql.grammar.places import place_of
 from streamsql.plan.environment import Environment
 from streamsql.plan.rewrite import columns_used
 from streamsql.plan.scope import at
@@ -27,7 +29,7 @@ def check_gates(query: ast.Query, env: Environment) -> None:
     flag = env.config.flag
     if query.limit is not None and not flag("ksql.query.pull.limit.clause.enabled"):
         raise at(
-            query.span,
+            place_of(query.limit),
             "LIMIT in pull queries is switched off (ksql.query.pull.limit.clause.enabled)",
             "PLAN-GATE",
         )
@@ -35,7 +37,9 @@ def check_gates(query: ast.Query, env: Environment) -> None:
     info = _table(query, env)
     if info is None or (not scans and len(list(_sources(query))) > 1):
         if not scans and not _reads_streams_only(query, env):
-            raise at(query.span, f"only a look-up of keys in one table is allowed here: {_OFF}", "PLAN-GATE")
+            raise at(
+                _from(query), f"only a look-up of keys in one table is allowed here: {_OFF}", "PLAN-GATE"
+            )
         return
     assert isinstance(query, ast.Select)
     _refuse_null_keys(query, info)
@@ -52,6 +56,10 @@ def _table(query: ast.Query, env: Environment) -> SourceInfo | None:
         return None
     info = env.catalog.sources.get(query.relation.name)
     return info if info is not None and info.is_table else None
+
+
+def _from(query: ast.Query) -> Span | None:
+    return place_of(query.relation if isinstance(query, ast.Select) else query)
 
 
 def _reads_streams_only(query: ast.Query, env: Environment) -> bool:
@@ -83,7 +91,9 @@ def _refuse_scans(query: ast.Select, info: SourceInfo, *, ranges: bool) -> None:
     keys = [c.name for c in info.schema.key]
     wanted = " AND ".join(f"{quote_name(key)} = .." for key in keys)
     if query.where is None:
-        raise at(query.span, f"a WHERE on the key is missing: {_OFF}", "PLAN-GATE", f"WHERE {wanted}")
+        raise at(
+            query.relation.span, f"a WHERE on the key is missing: {_OFF}", "PLAN-GATE", f"WHERE {wanted}"
+        )
     for disjunct in disjuncts(query.where):
         fixed = {key for part in disjunct if (key := fixed_key(part, info)) is not None}
         if fixed.issuperset(keys):

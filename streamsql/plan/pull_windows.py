@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from streamsql.errors import PlanError, Span
 from streamsql.functions.resolve import resolve
 from streamsql.grammar import ast
+from streamsql.grammar.places import place_of
 from streamsql.grammar.printer import to_sql
 from streamsql.plan.aggregates import resolve_aggregate
 from streamsql.plan.compiled import Compiled, coerce
@@ -76,7 +77,12 @@ def _ranking(planner: Planner, node: ast.WindowFunction, scope: Scope, over: Sql
         error.span = error.span or call.span
         raise
     if node.frame is not None and not match.overload.takes_frame:
-        raise at(node.span, f"{call.name} takes no frame: it looks at the whole partition", "PLAN-FRAME")
+        raise at(
+            place_of(node.frame),
+            f"{call.name} takes no frame: it looks at the whole partition",
+            "PLAN-FRAME",
+            f"leave {node.frame} out",
+        )
     given: dict[str, Compiled] = {
         parameter.name: coerce(value, parameter.type)
         for parameter, value in zip(match.parameters, values, strict=True)
@@ -178,7 +184,7 @@ def _over(planner: Planner, node: ast.WindowFunction, scope: Scope) -> Sql:
         ]
         parts.append(sql("ORDER BY {}", joined(", ", items)))
     if node.frame is not None:
-        _check_frame(node.frame, [v.type for v in ordering], node.span)
+        _check_frame(node.frame, [v.type for v in ordering], place_of(node.frame) or node.span)
         parts.append(sql("{}", node.frame))
     return sql("OVER ({})", joined(" ", parts))
 

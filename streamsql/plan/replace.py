@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from streamsql.catalog import SourceInfo
@@ -16,47 +17,73 @@ from streamsql.errors import PlanError, Span
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
 from streamsql.grammar.parser import parse
+from streamsql.grammar.places import place_of
 from streamsql.plan.persistent import PersistentPlan
-from streamsql.plan.scope import at
+from streamsql.plan.scope import at, key_place, result_place
 
 _HINT = "CREATE another one beside it, or DROP this one first"
 
 
-def check_source_replacement(old: SourceInfo, new: SourceInfo, span: Span) -> None:
+Replacing = ast.CreateSource | ast.CreateAsSelect
+
+
+def check_source_replacement(old: SourceInfo, new: SourceInfo, statement: Replacing) -> None:
     """What is on the topic stays readable: the same topic, formats, key and time; columns only added.
 
     raises  PlanError PLAN-REPLACE
     """
-    for what, before, after in (
-        ("kind", old.kind, new.kind),
-        ("topic", old.topic, new.topic),
-        ("key format", old.key_format, new.key_format),
-        ("value format", old.value_format.name, new.value_format.name),
-        ("value format's properties", old.value_format.properties, new.value_format.properties),
-        ("window", old.window, new.window),
-        ("timestamp column", old.timestamp, new.timestamp),
-        ("key", old.schema.key, new.schema.key),
-        ("header columns", old.schema.headers, new.schema.headers),
+    for what, before, after, properties in (
+        ("kind", old.kind, new.kind, ()),
+        ("topic", old.topic, new.topic, ("KAFKA_TOPIC",)),
+        ("key format", old.key_format, new.key_format, ("KEY_FORMAT", "FORMAT")),
+        ("value format", old.value_format.name, new.value_format.name, ("VALUE_FORMAT", "FORMAT")),
+        ("value format's properties", old.value_format.properties, new.value_format.properties, ()),
+        ("window", old.window, new.window, ("WINDOW_TYPE", "WINDOW_SIZE")),
+        ("timestamp column", old.timestamp, new.timestamp, ("TIMESTAMP",)),
     ):
         if before != after:
-            raise _refused(old, f"its {what} would change", span)
+            given = (p for name in properties for p in statement.properties if p.name.upper() == name)
+            place = place_of(statement.kind if what == "kind" else next(given, statement.name))
+            raise _refused(old, f"its {what} would change", place)
+    if old.schema.key != new.schema.key:
+        raise _refused(old, "its key would change", _key_place(statement))
+    if old.schema.headers != new.schema.headers:
+        raise _refused(old, "its header columns would change", _columns_place(statement))
     kept = len(old.schema.value)
     if new.schema.value[:kept] != old.schema.value:
         lost = [c.name for c in old.schema.value if c not in new.schema.value]
         why = f"column {quote_name(lost[0])} would change" if lost else "its columns would change places"
-        raise _refused(old, f"{why}; new columns go to the end", span)
+        raise _refused(old, f"{why}; new columns go to the end", _columns_place(statement, lost))
 
 
-def check_query_replacement(old: PersistentPlan, new: PersistentPlan, span: Span) -> None:
+def _key_place(statement: Replacing) -> Span | None:
+    """Where a statement says what the key is."""
+    if isinstance(statement, ast.CreateSource):
+        keys = [c for c in statement.columns if c.role in ("KEY", "PRIMARY KEY")]
+        return place_of(*keys) or place_of(*statement.columns) or place_of(statement.name)
+    return key_place(statement.query)
+
+
+def _columns_place(statement: Replacing, names: Sequence[str] = ()) -> Span | None:
+    """Where a statement says which columns there are, or one of these, if it stands there."""
+    if isinstance(statement, ast.CreateAsSelect):
+        return result_place(statement.query)
+    named = [c for c in statement.columns if c.name in names[:1]]
+    return place_of(*named) or place_of(*statement.columns) or place_of(statement.name)
+
+
+def check_query_replacement(old: PersistentPlan, new: PersistentPlan, statement: ast.CreateAsSelect) -> None:
     """The new query goes on from the old one's offsets and state, so the state must mean the same.
 
     raises  PlanError PLAN-REPLACE
     """
-    check_source_replacement(old.sink, new.sink, span)
+    check_source_replacement(old.sink, new.sink, statement)
+    span = place_of(statement.query)
+    sources = place_of(statement.query.relation) if isinstance(statement.query, ast.Select) else span
     if old.sink.name in new.reads:
-        raise _refused(old.sink, "it would read itself", span)
+        raise _refused(old.sink, "it would read itself", sources)
     if old.graph.topics() != new.graph.topics():
-        raise _refused(old.sink, "it would read other topics", span)
+        raise _refused(old.sink, "it would read other topics", sources)
     before, after = _stateful(old.graph), _stateful(new.graph)
     if [(n, type(spec)) for n, spec in before] != [(n, type(spec)) for n, spec in after]:
         raise _refused(old.sink, "its query would keep other state", span)
@@ -110,5 +137,5 @@ def _what_stays(spec: Spec, reads_tables: bool) -> str:
     return "nothing can change in a query that joins"
 
 
-def _refused(info: SourceInfo, why: str, span: Span) -> PlanError:
+def _refused(info: SourceInfo, why: str, span: Span | None) -> PlanError:
     return at(span, f"{info.title} cannot be replaced: {why}", "PLAN-REPLACE", _HINT)

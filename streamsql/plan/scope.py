@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from streamsql.errors import PlanError, Span
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
+from streamsql.grammar.places import place_of
 from streamsql.schema import WINDOW_BOUNDS
 from streamsql.types import SqlType, Struct, duckdb_name
 
@@ -166,6 +167,22 @@ def duplicates(names: Sequence[str]) -> list[str]:
     return sorted({name for name in names if names.count(name) > 1})
 
 
-def at(span: Span, message: str, code: str, hint: str | None = None) -> PlanError:
-    """A PlanError at a place."""
+def result_place(query: ast.Query) -> Span | None:
+    """Where the columns of a result are written: the SELECT list, of a set operation the left side's."""
+    match query:
+        case ast.Select(items=items):
+            return place_of(*items)
+        case ast.SetOperation(left=left):
+            return result_place(left)
+    return place_of(query)
+
+
+def key_place(query: ast.Query) -> Span | None:
+    """Where the key of a result is written: PARTITION BY or GROUP BY, else with its columns."""
+    clause = (query.partition_by or query.group_by or ()) if isinstance(query, ast.Select) else ()
+    return place_of(*clause) or result_place(query)
+
+
+def at(span: Span | None, message: str, code: str, hint: str | None = None) -> PlanError:
+    """A PlanError at a place; without one it is about the whole statement."""
     return PlanError(message, code=code, span=span, hint=hint)

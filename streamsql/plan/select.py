@@ -14,6 +14,7 @@ from streamsql.engine.graph import Graph
 from streamsql.errors import PlanError
 from streamsql.grammar import ast
 from streamsql.grammar.names import quote_name
+from streamsql.grammar.places import place_of
 from streamsql.grammar.printer import to_sql
 from streamsql.plan.compiled import Compiled
 from streamsql.plan.distinct import distinct, refuse_key_of_distinct
@@ -24,7 +25,7 @@ from streamsql.plan.group_by import bounds_in_select, group_by
 from streamsql.plan.items import Item, KeyColumn, expand_items, key_column, qualify
 from streamsql.plan.joins import plan_join
 from streamsql.plan.rewrite import columns_used, walk
-from streamsql.plan.scope import Scope, at
+from streamsql.plan.scope import Scope, at, result_place
 from streamsql.plan.sources import Needs, build_source, source_scope
 from streamsql.plan.stages import Output, StageBuilder
 from streamsql.plan.stand_ins import as_written
@@ -95,14 +96,14 @@ class SelectPlanner:
             )
         if query.offset is not None:
             raise at(
-                query.span,
+                place_of(query.offset),
                 "OFFSET has no meaning in a query that keeps running: its rows are in no order",
                 "PLAN-OFFSET",
                 "OFFSET in a pull query over the result",
             )
         if self.is_nested and query.limit is not None:
             raise at(
-                query.span,
+                place_of(query.limit),
                 "LIMIT has no meaning in a subquery of a query that keeps running: "
                 "which rows came first is chance, and after them nothing would ever change",
                 "PLAN-LIMIT",
@@ -110,7 +111,7 @@ class SelectPlanner:
             )
         if self.is_persistent and query.limit is not None:
             raise at(
-                query.span,
+                place_of(query.limit),
                 "LIMIT cannot be used in a persistent query",
                 "PLAN-LIMIT",
                 "a push query may have one",
@@ -204,7 +205,12 @@ class SelectPlanner:
             raise at(query.window.span, "WINDOW needs a GROUP BY", "PLAN-WINDOW")
         else:
             if query.emit == "FINAL":
-                raise at(query.span, "EMIT FINAL needs a windowed aggregation", "PLAN-EMIT-FINAL")
+                raise at(
+                    place_of(query.emit),
+                    "EMIT FINAL needs a windowed aggregation",
+                    "PLAN-EMIT-FINAL",
+                    "WINDOW TUMBLING (SIZE 1 MINUTE) .. GROUP BY ..; or EMIT CHANGES",
+                )
             items = explode(items, flow, self.env)
         return self._project(query, items, flow)
 
@@ -236,19 +242,21 @@ class SelectPlanner:
         assert query.partition_by is not None
         if flow.kind == TABLE:
             raise at(
-                query.span,
+                place_of(*query.partition_by),
                 "PARTITION BY works on streams only",
                 "PLAN-PARTITION-BY",
                 "to re-key a table, aggregate it",
             )
         if flow.window is not None:
-            raise at(query.span, "a windowed source cannot be re-keyed", "PLAN-PARTITION-BY")
+            raise at(
+                place_of(*query.partition_by), "a windowed source cannot be re-keyed", "PLAN-PARTITION-BY"
+            )
         expressions = query.partition_by
         if not expressions:
             raise at(query.span, "PARTITION BY needs an expression", "PLAN-PARTITION-BY")
         if any(isinstance(e, ast.NullLiteral) for e in expressions):
             if len(expressions) > 1:
-                raise at(query.span, "PARTITION BY NULL stands alone", "PLAN-PARTITION-BY")
+                raise at(place_of(*expressions), "PARTITION BY NULL stands alone", "PLAN-PARTITION-BY")
             flow.key, flow.null_key, flow.is_rekeyed, flow.is_spread = (), True, True, True
             return list(items)
         scope = flow.scope.in_clause("PARTITION BY")
@@ -258,7 +266,9 @@ class SelectPlanner:
             _explain_alias(error, query)
             raise
         if len(set(resolved)) < len(resolved):
-            raise at(query.span, "PARTITION BY has the same expression twice", "PLAN-PARTITION-BY")
+            raise at(
+                place_of(*expressions), "PARTITION BY has the same expression twice", "PLAN-PARTITION-BY"
+            )
         for expression in resolved:
             compiled = compile_expression(expression, scope, self.env)
             if compiled.type == NULL:
@@ -300,12 +310,13 @@ class SelectPlanner:
                 item.name in key_names,
                 place >= shown,
                 titles.get(item.name, ""),
+                item.span,
             )
             for place, (item, value) in enumerate(zip(items, compiled, strict=True))
         )
         if self.is_persistent and all(c.is_key for c in columns):
             raise at(
-                query.span,
+                result_place(query),
                 "the result has no value columns: only the key is selected",
                 "PLAN-NO-VALUES",
                 "select another column too",
@@ -365,7 +376,7 @@ def _check_key(query: ast.Select, key: KeyColumn, matching: Sequence[Item], scop
     if not matching:
         why = "" if key.viable or not key.equal else ", added by the join as neither side always has one,"
         raise at(
-            query.span,
+            result_place(query),
             f"the key column {name}{why} is missing from the SELECT list",
             "PLAN-KEY-MISSING",
             f"SELECT {name}, ..",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from streamsql.engine.log.log import CLEANUP_POLICIES, TopicConfig
+from streamsql.errors import PlanError
 from streamsql.grammar import ast
+from streamsql.grammar.places import place_of
 from streamsql.plan.properties import Properties, read_properties
 from streamsql.plan.scope import at
 
@@ -28,11 +31,11 @@ def plan_alter_topic(statement: ast.AlterTopic, config: TopicConfig) -> TopicCon
     """
     if statement.topic.startswith("_streamsql-"):
         raise at(
-            statement.span,
+            place_of(statement.topic),
             f"topic {statement.topic} is the database's own: it cannot be altered",
             "PLAN-READ-ONLY",
         )
-    properties = read_properties(statement.properties, OF_ALTER_TOPIC, statement.span)
+    properties = read_properties(statement.properties, OF_ALTER_TOPIC, statement.topic)
     changes: dict[str, Any] = {}
     for name, field, least, can_be_lifted in _NUMBERS:
         if properties.get(name) is not None:
@@ -46,6 +49,13 @@ def plan_alter_topic(statement: ast.AlterTopic, config: TopicConfig) -> TopicCon
                 f"CLEANUP_POLICY must be {' or '.join(CLEANUP_POLICIES)}, not {policy}",
             )
     return replace(config, **changes)
+
+
+def unknown_topic(topic: str, known: Iterable[str]) -> PlanError:
+    """The error for a topic that is not there."""
+    near = next((t for t in known if t.upper() == topic.upper()), None)
+    hint = f"there is {near}: topic names keep their case" if near else "SHOW TOPICS; lists them"
+    return at(place_of(topic), f"there is no topic {topic}", "PLAN-UNKNOWN-TOPIC", hint)
 
 
 def _limit(properties: Properties, name: str, least: int, can_be_lifted: bool) -> int | None:

@@ -10,6 +10,7 @@ from streamsql.catalog import STREAM
 from streamsql.engine.operators.union import Union
 from streamsql.errors import NotSupportedError
 from streamsql.grammar import ast
+from streamsql.grammar.places import place_of
 from streamsql.grammar.printer import to_sql
 from streamsql.plan.compiled import Compiled
 from streamsql.plan.flow import Flow, OutputColumn, Selected, source_names
@@ -33,7 +34,7 @@ def union(planner: SelectPlanner, query: ast.SetOperation) -> Selected:
     if query.op not in ("UNION", "UNION ALL"):
         raise NotSupportedError(
             f"{query.op} in a query that keeps running",
-            span=query.span,
+            span=place_of(query.op),
             hint="a join finds the rows that are on both sides, a LEFT JOIN those that are not",
         )
     sides = [planner.nested().select(side) for side in (query.left, query.right)]
@@ -49,7 +50,7 @@ def union(planner: SelectPlanner, query: ast.SetOperation) -> Selected:
     mine, other = (side.columns for side in sides)
     if [c.column.type for c in mine] != [c.column.type for c in other]:
         raise at(
-            query.span,
+            place_of(query.op),
             f"the sides of {query.op} have different columns: {_listed(mine)} and {_listed(other)}",
             "PLAN-SET-OPERATION",
             "CAST the columns of one side",

@@ -182,7 +182,7 @@ def test_an_error_points_at_the_word(db: Database) -> None:
     assert str(found.value) == (
         "[PLAN-UNKNOWN-FUNCTION] there is no function LENN\n"
         "  LINE 2:   lenn(page) AS n\n"
-        "            ^^^^^^^^^^\n"
+        "            ^^^^\n"
         "  hint: did you mean LEN or LN?"
     )
 
