@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 SEPARATOR_CELLS = 3
 _LEAST_TEXT = 8
+_LEAST_WRAPPED = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,23 @@ class Need:
         return max(1, self.content) if self.rigid else min(self.natural, _LEAST_TEXT)
 
 
+def listing_widths(needs: Sequence[Need], screen: int | None) -> list[int] | None:
+    """As `column_widths`, where texts go on in the next line instead of being cut.
+
+    Then one column can be narrow and nothing is lost: all but the widest get what they need, if that leaves
+    it enough to read.
+
+    >>> listing_widths([Need(4, 28, False), Need(4, 100, False)], 80)
+    [28, 47]
+    """
+    widest = max(range(len(needs)), key=lambda i: needs[i].natural)
+    others = [need if i == widest else Need(need.header, need.natural, True) for i, need in enumerate(needs)]
+    widths = column_widths(others, screen)
+    if widths is None or widths[widest] < min(needs[widest].natural, _LEAST_WRAPPED):
+        return column_widths(needs, screen)
+    return widths
+
+
 def column_widths(needs: Sequence[Need], screen: int | None) -> list[int] | None:
     """Cells per column, or None if the columns do not fit side by side.
 
@@ -40,7 +58,7 @@ def column_widths(needs: Sequence[Need], screen: int | None) -> list[int] | None
     by the wide ones (max-min fairness).
 
     >>> column_widths([Need(4, 3, True), Need(4, 100, False), Need(4, 50, False)], 60)
-    [4, 25, 25]
+    [4, 24, 24]
     """
     natural = [need.natural for need in needs]
     if screen is None:

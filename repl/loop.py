@@ -142,7 +142,12 @@ class Shell:
         if result.kind != "CHANGES":
             self._printer().show(result)
             return
-        with on_interrupt(result.close):
+
+        def end() -> None:
+            self._say_raw("")  # the terminal has written ^C, and what comes next begins a line
+            result.close()
+
+        with on_interrupt(end):
             self._say_raw(self._terminal.paint("Ctrl-C ends this query", DIM))
             self._printer().show(result)
 

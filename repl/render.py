@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow as pa
 
 from streamsql.errors import StreamSQLError
-from streamsql.repl.layout import SEPARATOR_CELLS, Need, column_widths
+from streamsql.repl.layout import SEPARATOR_CELLS, Need, column_widths, listing_widths
 from streamsql.repl.terminal import BOLD, CYAN, DIM, RED, YELLOW, Terminal
-from streamsql.repl.text import fit, pad, safe, safe_lines, width
+from streamsql.repl.text import fit, pad, safe, safe_lines, width, wrapped
 from streamsql.repl.values import cell_texts, in_small_pieces, is_number
 from streamsql.result import Changes, Result
 
@@ -70,13 +70,13 @@ class TablePrinter:
         needs = _needs(names, types, blocks)
         if is_live:
             needs = _room_for_more(needs, self._terminal)
-        widths = column_widths(needs, self._terminal.width)
+        widths = (listing_widths if result.is_listing else column_widths)(needs, self._terminal.width)
         if widths is None and is_live:
             widths = column_widths(_needs(names, types, blocks), self._terminal.width)
         if widths is None:
             form: _Form = _Vertical(names, self._terminal)
         else:
-            form = _Horizontal(names, types, widths, self._terminal)
+            form = _Horizontal(names, types, widths, self._terminal, wraps=result.is_listing)
         for line in form.head():
             self._line(line)
         rows = 0
@@ -121,11 +121,21 @@ class _Form(ABC):
 
 
 class _Horizontal(_Form):
-    """Columns side by side, numbers to the right."""
+    """Columns side by side, numbers to the right.
+
+    wraps  a long text goes on in the next line; else it is cut
+    """
 
     def __init__(
-        self, names: list[str], types: list[pa.DataType], widths: list[int], terminal: Terminal
+        self,
+        names: list[str],
+        types: list[pa.DataType],
+        widths: list[int],
+        terminal: Terminal,
+        *,
+        wraps: bool = False,
     ) -> None:
+        self._wraps = wraps and terminal.is_screen
         self._names = names
         self._widths = widths
         self._rights = [is_number(kind) for kind in types]
@@ -143,7 +153,18 @@ class _Horizontal(_Form):
         yield self._terminal.paint(cross.join(dash * (size + 2) for size in self._widths), DIM)
 
     def row(self, number: int, cells: tuple[str | None, ...]) -> Iterator[str]:
-        yield self._join([self._cell(*cell) for cell in zip(cells, self._widths, self._rights, strict=True)])
+        if not self._wraps:
+            yield self._line(cells)
+            return
+        parts = [
+            wrapped(safe(text), size)[:_LONGEST_VALUE_LINES] if text is not None else [None]
+            for text, size in zip(cells, self._widths, strict=True)
+        ]
+        for number in range(max(map(len, parts))):
+            yield self._line(tuple(part[number] if number < len(part) else "" for part in parts))
+
+    def _line(self, cells: tuple[str | None, ...]) -> str:
+        return self._join([self._cell(*cell) for cell in zip(cells, self._widths, self._rights, strict=True)])
 
     def _cell(self, text: str | None, size: int, right: bool) -> str:
         if text is None or text is TOMBSTONE:

@@ -58,14 +58,38 @@ def fit(text: str, cells: int, ellipsis: str = "…") -> str:
     room = cells - width(ellipsis)
     if room < 0:
         return ellipsis[:cells]
+    return text[: _longest(text, room)] + ellipsis
+
+
+def wrapped(text: str, cells: int) -> list[str]:
+    """The text in lines of at most `cells`: broken between words, after `.`, `,` or `_`, else anywhere.
+
+    >>> wrapped("Where a new query starts.", 12), wrapped("ksql.functions.collect", 16)
+    (['Where a new', 'query', 'starts.'], ['ksql.functions.', 'collect'])
+    """
+    lines: list[str] = []
+    while width(text) > cells:
+        end = _longest(text, cells)
+        begun = text[: end + 1]
+        place = max(begun.rfind(" "), *(text[:end].rfind(mark) + 1 for mark in ".,_"))
+        # Neither is an indentation a place to break at, nor one that leaves most of the line empty.
+        if width(text[:place].strip()) * 3 < cells:
+            place = max(end, 1)
+        lines.append(text[:place].rstrip())
+        text = text[place:].lstrip()
+    return [*lines, text] if text or not lines else lines
+
+
+def _longest(text: str, cells: int) -> int:
+    """How many characters from the beginning take at most `cells`."""
     # A character may take two cells and combine with the next one, so the cut is found by trying:
-    # never more than `room` characters are looked at beyond those without width.
-    end = min(len(text), room)
-    while end and width(text[:end]) > room:
+    # never more than `cells` characters are looked at beyond those without width.
+    end = min(len(text), cells)
+    while end and width(text[:end]) > cells:
         end -= 1
-    while end < len(text) and width(text[: end + 1]) <= room:
+    while end < len(text) and width(text[: end + 1]) <= cells:
         end += 1
-    return text[:end] + ellipsis
+    return end
 
 
 def pad(text: str, cells: int, *, right: bool = False) -> str:

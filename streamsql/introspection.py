@@ -50,7 +50,7 @@ def introspect(
                 interval=statement.interval,
                 limit=statement.limit,
             )
-            return Result("ROWS", PRINTED, _changes=printed)
+            return Result("ROWS", PRINTED, is_listing=True, _changes=printed)
         case ast.Describe(kind="CONNECTOR"):
             raise no_connectors(statement.span)
     raise AssertionError(statement)

@@ -41,10 +41,10 @@ class Status:
     late: int = 0
 
     def __str__(self) -> str:
+        read = f"{self.read:,} row{'' if self.read == 1 else 's'} read"
         skipped = f"{self.skipped:,} skipped" + (f" (first: {self.first_reason})" if self.skipped else "")
         return (
-            f"{self.read:,} rows read · {self.emitted:,} shown · {self.filtered:,} filtered · "
-            f"{skipped} · {self.late:,} late"
+            f"{read} · {self.emitted:,} shown · {self.filtered:,} filtered · {skipped} · {self.late:,} late"
         )
 
 
@@ -58,6 +58,7 @@ class Result:
     title    a heading for people, '' if none is needed
     message  one sentence for people: what was done, or a remark on the rows
     keys     which columns are key columns of the table that was read
+    is_listing  what the database says about itself: it is read whole, so that a screen cuts nothing off
 
     Iterating gives Arrow record batches; a push query gives them as they come. A result is read once.
     """
@@ -68,6 +69,7 @@ class Result:
     title: str = ""
     status: Status | None = None
     keys: tuple[str, ...] = ()
+    is_listing: bool = False
     _changes: Iterator[Changes] = field(default_factory=lambda: iter(()))
     _close: Callable[[], None] = lambda: None
 
@@ -160,4 +162,4 @@ def rows(
         pa.array([row[i] for row in values], type=column.type.arrow) for i, column in enumerate(columns)
     ]
     batch = pa.RecordBatch.from_arrays(arrays, names=[c.name for c in columns])
-    return Result("ROWS", columns, remark, title, _changes=iter([Changes(batch)]))
+    return Result("ROWS", columns, remark, title, is_listing=True, _changes=iter([Changes(batch)]))

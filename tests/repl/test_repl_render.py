@@ -12,7 +12,8 @@ from results import result, screen
 from streamsql.errors import ParseError, PlanError, Span
 from streamsql.repl.render import TablePrinter, duration_text, error_text
 from streamsql.repl.terminal import Terminal
-from streamsql.result import Result, message
+from streamsql.result import Result, message, rows
+from streamsql.schema import Column
 from streamsql.types import BIGINT, DOUBLE, VARCHAR, Array, Decimal
 
 FILE = Terminal()
@@ -70,6 +71,21 @@ def test_a_narrow_screen_cuts_texts_and_never_numbers() -> None:
         ───────────────┼────────────────┼───────
          1234567890123 │ aaaaaaaaaaaaa… │ short
         1 row
+        """
+    )
+
+
+def test_a_listing_of_the_database_is_cut_nowhere() -> None:
+    columns = [Column(name, kind) for name, kind in (("WHAT", VARCHAR), ("N", BIGINT), ("VALUE", VARCHAR))]
+    shown = rows(columns, [("state", 7, "1 row; it grows with the number of keys"), ("kind", 8, None)])
+    assert drawn(shown, screen(40)) == lines(
+        """
+         WHAT  │ N │ VALUE
+        ───────┼───┼─────────────────────────
+         state │ 7 │ 1 row; it grows with the
+               │   │ number of keys
+         kind  │ 8 │ NULL
+        2 rows
         """
     )
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamsql.repl.layout import SEPARATOR_CELLS, Need, column_widths
-from streamsql.repl.text import fit, pad, safe, safe_json, safe_lines, width
+from streamsql.repl.text import fit, pad, safe, safe_json, safe_lines, width, wrapped
 
 FAMILY = "\N{MAN}\N{ZERO WIDTH JOINER}\N{WOMAN}\N{ZERO WIDTH JOINER}\N{GIRL}"
 
@@ -116,3 +116,22 @@ def test_columns_fit_use_what_there_is_and_cut_no_number(needs: list[Need], scre
     for need, cells in zip(needs, widths, strict=True):
         assert need.least <= cells <= need.natural
         assert not need.rigid or cells >= need.content
+
+
+@pytest.mark.parametrize(
+    ("text", "cells", "lines"),
+    [
+        ("short", 10, ["short"]),
+        ("", 10, [""]),
+        ("failed expressions, 0 emitted", 20, ["failed expressions,", "0 emitted"]),
+        ("one two", 3, ["one", "two"]),
+        ("ksql.persistence.default.format.key", 26, ["ksql.persistence.default.", "format.key"]),
+        ("0123456789", 4, ["0123", "4567", "89"]),
+        ("a 0123456789", 8, ["a 012345", "6789"]),
+        ("   └─ aggregate", 8, ["   └─ ag", "gregate"]),
+        ("日本語の文字", 5, ["日本", "語の", "文字"]),
+        ("日", 1, ["日"]),
+    ],
+)
+def test_a_long_text_goes_on_in_the_next_line(text: str, cells: int, lines: list[str]) -> None:
+    assert wrapped(text, cells) == lines

@@ -85,7 +85,7 @@ def test_ctrl_c_ends_a_push_query_or_drops_a_line_and_not_the_shell(shell: Termi
     shell.type("SELECT page FROM views EMIT CHANGES;")
     shell.expect("/first")
     shell.child.sendintr()
-    shell.expect("1 rows read · 1 shown")
+    shell.expect(r"\r\n1 row read · 1 shown")
     shell.expect(PROMPT)
     shell.child.send("SELECT nonsense")
     shell.expect("nonsense")
