@@ -81,7 +81,7 @@ def test_a_listing_of_the_database_is_cut_nowhere() -> None:
     assert drawn(shown, screen(40)) == lines(
         """
          WHAT  │ N │ VALUE
-        ───────┼───┼─────────────────────────
+        ───────┼───┼────────────────────────────
          state │ 7 │ 1 row; it grows with the
                │   │ number of keys
          kind  │ 8 │ NULL
