@@ -25,6 +25,7 @@ from streamsql.engine.log.wanted import Wanted
 from streamsql.engine.operators.sink import Sink
 from streamsql.engine.operators.source import Source
 from streamsql.engine.operators.stateless import Stateless
+from streamsql.engine.partition_order import needs_order
 from streamsql.engine.state.columns import Int64s
 
 
@@ -33,7 +34,7 @@ class Inputs:
 
     positions  next offset to process for each partition: what a commit must remember
     reached    largest timestamp processed of each partition, ms: a late record comes where its neighbours
-               are, after a restart as before it. Empty if there is one partition and so one order
+               are, after a restart as before it. Empty if partitions are not merged
     reset      "earliest" or "latest": where to go on if the next records were dropped by retention; of a
                table, the earliest always
     """
@@ -61,6 +62,7 @@ class Inputs:
                 *(log, topic, positions, self.reached, wanted[topic]),
                 reset="earliest" if topic in tables else reset,
                 joins=has_state,
+                in_order=len(self._nodes) > 1 or needs_order(graph),
             )
             # In the order in which records of one time are taken: a stream's finds what a table then has.
             for topic in sorted(self._nodes, key=lambda topic: topic not in tables)
@@ -83,6 +85,7 @@ class Inputs:
         if batch is None:
             return None
         if len(self.positions) > 1:
+            # Without an order between partitions there is nothing to go on with.
             self.reached.update(reader.reached)
         numbered = batch.append_column(SEQ, pa.array(np.arange(batch.num_rows)))
         return dict.fromkeys(self._nodes[topic], numbered)

@@ -15,6 +15,8 @@ from streamsql.errors import DataError
 
 # Frames below this size are decoded together.
 _SMALL_BYTES = 16 * 1024
+# Opening a stream of frames costs as much as it saves over so many.
+_FEW_FRAMES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,8 @@ def _is_small(header: Header) -> bool:
 
 def _joined(schema: StoredSchema, payloads: list[pa.Buffer]) -> pa.RecordBatch:
     """Several frames of one schema as one batch."""
+    if len(payloads) <= _FEW_FRAMES:
+        return pa.concat_batches([pa.ipc.read_record_batch(payload, schema.stored) for payload in payloads])
     stream = pa.py_buffer(b"".join([*frame.schema_payload(schema.stored), *payloads]))
     with pa.ipc.open_stream(stream) as reader:
         table = reader.read_all()

@@ -5,10 +5,14 @@ their partition had reached, and at equal times by partition: a late record come
 are. A partition that has more to read holds the others back until its next record is known; one that
 has been read to its end does not. So a backlog is read in the same order however it is cut, and live
 records are read as they come.
+
+Whoever needs no order between partitions is given them in turn, as Kafka's consumers are: of each what
+was read of it at once. Nothing is sorted then, and a read is large however many partitions there are.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 
 import numpy as np
@@ -44,6 +48,7 @@ class TopicReader:
     wanted      the columns that batches must have; others may be missing
     reset       "earliest" or "latest": where to go on if the next records were dropped meanwhile
     joins       whether large batches are better than copying nothing
+    in_order    whether partitions are merged by time; else they come in turn
     """
 
     def __init__(
@@ -55,6 +60,7 @@ class TopicReader:
         wanted: Wanted = EVERYTHING,
         reset: str = "earliest",
         joins: bool = True,
+        in_order: bool = True,
     ) -> None:
         self._log = log
         self._reset = reset
@@ -63,12 +69,15 @@ class TopicReader:
         self._ahead = _AHEAD
         self._shape = Shape(wanted)
         self._joins = joins
+        self._in_order = in_order
         own = {place[1]: offset for place, offset in positions.items() if place[0] == topic}
         times = {place[1]: time for place, time in (reached or {}).items() if place[0] == topic}
+        is_merged = in_order and len(own) > 1
         self._sources = [
-            Buffered(TopicPartition(topic, number), offset, offset, times.get(number, NO_TIME), len(own) > 1)
+            Buffered(TopicPartition(topic, number), offset, offset, times.get(number, NO_TIME), is_merged)
             for number, offset in sorted(own.items())
         ]
+        self._turns = deque(self._sources)
         self._places = [source.place for source in self._sources]
 
     @property
@@ -78,7 +87,9 @@ class TopicReader:
 
     @property
     def reached(self) -> dict[TopicPartition, int]:
-        """The largest timestamp given of every partition that has had any, ms; for several partitions."""
+        """The largest timestamp given of every partition that has had any, ms; if several are merged."""
+        if not self._in_order:
+            return {}
         return {source.place: source.reached for source in self._sources if source.reached > NO_TIME}
 
     def lag(self) -> int:
@@ -100,6 +111,8 @@ class TopicReader:
         """
         if max_rows < 1:
             raise InternalError(f"a poll wants one row at least, not {max_rows}")
+        if not self._in_order:
+            return self._in_turn(max_rows)
         count = len(self._sources)
         share = max_rows if count == 1 else self._ahead * max_rows // count + 1
         ends = self._log.end_offsets(self._places)
@@ -113,6 +126,29 @@ class TopicReader:
         if len(waiting) == 1:
             return _next_of_one(leader, schema, max_rows, self._joins)
         return self._merge(waiting, schema, max_rows)
+
+    def _in_turn(self, max_rows: int) -> pa.RecordBatch | None:
+        """The next rows of one partition after the other, until the batch is full."""
+        ends = self._log.end_offsets(self._places)
+        schema: pa.Schema | None = None
+        max_bytes = _BATCH_BYTES
+        given: list[tuple[Buffered, int]] = []
+        for source in list(self._turns):
+            source.fill(self._log, 1, ends[source.place], self._shape, self._reset)
+            if source.rows:
+                chunks, schema, _ = source.fitting(schema or source.chunks[0].schema, max_bytes)
+                rows = min(max_rows, sum(len(chunk.times) for chunk in chunks))
+                max_rows -= rows
+                max_bytes -= sum(chunk.bytes for chunk in chunks)
+                given.append((source, rows))
+                if rows < source.rows:
+                    break  # the next batch begins with the rest of it
+            self._turns.rotate(-1)
+            if not max_rows:
+                break
+        if schema is None:
+            return None
+        return one_batch(schema, [batch for source, rows in given for batch in source.take(rows, schema)])
 
     def _merge(self, waiting: list[Buffered], schema: pa.Schema, max_rows: int) -> pa.RecordBatch:
         """The next rows of several partitions; `schema` is that of the very first row."""

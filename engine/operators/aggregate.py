@@ -50,6 +50,18 @@ class Aggregate:
     by_partition: bool = True
 
     @property
+    def needs_order(self) -> bool:
+        """Whether its table depends on the order in which rows of different partitions come.
+
+        Sums of floating-point numbers do in their last digits, as they do on how rows are cut into batches.
+        """
+        if any(call.is_ordered or call.uses_seq for call in self.calls):
+            return True
+        # What is late goes by stream time, and a window's last row by the row that closes it.
+        is_one_time = self.window is not None and not self.by_partition
+        return self.emit_every or self.emit_final or is_one_time
+
+    @property
     def key_fields(self) -> tuple[pa.Field, ...]:
         """What groups are known by; a constant if there is no GROUP BY."""
         if not self.keys:

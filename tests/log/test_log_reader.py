@@ -105,6 +105,36 @@ PARTS = st.lists(
 )
 
 
+def test_partitions_that_need_no_order_come_in_turn_and_go_on_where_the_batch_was_full() -> None:
+    log = log_of([[10, 30], [40]], [[20]], [[1, 2]])
+    reader = TopicReader(log, "t", earliest(log, "t"), in_order=False)
+    batches = [got.column("timestamp").to_pylist() for _ in range(2) if (got := reader.poll(4))]
+    assert batches == [[10, 30, 40, 20], [1, 2]]
+    log.append("t", 0, timed([5]))
+    assert drain(reader) == [(0, 3, 5)]
+
+
+@given(PARTS, st.lists(st.integers(1, 9), min_size=1))
+@settings(deadline=None)
+def test_in_turn_a_backlog_is_read_once_whatever_the_cuts_and_resumes(
+    parts: list[list[list[int]]], cuts: list[int]
+) -> None:
+    log = log_of(*parts)
+    reader = TopicReader(log, "t", earliest(log, "t"), in_order=False)
+    found: list[tuple[int, int]] = []
+    turn = 0
+    while (got := reader.poll(cuts[turn % len(cuts)])) is not None:
+        assert 0 < got.num_rows <= cuts[turn % len(cuts)]
+        found += zip(got.column("$partition").to_pylist(), got.column("$offset").to_pylist(), strict=True)
+        assert reader.lag() == sum(end for end in latest(log, "t").values()) - len(found)
+        if turn % 3 == 2:
+            reader = TopicReader(log, "t", reader.positions, in_order=False)
+        turn += 1
+    for number, batches in enumerate(parts):
+        offsets = [offset for partition, offset in found if partition == number]
+        assert offsets == list(range(sum(map(len, batches))))
+
+
 @given(PARTS, st.lists(st.integers(1, 9), min_size=1))
 @settings(deadline=None)
 def test_a_backlog_comes_in_one_order_however_it_is_cut(
@@ -129,13 +159,14 @@ def test_a_backlog_comes_in_one_order_however_it_is_cut(
     assert found == expected
 
 
+@pytest.mark.parametrize("in_order", [True, False])
 @given(PARTS, st.data())
 @settings(deadline=None)
 def test_live_records_each_come_once_and_in_their_partition_s_order(
-    parts: list[list[list[int]]], data: st.DataObject
+    in_order: bool, parts: list[list[list[int]]], data: st.DataObject
 ) -> None:
     log = log_of(*([] for _ in parts))
-    reader = TopicReader(log, "t", earliest(log, "t"))
+    reader = TopicReader(log, "t", earliest(log, "t"), in_order=in_order)
     waiting = [(number, times) for number, batches in enumerate(parts) for times in batches]
     found: list[tuple[int, int, int]] = []
     while waiting:
