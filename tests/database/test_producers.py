@@ -5,44 +5,26 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from produced import HOUR_MS, by_kafka, stored, views_on_disk
 
 import streamsql
 from streamsql.database import Database
 from streamsql.engine.failpoints import armed
 from streamsql.engine.log.log import TopicConfig
-from streamsql.engine.log.partitioner import murmur2
-from streamsql.errors import ConflictError, DataError, ExternalError, InternalError, PlanError, StreamSQLError
-
-HOUR_MS = 3_600_000
-
-VIEWS = "CREATE STREAM views (page VARCHAR KEY, n BIGINT) WITH (KAFKA_TOPIC='v', PARTITIONS=3, VALUE_FORMAT='JSON');"
+from streamsql.errors import DataError, ExternalError, InternalError, PlanError, StreamSQLError
 
 
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[Database]:
-    with streamsql.connect(tmp_path / "data") as database:
-        database.execute(VIEWS)
+    with views_on_disk(tmp_path) as database:
         yield database
-
-
-def stored(db: Database, topic: str = "v") -> list[list[tuple[Any, Any]]]:
-    """(key, value) of every record, a list per partition."""
-    found = []
-    for partition in range(db.log.topic_config(topic).partitions):
-        batches = db.log.read(topic, partition, 0, 10_000)
-        found.append([(r["key"], r["value"]) for batch in batches for r in batch.to_pylist()])
-    return found
-
-
-def by_kafka(key: str) -> int:
-    return (murmur2(key.encode()) & 0x7FFFFFFF) % 3
 
 
 # -- where rows go
@@ -217,167 +199,3 @@ def test_a_batch_that_fails_fails_its_sends_and_the_next_one_is_taken(db: Databa
         producer.flush()
     assert producer.send({"page": "/", "n": 2}).result(10).offset == 0
     producer.close()
-
-
-# -- producers with a name
-
-
-def test_what_was_sent_before_a_restart_is_stored_once(tmp_path: Path) -> None:
-    for restart in range(3):
-        with streamsql.connect(tmp_path / "data") as db:
-            if not restart:
-                db.execute(VIEWS)
-            with db.producer("views", producer_name="feed", batch_rows=4) as producer:
-                # Each run sends all of it from the start, cut into other batches, and five more.
-                sent = [
-                    producer.send({"page": f"p{n}", "n": n}, sequence=n) for n in range(1, 6 + 5 * restart)
-                ]
-            assert [s.result().offset >= 0 for s in sent] == [False] * 5 * restart + [True] * 5
-            rows = db.execute("SELECT n FROM views;").fetchall()
-            assert sorted(rows) == [(n,) for n in range(1, 6 + 5 * restart)]
-            assert max(producer.stored.values()) == 5 + 5 * restart
-
-
-def test_rows_that_go_round_are_stored_once_too(db: Database) -> None:
-    for _ in range(2):
-        with db.producer("views", producer_name="feed", partitioner="round-robin") as producer:
-            for n in range(1, 8):
-                producer.send([{"n": n}, {"n": n}], sequence=n)
-    assert sorted(db.execute("SELECT n FROM views;").fetchall()) == [(n,) for n in range(1, 8) for _ in "ab"]
-
-
-def test_without_sequences_a_name_counts_on(db: Database) -> None:
-    for turn in range(2):
-        with db.producer("views", producer_name="feed") as producer:
-            producer.send({"page": "/", "n": turn}).result(10)
-            producer.send({"page": "/", "n": turn})
-        assert producer.stored[by_kafka("/")] == 2 * turn + 2
-    assert len(stored(db)[by_kafka("/")]) == 4
-
-
-def test_sequences_rise(db: Database) -> None:
-    with db.producer("views", producer_name="feed") as producer:
-        producer.send({"n": 1}, sequence=5)
-        with pytest.raises(PlanError, match="sequence 5 is not above 5"):
-            producer.send({"n": 2}, sequence=5)
-
-
-def test_opening_a_name_again_shuts_out_who_had_it(db: Database) -> None:
-    first = db.producer("views", producer_name="feed", linger_ms=HOUR_MS)
-    waiting = first.send({"page": "/", "n": 1})
-    with db.producer("views", producer_name="feed") as second:
-        second.send({"page": "/", "n": 2})
-    with pytest.raises(ConflictError) as found:
-        first.close()
-    assert found.value.code == "LOG-PRODUCER-FENCED"
-    assert isinstance(waiting.exception(), ConflictError)
-    with pytest.raises(ConflictError):
-        first.send({"page": "/", "n": 3})
-    assert db.execute("SELECT n FROM views;").fetchall() == [(2,)]
-
-
-def test_after_an_error_a_name_sends_nothing_until_it_is_opened_again(db: Database) -> None:
-    def full() -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    producer = db.producer("views", producer_name="feed", linger_ms=0)
-    producer.send({"page": "/", "n": 1}).result(10)
-    with armed("file.write", full):
-        assert isinstance(producer.send({"page": "/", "n": 2}).exception(10), ExternalError)
-    with pytest.raises(ExternalError):
-        producer.send({"page": "/", "n": 3})
-    with pytest.raises(ExternalError):
-        producer.close()
-    with db.producer("views", producer_name="feed") as again:
-        for n in (1, 2, 3):
-            again.send({"page": "/", "n": n}, sequence=n)
-    assert db.execute("SELECT n FROM views;").fetchall() == [(1,), (2,), (3,)]
-
-
-def test_what_a_producer_holds_is_stored_when_the_database_is_closed(tmp_path: Path) -> None:
-    with streamsql.connect(tmp_path / "d") as db:
-        db.execute("CREATE STREAM s (n BIGINT);")
-        sent = db.producer("s", linger_ms=HOUR_MS).send({"n": 1})
-    assert sent.result(0).offset == 0
-    with streamsql.connect(tmp_path / "d") as db:
-        assert db.execute("SELECT * FROM s;").fetchall() == [(1,)]
-
-
-# -- appends
-
-
-def test_an_append_where_the_end_is_expected(db: Database) -> None:
-    end = db.end_offset("views", key="/")
-    assert (end, db.append("views", [{"page": "/", "n": 1}, {"page": "/", "n": 2}], expected_offset=end)) == (
-        0,
-        2,
-    )
-    with pytest.raises(
-        ConflictError, match=rf"partition {by_kafka('/')} ends at offset 2, not at 0"
-    ) as found:
-        db.append("views", {"page": "/", "n": 3}, expected_offset=end)
-    assert found.value.hint == "read what has come, decide again, and append with expected_offset=2"
-    db.append("views", {"page": "/", "n": 3}, expected_offset=db.end_offset("views", key="/"))
-    assert db.execute("SELECT n FROM views;").fetchall() == [(1,), (2,), (3,)]
-
-
-def test_an_expected_offset_is_about_one_partition(db: Database) -> None:
-    with pytest.raises(PlanError, match="and an expected offset is about one"):
-        db.append("views", [{"page": f"p{n}", "n": n} for n in range(9)], expected_offset=0)
-    assert (
-        db.append("views", [{"page": f"p{n}", "n": n} for n in range(9)], partition=1, expected_offset=0) == 9
-    )
-    assert [len(records) for records in stored(db)] == [0, 9, 0]
-    with pytest.raises(PlanError, match="has 3 partitions: say which, or a key"):
-        db.end_offset("views")
-
-
-def test_of_many_threads_one_at_a_time_gets_its_withdrawal(db: Database) -> None:
-    db.append("views", {"page": "account", "n": 45})
-
-    def withdraw(_: int) -> int:
-        """Take 7 as long as there are 7, read anew whenever somebody was first."""
-        taken = 0
-        while True:
-            end = db.end_offset("views", key="account")
-            ((left,),) = db.execute("SELECT SUM(n) FROM views WHERE page = 'account';").fetchall()
-            if left < 7:
-                return taken
-            try:
-                db.append("views", {"page": "account", "n": -7}, expected_offset=end)
-                taken += 7
-            except ConflictError:
-                pass
-
-    with ThreadPoolExecutor(3) as pool:
-        assert sum(pool.map(withdraw, range(3))) == 42
-
-
-@pytest.mark.parametrize(
-    "write",
-    [
-        lambda db, n: db.append("s", {"n": n}),
-        lambda db, n: db.execute(f"INSERT INTO s VALUES ({n});"),
-    ],
-    ids=["append", "INSERT"],
-)
-def test_many_threads_share_their_waits_for_the_disk(
-    tmp_path: Path, write: Callable[[Database, int], object]
-) -> None:
-    writes, syncs, all_are_writing = [], [], threading.Event()
-
-    def written() -> None:
-        writes.append(1)
-        if len(writes) == 8:
-            all_are_writing.set()
-
-    def first_is_slow() -> None:
-        syncs.append(1)
-        assert all_are_writing.wait(10)
-
-    with streamsql.connect(tmp_path / "d") as db:
-        db.execute("CREATE STREAM s (n BIGINT);")
-        with armed("file.write", written), armed("file.sync", first_is_slow), ThreadPoolExecutor(8) as pool:
-            for job in [pool.submit(write, db, n) for n in range(8)]:
-                job.result(20)
-        assert len(syncs) <= 3

@@ -15,6 +15,7 @@ from streamsql.functions import SCALARS
 from streamsql.functions.call import print_call
 from streamsql.functions.registry import Registry, Scalar
 from streamsql.functions.resolve import Argument, LambdaArgument, UnitArgument, resolve
+from streamsql.functions.user import rows_of
 from streamsql.types import (
     BIGINT,
     BOOLEAN,
@@ -163,3 +164,11 @@ def map_(t: SqlType, x: dict[str, Any] | None) -> Value:
 def literal(t: SqlType, sql: str) -> Sql:
     """A literal, as the planner prints it."""
     return Sql(t, sql)
+
+
+def evaluator(*functions: Any) -> Evaluator:
+    """An evaluator that knows these functions of users as well."""
+    scalars = [row for f in functions for row in rows_of(f) if isinstance(row, Scalar)]
+    registry: Registry[Scalar] = Registry(SCALARS)
+    registry.add(scalars)
+    return Evaluator(registry)
