@@ -7,9 +7,31 @@ says more intermediate states.
 
 from __future__ import annotations
 
+import time
+
 _LEAST_ROWS = 1 << 14
 _STEP = 4.0
 """A limit grows or shrinks by this factor at most, so that one odd measurement does little."""
+
+
+_MOST_CROWDED = 4.0
+"""A batch may take so many times as long because other threads have the processors, or what it waits for."""
+
+
+class Stopwatch:
+    """How long work takes, begun when this is made. For one thread."""
+
+    def __init__(self) -> None:
+        self._began, self._own = time.perf_counter(), time.thread_time()
+
+    def seconds(self) -> float:
+        """The thread's own time, unless it had to wait for most of it.
+
+        Where many queries share few processors, batches that are small enough to be over in time would make
+        for more work in all, and so for later results.
+        """
+        passed = time.perf_counter() - self._began
+        return max(time.thread_time() - self._own, passed / _MOST_CROWDED)
 
 
 class BatchSize:

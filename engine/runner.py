@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-from streamsql.engine.batch_size import BatchSize
+from streamsql.engine.batch_size import BatchSize, Stopwatch
 from streamsql.engine.committer import Committer
 from streamsql.engine.failpoints import fail_point
 from streamsql.engine.graph import Graph
@@ -286,9 +286,9 @@ class Runner:
             return False
         self._has_caught_up = self._inputs.was_all
         self._inputs.read_on(self._batch_size.limit)
-        began = time.perf_counter()
+        watch = Stopwatch()
         self.task.apply(batch)
-        applied = time.perf_counter() - began
+        applied = watch.seconds()
         # What was prepared beside the batch before takes no time of its own.
         seconds = max(batch.seconds, applied) if batch.is_ahead else batch.seconds + applied
         self._batch_size.learn(batch.rows, seconds)

@@ -1,15 +1,12 @@
 """Decoding once what several queries of one database read in the same way.
 
 Queries that catch up on a topic each read it in batches of their own, in threads of their own. Batches are
-cut into pieces where the records say so, not the query: before every record whose offset is a certain one
-of `piece_rows`. Whoever comes first to a piece decodes it; the others find its columns here, or wait until
-they are there. A piece is known by its records, partition and offset of each, so that nothing is assumed
-about how the others read.
+cut into pieces where the records say so, not the query (`log/pieces.py`). Whoever comes first to a piece
+decodes it; the others find its columns here, or wait until they are there. A piece is known by its records,
+partition and offset of each, so that nothing is assumed about how the others read.
 
 Columns are kept until every query that shares them has had them, at most `max_bytes` and `max_pieces` of
 them: a query that is too far behind decodes for itself. With one reader nothing is kept at all.
-
-after  content-defined chunking, Muthitacharoen et al., A Low-bandwidth Network File System, SOSP 2001
 """
 
 from __future__ import annotations
@@ -25,13 +22,11 @@ import pyarrow as pa
 
 from streamsql.engine.batch import OFFSET, PARTITION
 from streamsql.engine.codec import Decoded, joined
+from streamsql.engine.log.pieces import PIECE_ROWS, rows_into_piece
 
 Decode = Callable[[pa.RecordBatch], Decoded]
 Place = tuple[Hashable, int, int, int]
 """Way of reading, rows, partition and offset of the first: what a piece is found by."""
-
-# Partitions that are filled evenly are not all cut at once: the golden ratio spreads their places best.
-_SPREAD = 0.618034
 
 
 @dataclass(slots=True, eq=False)
@@ -53,7 +48,7 @@ class SharedDecoding:
     """The pieces at hand; any number of threads, each with readers of its own."""
 
     def __init__(
-        self, max_bytes: int = 128 * 1024 * 1024, max_pieces: int = 1024, piece_rows: int = 1 << 14
+        self, max_bytes: int = 128 * 1024 * 1024, max_pieces: int = 1024, piece_rows: int = PIECE_ROWS
     ) -> None:
         self._max_bytes = max_bytes
         self._max_pieces = max_pieces
@@ -77,8 +72,8 @@ class SharedDecoding:
     def cuts(self, records: pa.RecordBatch) -> list[int]:
         """Rows at which pieces begin, the first and the end included, rising."""
         partitions = records.column(PARTITION).to_numpy().astype(np.int64)
-        spread = partitions * int(self._piece_rows * _SPREAD)
-        begins = np.flatnonzero((records.column(OFFSET).to_numpy() + spread) % self._piece_rows == 0)
+        into = rows_into_piece(partitions, records.column(OFFSET).to_numpy(), self._piece_rows)
+        begins = np.flatnonzero(into == 0)
         return sorted({0, *begins.tolist(), records.num_rows})
 
     def leave(self, way: Hashable) -> None:

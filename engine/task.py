@@ -6,7 +6,6 @@ must be committed. The runner does this in a loop; tests and tools do it by hand
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from streamsql.engine.batch import SEQ
+from streamsql.engine.batch_size import Stopwatch
 from streamsql.engine.graph import Graph
 from streamsql.engine.kernel import Workspace, one_batch
 from streamsql.engine.operators.base import Context, Finish, Operator, Store, WindowBounds
@@ -36,7 +36,7 @@ class Prepared:
     outputs   node -> its output, in pieces
     begun     node -> the rest of its work, where a part of it is done
     problems  what went wrong on the way, unless it was told already
-    seconds   what it took
+    seconds   what it took, as a `Stopwatch` has it
     is_ahead  whether it was prepared while the batch before was worked on
     """
 
@@ -86,7 +86,7 @@ class Task:
         raw       source node -> records: key, value, timestamp, [headers], `$partition`, `$offset`, `$seq`
         is_ahead  whether the batch before is worked on meanwhile, so that other operators had better begin
         """
-        began = time.perf_counter()
+        watch = Stopwatch()
         outputs: dict[int, Sequence[pa.RecordBatch]] = {}
         begun: dict[int, Finish] = {}
         for number, (node, operator) in enumerate(zip(self.graph.nodes, self.operators, strict=True)):
@@ -98,10 +98,9 @@ class Task:
                 if finish is not None:
                     begun[number] = finish
         rows = max((records.num_rows for records in raw.values()), default=0)
-        seconds = time.perf_counter() - began
         early = self._early_problems
         problems = None if early is self.problems else early.hand_over()
-        return Prepared(rows, outputs, begun, problems, seconds, is_ahead)
+        return Prepared(rows, outputs, begun, problems, watch.seconds(), is_ahead)
 
     def apply(self, prepared: Prepared) -> None:
         """Run the micro-batch that was prepared through the rest of the graph. In the order of reading."""

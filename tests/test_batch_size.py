@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from streamsql.engine.batch_size import BatchSize
+import pytest
+
+from streamsql.engine import batch_size
+from streamsql.engine.batch_size import BatchSize, Stopwatch
 
 
 def test_batches_grow_until_one_takes_as_long_as_the_aim():
@@ -31,3 +34,24 @@ def test_a_batch_may_be_a_little_larger_than_it_should():
     assert (size.rows, size.limit) == (65_536, 80_000)
     size.learn(65_536, seconds=0.2)
     assert (size.rows, size.limit) == (32_768, 40_960)
+
+
+@pytest.mark.parametrize(
+    ("own", "passed", "seconds"),
+    [
+        (1.0, 1.0, 1.0),
+        (1.0, 3.0, 1.0),  # others had the processors
+        (1.0, 40.0, 10.0),  # but a batch has to end some time
+        (0.0, 4.0, 1.0),  # it waited, for a file or for what another query decodes
+    ],
+)
+def test_waiting_for_a_processor_is_not_held_against_a_batch_until_it_takes_four_times_as_long(
+    own: float, passed: float, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = {"thread_time": 5.0, "perf_counter": 70.0}
+    for name in now:
+        monkeypatch.setattr(batch_size.time, name, lambda name=name: now[name])
+    watch = Stopwatch()
+    now["thread_time"] += own
+    now["perf_counter"] += passed
+    assert watch.seconds() == seconds

@@ -14,13 +14,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from itertools import accumulate
 
 import numpy as np
 import pyarrow as pa
 
 from streamsql.engine.kernel import one_batch
-from streamsql.engine.log.buffered import LARGE_BATCH_ROWS, NO_TIME, Buffered, Int64Array
+from streamsql.engine.log.buffered import LARGE_BATCH_ROWS, NO_TIME, Buffered, Chunk, Int64Array
 from streamsql.engine.log.log import Log, Readable, TopicPartition
+from streamsql.engine.log.pieces import whole_pieces
 from streamsql.engine.log.wanted import EVERYTHING, Shape, Wanted
 from streamsql.errors import InternalError
 
@@ -137,7 +139,7 @@ class TopicReader:
             source.fill(self._log, 1, ends[source.place], self._shape, self._reset)
             if source.rows:
                 chunks, schema, _ = source.fitting(schema or source.chunks[0].schema, max_bytes)
-                rows = min(max_rows, sum(len(chunk.times) for chunk in chunks))
+                rows = _cut(source, chunks, max_rows)
                 max_rows -= rows
                 max_bytes -= sum(chunk.bytes for chunk in chunks)
                 given.append((source, rows))
@@ -200,7 +202,17 @@ def _next_of_one(source: Buffered, schema: pa.Schema, max_rows: int, joins: bool
     if first >= LARGE_BATCH_ROWS and (is_costly or 2 * first >= rows):
         # In parts of one size, so that no small one is left over.
         rows = -(-first // -(-first // rows))
+    rows = _cut(source, chunks, rows)
     return one_batch(schema, list(source.take(rows, schema)))
+
+
+def _cut(source: Buffered, chunks: list[Chunk], max_rows: int) -> int:
+    """At most so many rows of chunks, ending where whoever else reads cuts too: with a frame, or a piece."""
+    ends = list(accumulate(len(chunk.times) for chunk in chunks))
+    rows = min(max_rows, ends[-1]) if ends else 0
+    if rows in ends:
+        return rows
+    return whole_pieces(rows, source.place.partition, source.next_given + rows)
 
 
 def _until(waiting: list[Buffered], rows: int) -> int | None:
