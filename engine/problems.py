@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from streamsql.engine.batch import OFFSET, PARTITION
 from streamsql.engine.kernel import one_batch
+from streamsql.engine.python_values import python_values
 from streamsql.engine.texts import Ints, as_text, parts
 
 ENTRIES = pa.schema(
@@ -153,10 +154,18 @@ class Problems:
         self.pending += n
 
 
+def _values(payloads: pa.Array[Any]) -> list[Any]:
+    """Typed payloads as Python has them; with times as numbers if one is none of Python's."""
+    try:
+        return payloads.to_pylist()
+    except (OverflowError, ValueError):
+        return python_values(payloads)
+
+
 def _texts(payloads: pa.Array[Any]) -> pa.Array[Any]:
     """Payloads as the texts of entries."""
     if not pa.types.is_binary(payloads.type):
-        return pa.array([None if p is None else cut(str(p)) for p in payloads.to_pylist()], pa.string())
+        return pa.array([None if p is None else cut(str(p)) for p in _values(payloads)], pa.string())
     texts, broken = as_text(payloads)
     odd = pa.array(broken | (np.diff(parts(payloads)[0]) > _TEXT_BYTES))
     # One by one only those that are to be cut, or are no UTF-8.

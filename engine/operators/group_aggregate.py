@@ -24,8 +24,9 @@ from streamsql.engine.state.hashing import HASH
 from streamsql.engine.state.keys import UInt64s
 from streamsql.engine.state.shards import Shards, taken
 
-_UNGROUPED = 1 / 32
-"""With more groups per row than this, rows are merged one by one instead of being grouped first."""
+_UNGROUPED, _UNGROUPED_AFTER_STATEMENT = 1 / 32, 1 / 4
+"""With more groups per row than this, rows are merged one by one instead of being grouped first. Where a
+statement computes what is grouped, it groups for little more, and computed rows need not be handed out."""
 _LARGE_STATE = 1 << 18
 """Fewer groups are merged into faster by one thread, in which they stay in the caches."""
 
@@ -41,6 +42,7 @@ class AggregateOperator(Operator):
         self._hasher = self.shards.all[0].groups.store.hasher
         self._may_skip_grouping = self.shards.all[0].groups.takes_rows and not self._uses_seq
         self._groups_per_row = 0.0
+        self._ungrouped = _UNGROUPED if spec.stage.moves is not None else _UNGROUPED_AFTER_STATEMENT
         store = self.shards.store(lambda shard: shard.groups.store, self._hasher)
         self.stores = (store, *((self._progress,) if self._uses_seq else ()))
 
@@ -95,7 +97,7 @@ class AggregateOperator(Operator):
 
     @property
     def _skips_grouping(self) -> bool:
-        return self._may_skip_grouping and self._groups_per_row > _UNGROUPED
+        return self._may_skip_grouping and self._groups_per_row > self._ungrouped
 
     def _changes_of_rows(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """Merge the stage's rows as they are, and give the changes that follow."""

@@ -28,6 +28,7 @@ from streamsql.engine.operators.base import Context, Operator
 from streamsql.engine.parallel import PerThread
 from streamsql.engine.shared import SharedReader
 from streamsql.engine.stage import Stage, StageKernel
+from streamsql.engine.state.columns import to_numpy
 from streamsql.engine.windowed_keys import WindowedKey, split_windowed_keys
 from streamsql.errors import DataError
 
@@ -38,7 +39,7 @@ HEADERS_TYPE = pa.list_(pa.struct([("KEY", pa.string()), ("VALUE", pa.binary())]
 class EventTime:
     """Where a record's time comes from when it is not the record's own timestamp.
 
-    column  the column it is in: milliseconds, if there is no stage
+    column  the column it is in: if there is no stage, milliseconds or a timestamp
     stage   makes BIGINT milliseconds of the column, in the column `$time`
     throws  an unreadable time ends the query instead of dropping the record
     """
@@ -214,7 +215,7 @@ class SourceOperator(Operator):
     def _extract(self, columns: pa.RecordBatch) -> tuple[pa.Array[Any], Mapping[int, str]]:
         """Each row's time, null where there is none, and why where one failed."""
         if self._time is None:
-            return columns.column(0), {}
+            return _milliseconds(columns.column(0)), {}
         rows, failed = self._time.attempt(columns)
         return rows.column(0), dict(zip(failed.rows.tolist(), failed.reasons.to_pylist(), strict=True))
 
@@ -222,6 +223,23 @@ class SourceOperator(Operator):
 def _mask(flags: pa.Array[Any]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     mask: np.ndarray[tuple[int], np.dtype[np.bool_]] = flags.to_numpy(zero_copy_only=False)
     return mask
+
+
+def _milliseconds(times: pa.Array[Any]) -> pa.Array[Any]:
+    """Times as int64 milliseconds, null for what lies outside of all time: DuckDB's infinities.
+
+    times  milliseconds already, or timestamps in microseconds
+    """
+    if not pa.types.is_timestamp(times.type):
+        return times
+    micros, valid = to_numpy(times)
+    if len(micros) and (micros.max() == _INFINITY or micros.min() == -_INFINITY):
+        is_infinite = (micros == _INFINITY) | (micros == -_INFINITY)
+        valid = ~is_infinite if valid is None else valid & ~is_infinite
+    return pa.array(micros // 1000, mask=None if valid is None else ~valid)
+
+
+_INFINITY = (1 << 63) - 1
 
 
 def _weights(rows: int, tombstones: pa.Array[Any] | None) -> pa.Array[Any]:

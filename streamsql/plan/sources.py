@@ -20,7 +20,7 @@ from streamsql.plan.event_time import event_time
 from streamsql.plan.scope import Scope, ScopeColumn, column_sql, physical
 from streamsql.plan.stages import Output, StageBuilder
 from streamsql.schema import Column
-from streamsql.types import BIGINT, INTEGER, duckdb_name, duckdb_string
+from streamsql.types import BIGINT, INTEGER, TIMESTAMP, duckdb_name, duckdb_string
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +155,9 @@ def _event_time(info: SourceInfo, *, throws: bool) -> EventTime | None:
         return None
     column = info.schema.find(info.timestamp.name)
     assert column is not None
-    value = event_time(column, info.timestamp.pattern)
-    if not value.can_fail:
+    if column.type in (BIGINT, TIMESTAMP):
         return EventTime(physical(column.name), throws=throws)
+    value = event_time(column, info.timestamp.pattern)
     builder = StageBuilder(pa.schema([_field(column)]))
     builder.project([Output("$time", value)])
     return EventTime(physical(column.name), builder.build(), throws)

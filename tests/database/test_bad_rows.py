@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 import streamsql
@@ -191,6 +192,22 @@ def test_each_record_without_a_readable_time_has_its_own_reason(bad: str) -> Non
         ("TIMESTAMP", 4),
     ]
     assert (bad in found[0][2], found[1][2], "'z'" in found[2][2]) == (True, "the time is null", True)
+
+
+def test_a_timestamp_is_a_record_s_time_if_it_lies_in_time() -> None:
+    """Whole milliseconds, rounded down; DuckDB's infinities are no times, and before 1970 there is none."""
+    micros = [1_999, None, (1 << 63) - 1, -((1 << 63) - 1), -1, 2_000]
+    with streamsql.connect() as db:
+        db.execute(
+            "CREATE STREAM s (t TIMESTAMP) WITH (KAFKA_TOPIC='s', PARTITIONS=1, TIMESTAMP='t');"
+            "CREATE STREAM r AS SELECT t FROM s;"
+        )
+        times = pa.array(micros, pa.timestamp("us"))
+        db.append("s", pa.table({"T": times}), timestamps=pa.array([7] * len(micros)))
+        db.wait_idle()
+        assert db.execute("SELECT rowtime FROM r;").fetchall() == [(1,), (2,)]
+        lost = db.execute("SELECT source_offset, reason FROM KSQL_PROCESSING_LOG;").fetchall()
+    assert lost == [(offset, "the time is null") for offset in (1, 2, 3)]
 
 
 @pytest.mark.parametrize(
