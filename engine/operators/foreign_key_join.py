@@ -20,11 +20,12 @@ import numpy as np
 import pyarrow as pa
 
 from streamsql.engine.batch import SEQ, TIME, WEIGHT
-from streamsql.engine.operators.as_of import is_complete, last_before, pooled, without_replaced
+from streamsql.engine.operators.as_of import LastChanges, is_complete, pooled, without_replaced
 from streamsql.engine.operators.base import Context, Operator
 from streamsql.engine.operators.group_states import last_places
 from streamsql.engine.operators.join_keys import JoinKeys
 from streamsql.engine.operators.stream_time import StreamTime
+from streamsql.engine.operators.table_state import known
 from streamsql.engine.state.columns import Bools, Int64s, distinct
 from streamsql.engine.state.hashing import KeyHasher
 from streamsql.engine.state.spine import Spine, sorted_run
@@ -172,6 +173,7 @@ class ForeignKeyJoinOperator(Operator):
         """By slot of a foreign key: the right row's slot, -1 if there is none."""
         self.by_target = Spine(self._is_current)
         self._restorations = 0
+        self._last = LastChanges()
 
     def process(self, *inputs: pa.RecordBatch | None) -> pa.RecordBatch | None:
         self._rebuild_if_restored()
@@ -179,6 +181,7 @@ class ForeignKeyJoinOperator(Operator):
         if not left.rows + right.rows:
             return None
         first, seq, (left, right) = self._numbered(left, right)
+        self._last.begin(right.target, right.number)
         changes = [self._of_left(left, right)]
         if right.rows:
             changes.append(self._of_right(right, self._versions(left, right), first, len(seq)))
@@ -227,15 +230,17 @@ class ForeignKeyJoinOperator(Operator):
         if batch is None or not batch.num_rows:
             empty = pa.RecordBatch.from_pylist([], schema=spec.right if side else spec.left)
             return _Events(empty, _NONE, _NONE, _NONE, _NONE, np.zeros(0, dtype=np.bool_), _NONE)
-        slots, is_new = store.find_or_add([batch.column(n) for n in names])
-        added = slots[is_new]
-        batch, slots = without_replaced(batch, slots)
         puts_in = batch.column(WEIGHT).to_numpy() > 0
-        target = self._targets_of(
-            [batch.column(n) for n in spec.right_key] if side else self._pointers(batch)
-        )
-        if not side:
-            target[~puts_in] = -1
+        slots, is_new = store.find_or_put_in([batch.column(n) for n in names], puts_in)
+        added = slots[is_new]
+        batch, slots = without_replaced(*known(batch, slots))
+        puts_in = batch.column(WEIGHT).to_numpy() > 0
+        if side:
+            target = self._targets_of([batch.column(n) for n in spec.right_key])
+        else:
+            target = np.full(batch.num_rows, -1, dtype=np.int64)
+            there = batch if puts_in.all() else batch.filter(pa.array(puts_in))
+            target[puts_in] = self._targets_of(self._pointers(there))
         return _Events(batch, slots, target, _NONE, batch.column(TIME).to_numpy(), puts_in, added)
 
     def _pointers(self, rows: pa.RecordBatch) -> list[pa.Array[Any]]:
@@ -266,7 +271,7 @@ class ForeignKeyJoinOperator(Operator):
 
     def _right_as_of(self, target: Int64s, number: Int64s, right: _Events) -> Int64s:
         """The right row that is there for a foreign key just before an event; places, -1 for none."""
-        last = last_before(target, number, right.target, right.number)
+        last = self._last.before(target, number)
         stored = self._stored_right(target)
         stored = np.where(stored >= 0, right.rows + stored, -1)
         if not right.rows:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from streamsql.engine.batch import SEQ, WEIGHT
 from streamsql.engine.kernel import one_batch
-from streamsql.engine.operators.as_of import is_complete, last_before, pooled
+from streamsql.engine.operators.as_of import LastChanges, Ranks, is_complete, pooled
 from streamsql.engine.operators.base import Context, Operator
 from streamsql.engine.operators.table_state import TableChanges, TableState
 from streamsql.engine.parallel import PerThread
@@ -60,63 +60,60 @@ class StreamTableJoinOperator(Operator):
         self.spec = spec
         values = [spec.right.field(name) for name in spec.right_columns]
         keys = pa.schema([spec.right.field(name) for name in spec.right_keys])
-        self._threads = PerThread(context.workspace, lambda lane: None)
+        self._threads = PerThread(context.workspace, lambda lane: Ranks())
+        self._last = LastChanges()
         self.table = TableState("table", keys, pa.schema(values), context.workspace)
         self.stores = (self.table.store,)
 
     def process(self, *inputs: pa.RecordBatch | None) -> pa.RecordBatch | None:
         left, right = inputs
         changes = None if right is None else self.table.begin(right)
-        joined = None if left is None else self._join(left, right, changes)
-        if right is not None and changes is not None:
-            self.table.apply(right, changes)
+        joined = None if left is None else self._join(left, changes)
+        if changes is not None:
+            self.table.apply(changes)
         return joined
 
-    def _join(
-        self, left: pa.RecordBatch, right: pa.RecordBatch | None, changes: TableChanges | None
-    ) -> pa.RecordBatch | None:
+    def _join(self, left: pa.RecordBatch, changes: TableChanges | None) -> pa.RecordBatch | None:
         keys = [left.column(name) for name in self.spec.left_keys]
         slots = np.where(is_complete(keys), self.table.store.find(keys), -1)
+        if changes is not None:
+            self._last.begin(changes.slots, changes.batch.column(SEQ).to_numpy())
         found = self._threads.over(
             self._threads.cut(left.append_column(_SLOT, pa.array(slots))),
-            lambda _, piece: self._join_found(piece, right, changes),
+            lambda ranks, piece: self._join_found(piece, changes, ranks),
         )
         joined = [rows for rows in found if rows is not None]
         return one_batch(joined[0].schema, joined) if joined else None
 
     def _join_found(
-        self, left: pa.RecordBatch, right: pa.RecordBatch | None, changes: TableChanges | None
+        self, left: pa.RecordBatch, changes: TableChanges | None, ranks: Ranks
     ) -> pa.RecordBatch | None:
         """Rows of the stream, with their slots, joined to the table as of each; nothing is changed."""
         spec = self.spec
         slots: Int64s = left.column(_SLOT).to_numpy()
         left = left.drop_columns([_SLOT])
-        stored = self.table.stored(slots)
-        if right is None or changes is None:
-            version = np.full(len(slots), -1, dtype=np.int64)
-            puts_in = np.zeros(0, dtype=np.bool_)
-            parts = []
-        else:
-            version = last_before(
-                slots, left.column(SEQ).to_numpy(), changes.slots, right.column(SEQ).to_numpy()
-            )
-            puts_in = right.column(WEIGHT).to_numpy() > 0
-            parts = [[right.column(name) for name in spec.right_columns]]
-        in_batch = version >= 0
-        matched = stored & ~in_batch
-        if len(puts_in):
-            matched |= in_batch & puts_in[np.maximum(version, 0)]
-        from_store = np.flatnonzero(stored & ~in_batch)
-        offset = right.num_rows if parts and right is not None else 0
-        index = np.where(matched & in_batch, version, -1)
-        index[from_store] = offset + np.arange(len(from_store))
-        parts.append(self.table.rows(slots[from_store], spec.right_columns))
-        if not spec.keeps_unmatched:
-            kept = np.flatnonzero(matched)
+        in_store = self.table.stored(slots)
+        # What is added comes from a pool: the changes of the batch, then stored rows, each once.
+        place = np.full(len(slots), -1, dtype=np.int64)
+        parts = []
+        if changes is not None:
+            version = self._last.before(slots, left.column(SEQ).to_numpy())
+            rows = np.flatnonzero(version >= 0)
+            in_store[rows] = False
+            version = version[rows]
+            puts_in = changes.batch.column(WEIGHT).to_numpy()[version] > 0
+            place[rows] = np.where(puts_in, version, -1)
+            parts.append([changes.batch.column(name) for name in spec.right_columns])
+        offset = 0 if changes is None else changes.batch.num_rows
+        stored, rank = ranks.of(slots if in_store.all() else slots[in_store])
+        place[in_store] = offset + rank
+        parts.append(self.table.rows(stored, spec.right_columns))
+        if not spec.keeps_unmatched and (place < 0).any():
+            kept = np.flatnonzero(place >= 0)
             if not len(kept):
                 return None
-            left, index = left.take(pa.array(kept)), index[kept]
-        added = pooled(parts, index)
+            left, place = left.take(pa.array(kept)), place[kept]
+        added = pooled(parts, place)
         by_name = {name: left.column(name) for name in left.schema.names}
         by_name.update(zip(spec.right_columns, added, strict=True))
         return pa.RecordBatch.from_arrays([by_name[f.name] for f in spec.output], schema=spec.output)

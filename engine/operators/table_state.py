@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from streamsql.engine.batch import WEIGHT
@@ -19,10 +18,14 @@ from streamsql.engine.state.store import KeyedStore
 
 @dataclass(frozen=True, slots=True)
 class TableChanges:
-    """A batch of changes, looked up: slots of its rows, and which slots had no row before."""
+    """A batch of changes, looked up.
 
+    batch  the changes, without deletes of keys that are not there
+    slots  of its rows
+    """
+
+    batch: pa.RecordBatch
     slots: Int64s
-    added: Int64s
 
 
 class TableState:
@@ -35,27 +38,25 @@ class TableState:
     def __init__(self, name: str, keys: pa.Schema, values: pa.Schema, workspace: Workspace) -> None:
         self.keys = keys
         self.store = KeyedStore(name, keys, values, KeyHasher(workspace, keys))
-        self._new: Int64s = np.zeros(0, dtype=np.int64)
 
     def begin(self, batch: pa.RecordBatch) -> TableChanges:
-        """Find the keys of a batch; new ones get a slot that holds no row yet."""
-        slots, is_new = self.store.find_or_add([batch.column(name) for name in self.keys.names])
-        self._new = slots[is_new]
-        return TableChanges(slots, self._new)
+        """Find the keys of a batch; new ones get a slot that holds no row yet. `apply` must follow."""
+        puts_in = batch.column(WEIGHT).to_numpy() > 0
+        slots, _ = self.store.find_or_put_in([batch.column(name) for name in self.keys.names], puts_in)
+        return TableChanges(*known(batch, slots))
 
     def stored(self, slots: Int64s) -> Bools:
-        """Which slots held a row before the batch at hand; bool[n]."""
-        found: Bools = slots >= 0
-        return found & ~np.isin(slots, self._new) if len(self._new) else found
+        """Which slots held a row before the batch at hand, and not -1; bool[n]."""
+        return self.store.values.is_live(slots)
 
     def rows(self, slots: Int64s, names: Sequence[str]) -> list[pa.Array[Any]]:
         """Columns, of key or value, of rows that are stored."""
         keys, values = self.store.index.keys.get(slots), self.store.values.get(slots)
         return [keys.column(n) if n in keys.schema.names else values.column(n) for n in names]
 
-    def apply(self, batch: pa.RecordBatch, changes: TableChanges) -> None:
+    def apply(self, changes: TableChanges) -> None:
         """The last row of each key stays; a delete drops it."""
-        last = last_places(changes.slots)
+        batch, last = changes.batch, last_places(changes.slots)
         puts_in = batch.column(WEIGHT).to_numpy()[last] > 0
         kept = last[puts_in]
         rows = pa.array(kept)
@@ -63,8 +64,13 @@ class TableState:
             changes.slots[kept], [batch.column(n).take(rows) for n in self.store.values.schema.names]
         )
         gone = changes.slots[last[~puts_in]]
-        is_unknown = np.isin(gone, changes.added)
+        is_unknown = ~self.stored(gone)
         # A key that came and went within the batch was never anyone's business.
         self.store.index.remove(gone[is_unknown])
         self.store.remove(gone[~is_unknown])
-        self._new = np.zeros(0, dtype=np.int64)
+
+
+def known(batch: pa.RecordBatch, slots: Int64s) -> tuple[pa.RecordBatch, Int64s]:
+    """The changes whose key has a slot, and the slots: what is deleted and never was is no change."""
+    has_slot = slots >= 0
+    return (batch, slots) if has_slot.all() else (batch.filter(pa.array(has_slot)), slots[has_slot])

@@ -17,6 +17,7 @@ import pyarrow as pa
 from streamsql.engine.batch import SEQ, TIME, WEIGHT
 from streamsql.engine.operators.as_of import is_complete, pooled, without_replaced
 from streamsql.engine.operators.base import Context, Operator
+from streamsql.engine.operators.table_state import known
 from streamsql.engine.state.columns import Bools, Int64s
 from streamsql.engine.state.hashing import KeyHasher
 from streamsql.engine.state.store import KeyedStore
@@ -104,7 +105,7 @@ class TableTableJoinOperator(Operator):
                 batches.append(None)
                 slots.append(np.zeros(0, dtype=np.int64))
                 continue
-            rows, row_slots = without_replaced(batch, look[0])
+            rows, row_slots = without_replaced(*known(batch, look[0]))
             batches.append(rows)
             slots.append(row_slots)
             new.append(look[1])
@@ -137,7 +138,8 @@ class TableTableJoinOperator(Operator):
         return kept if kept.num_rows else None
 
     def _slots(self, batch: pa.RecordBatch) -> tuple[Int64s, Int64s]:
-        slots, is_new = self.store.find_or_add([batch.column(n) for n in self.spec.keys])
+        puts_in = batch.column(WEIGHT).to_numpy() > 0
+        slots, is_new = self.store.find_or_put_in([batch.column(n) for n in self.spec.keys], puts_in)
         return slots, slots[is_new]
 
     def _exists(self, left: Bools, right: Bools) -> Bools:

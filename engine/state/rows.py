@@ -71,9 +71,11 @@ class RowStore:
             column.remove(slots)
 
     def is_live(self, slots: Int64s) -> Bools:
-        """Whether each slot holds a row; slots may be any that were ever in use."""
-        live: Bools = self._live[slots]
-        return live
+        """Whether each slot holds a row; -1 and slots that were never in use hold none."""
+        if not len(self._live):
+            return np.zeros(len(slots), dtype=np.bool_)
+        live: Bools = self._live.take(slots, mode="clip")
+        return live & (slots >= 0) & (slots < len(self._live))
 
     def slots(self) -> Int64s:
         """All live slots, rising."""

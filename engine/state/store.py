@@ -67,6 +67,21 @@ class KeyedStore:
         """
         return self.index.find_or_add(self.hasher if hashes is None else hashes, keys)
 
+    def find_or_put_in(self, keys: Sequence[pa.Array], puts_in: Bools) -> tuple[Int64s, Bools]:
+        """As `find_or_add` for changes of a table: a delete adds no key, and has slot -1 if there is none.
+
+        puts_in  bool[n]: the change is no delete
+        """
+        if puts_in.all():
+            return self.find_or_add(keys)
+        slots, is_new = np.full(len(puts_in), -1, dtype=np.int64), np.zeros(len(puts_in), dtype=np.bool_)
+        if puts_in.any():
+            chosen = pa.array(puts_in)
+            slots[puts_in], is_new[puts_in] = self.find_or_add([key.filter(chosen) for key in keys])
+        deletes = pa.array(~puts_in)
+        slots[~puts_in] = self.find([key.filter(deletes) for key in keys])
+        return slots, is_new
+
     def put(self, slots: Int64s, values: pa.RecordBatch | Sequence[pa.Array]) -> None:
         """Write the value columns of slots that the index holds; of a repeated slot the last row stays."""
         self.values.put(slots, values)

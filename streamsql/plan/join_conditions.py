@@ -58,7 +58,7 @@ def take_apart(join: ast.Join, left: Scope, right: Scope, env: Environment) -> C
     """
     scope = Scope((*left.columns, *right.columns), "JOIN ON")
     ours, theirs = ({c.name for c in side.columns} for side in (left, right))
-    parts = _conjuncts(join.condition)
+    parts = conjuncts(join.condition)
     equalities: list[Equality] = []
     rest: list[ast.Expression] = []
     for part in parts:
@@ -103,9 +103,10 @@ def cover_key(
     return chosen, [*left_over, *condition.rest]
 
 
-def _conjuncts(node: ast.Expression) -> list[ast.Expression]:
+def conjuncts(node: ast.Expression) -> list[ast.Expression]:
+    """The conditions that a condition joins by AND."""
     if isinstance(node, ast.Logical) and node.op == "AND":
-        return [part for operand in (node.left, node.right) for part in _conjuncts(operand)]
+        return [part for operand in (node.left, node.right) for part in conjuncts(operand)]
     return [node]
 
 

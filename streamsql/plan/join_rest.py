@@ -13,6 +13,7 @@ from streamsql.grammar.printer import to_sql
 from streamsql.plan.compiled import Compiled
 from streamsql.plan.expressions import compile_filter
 from streamsql.plan.flow import Flow
+from streamsql.plan.push_down import push_down
 from streamsql.plan.rewrite import columns_used
 from streamsql.plan.scope import Scope, physical
 from streamsql.plan.stages import Output, StageBuilder
@@ -26,6 +27,7 @@ _MATCHES = "KSQL_MATCHES"
 
 def filter_by_rest(planner: SelectPlanner, flow: Flow, rest: Sequence[ast.Expression]) -> None:
     """For an INNER join: a pair that fails the rest is not there."""
+    rest = push_down(planner, flow, rest, "JOIN ON")
     if rest:
         whole = conjunction(rest)
         flow.builder.filter(compile_filter(whole, flow.scope.in_clause("JOIN ON"), planner.env))

@@ -23,7 +23,10 @@ from streamsql.plan.expressions import compile_expression, compile_filter
 from streamsql.plan.flow import Flow, OutputColumn, PlannedSelect, Selected
 from streamsql.plan.group_by import bounds_in_select, group_by
 from streamsql.plan.items import Item, KeyColumn, expand_items, key_column, qualify
+from streamsql.plan.join_conditions import conjuncts
+from streamsql.plan.join_rest import conjunction
 from streamsql.plan.joins import plan_join
+from streamsql.plan.push_down import push_down
 from streamsql.plan.rewrite import columns_used, walk
 from streamsql.plan.scope import Scope, at, result_place
 from streamsql.plan.sources import Needs, build_source, source_scope
@@ -227,6 +230,12 @@ class SelectPlanner:
                 raise at(
                     node.span, f"table function {to_sql(node)} cannot be used in WHERE", "PLAN-TABLE-FUNCTION"
                 )
+        if isinstance(query.relation, ast.Join):
+            compile_filter(where, flow.scope.in_clause("WHERE"), self.env)  # what is wrong with it goes first
+            parts = push_down(self, flow, conjuncts(where), "WHERE")
+            if not parts:
+                return
+            where = conjunction(parts)
         with_old_rows(flow, query)
         condition = compile_filter(where, flow.scope.in_clause("WHERE"), self.env)
         flow.builder.filter(condition)

@@ -104,6 +104,44 @@ QUERIES = {
         f"SELECT u.k, 'p' || u.v, 'p' || p.v FROM {LAST.format(2)} u LEFT JOIN {LAST.format(3)} p "
         "ON u.v = p.k",
     ),
+    "both sides filtered": Query(
+        "CREATE STREAM r AS SELECT v.k AS k, x, plan FROM views v JOIN users u ON v.k = u.id "
+        "WHERE u.plan <> 'p1' AND x > 1;",
+        f"SELECT v.k, v.v, 'p' || u.v FROM {VIEWS} v ASOF JOIN {USERS} u ON v.k = u.k AND v.n >= u.n "
+        "WHERE u.v <> '1' AND v.v::INTEGER > 1",
+    ),
+    "a row that matches, filtered": Query(
+        "CREATE STREAM r AS SELECT v.k AS k, x, plan FROM views v LEFT JOIN users u ON v.k = u.id "
+        "WHERE (plan <> 'p1' OR plan IS NULL) AND x > 1;",
+        f"SELECT v.k, v.v, 'p' || u.v FROM {VIEWS} v ASOF LEFT JOIN {USERS} u ON v.k = u.k AND v.n >= u.n "
+        "WHERE (u.v <> '1' OR u.v IS NULL) AND v.v::INTEGER > 1",
+    ),
+    "two tables filtered, behind each other": Query(
+        "CREATE STREAM r AS SELECT p.id AS id, x, plan, fee FROM views v JOIN users u ON v.k = u.id "
+        "JOIN plans p ON SUBSTRING(u.plan, 2) = p.id WHERE plan > 'p1' AND fee > 'p1' AND x < 4 AND fee >= plan;",
+    ),
+    "tables, filtered": Query(
+        "CREATE TABLE r AS SELECT u.id AS id, plan, fee FROM users u JOIN plans p ON u.id = p.id "
+        "WHERE plan > 'p1' AND fee > 'p1' AND u.id <> '3';",
+        f"SELECT u.k, 'p' || u.v, 'p' || p.v FROM {LAST.format(2)} u JOIN {LAST.format(3)} p USING (k) "
+        "WHERE u.v > '1' AND p.v > '1' AND u.k <> '3'",
+    ),
+    "the right table whole, filtered": Query(
+        "CREATE TABLE r AS SELECT p.id AS id, plan, fee FROM users u RIGHT JOIN plans p ON u.id = p.id "
+        "WHERE fee > 'p1' AND plan IS NULL;",
+        f"SELECT p.k, NULL, 'p' || p.v FROM {LAST.format(3)} p WHERE p.v > '1' "
+        f"AND p.k NOT IN (SELECT k FROM {LAST.format(2)})",
+    ),
+    "pointing and pointed at, filtered": Query(
+        "CREATE TABLE r AS SELECT u.id AS id, plan, fee FROM users u JOIN plans p "
+        "ON SUBSTRING(u.plan, 2) = p.id AND fee <> 'p4' WHERE fee > 'p1' AND plan > 'p1';",
+        f"SELECT u.k, 'p' || u.v, 'p' || p.v FROM {LAST.format(2)} u JOIN {LAST.format(3)} p "
+        "ON u.v = p.k WHERE p.v > '1' AND p.v <> '4' AND u.v > '1'",
+    ),
+    "what a grouped join says, filtered": Query(
+        "CREATE TABLE r AS SELECT plan, COUNT(*) AS n FROM users u JOIN plans p ON u.id = p.id "
+        "WHERE fee > 'p1' AND u.id <> '2' GROUP BY plan;",
+    ),
 }  # fmt: skip
 
 Event = tuple[int, str | None, str | None, int, int]
