@@ -19,7 +19,11 @@ from streamsql.grammar.lexer import Token
 from streamsql.grammar.places import PlacedNumber, PlacedText
 
 
-def _name(span: Span, token: Token) -> PlacedText:
+def _name(_span: Span, token: Token) -> str:
+    return folded_name(token)
+
+
+def _placed_name(span: Span, token: Token) -> PlacedText:
     return PlacedText(folded_name(token), span)
 
 
@@ -80,6 +84,7 @@ ACTIONS: Mapping[str, Callable[..., Any]] = {
     "optional": _only,
     "optional_word": _optional_word,
     "pair": _pair,
+    "placed_name": _placed_name,
     "sequence": _sequence,
     "sequence_or_empty": _sequence_or_empty,
     "string": _string,

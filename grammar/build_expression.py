@@ -131,7 +131,7 @@ def _column(span: Span, name: str) -> ast.ColumnRef:
 
 
 def _qualified_column(span: Span, qualifier: str, name: str) -> ast.ColumnRef:
-    return ast.ColumnRef(str(name), str(qualifier), span=span)
+    return ast.ColumnRef(str(name), qualifier, span=span)
 
 
 def _field(span: Span, base: ast.Expression, name: str) -> ast.FieldRef:

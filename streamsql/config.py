@@ -154,9 +154,9 @@ def canonical(name: str) -> str:
     """
     short = name.removeprefix("ksql.streams.")
     if short in _BY_NAME:
-        return short
+        return str(short)
     if name.startswith(_IGNORED_PREFIXES) or short in _IGNORED:
-        return name
+        return str(name)
     near = difflib.get_close_matches(name, _BY_NAME, 1)
     raise PlanError(
         f"there is no property '{name}'",

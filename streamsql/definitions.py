@@ -330,7 +330,7 @@ class Definitions:
             raise at(place_of(name), f"type {quote_name(name)} already exists", "PLAN-EXISTS", hint)
         resolved = resolve_type(statement.type, self.catalog.type)
         self._record(to_sql(statement), None)
-        self.catalog.types[name] = resolved
+        self.catalog.types[str(name)] = resolved
         return message(f"type {quote_name(name)} created")
 
     def _drop_type(self, statement: ast.DropType) -> Result:

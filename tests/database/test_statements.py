@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 
+import streamsql
 from streamsql.database import Database
 from streamsql.errors import NotSupportedError, ParseError, PlanError, StreamSQLError
 
@@ -207,3 +210,12 @@ def test_a_function_is_described_with_its_overloads(db: Database) -> None:
     found = rows(db, "DESCRIBE FUNCTION len;")
     assert [row[0] for row in found] == ["LEN(text VARCHAR) -> INTEGER", "LEN(value BYTES) -> INTEGER"]
     assert found[0][-2:] == ("Text", "streamsql")
+
+
+def test_a_setting_of_ksqldb_without_a_meaning_here_is_kept_with_what_follows(tmp_path: Path) -> None:
+    with streamsql.connect(tmp_path) as db:
+        db.execute("SET 'ksql.pull.queries.enable' = 'true'; SET 'ksql.streams.max.task.idle.ms' = '5';")
+        db.execute("CREATE STREAM s (a INTEGER); CREATE TYPE t AS INT; INSERT INTO s VALUES (1);")
+        db.execute("ALTER TOPIC S WITH (RETENTION_MS = 5000);")
+    with streamsql.connect(tmp_path) as db:
+        assert db.execute("SELECT a FROM s;").fetchall() == [(1,)]
