@@ -27,12 +27,10 @@ class PushQuery:
         log: Log,
         *,
         from_latest: bool = False,
-        limit: int | None = None,
         max_batch_rows: int = _MAX_ROWS,
     ) -> None:
         self._log = log
         self._max_rows = max_batch_rows
-        self._limit = limit
         self._task = Task(graph)
         self._inputs = Inputs(log, graph, start_positions(log, graph, {}, from_latest))
         self._wake = threading.Event()
@@ -45,11 +43,10 @@ class PushQuery:
         return self._task.problems
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Rows as they come, until the limit is reached or the query is closed."""
-        left = self._limit
+        """Rows as they come, until the query is closed."""
         rows = min(_FIRST_ROWS, self._max_rows)
         try:
-            while not self._closed and left != 0:
+            while not self._closed:
                 self._wake.clear()
                 batch = self._inputs.poll(rows)
                 if batch is None:
@@ -60,11 +57,8 @@ class PushQuery:
                 # Its reader is told how many and the first reason; the processing log is for what stays.
                 self._task.problems.drain()
                 for found in self._task.take_rows():
-                    shown = found if left is None else found.slice(0, left)
-                    if left is not None:
-                        left -= shown.num_rows
-                    if shown.num_rows:
-                        yield shown
+                    if found.num_rows:
+                        yield found
         finally:
             self._unsubscribe()
             self._task.close()

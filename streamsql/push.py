@@ -26,7 +26,6 @@ def push_result(plan: PushPlan, log: Log, config: Config) -> Result:
         plan.graph,
         log,
         from_latest=from_latest,
-        limit=None,
         max_batch_rows=min(config.number("max.batch.rows"), _MAX_BATCH_ROWS),
     )
     status = Status()

@@ -23,12 +23,16 @@ GIVES: dict[str, list[Any]] = {
     "CASE x WHEN 1 THEN 'one' END": ["one", None, None],
     "CASE x WHEN 1.0 THEN 'one' ELSE 'other' END": ["one", "other", "other"],
     "CASE x + 1 WHEN id THEN 'less' WHEN id + 1 THEN 'same' END": ["same", "same", None],
+    "ARRAY[x] = ARRAY[1E0]": [True, False, False],
+    "MAP('a' := x) <> MAP('a' := CAST(1 AS BIGINT))": [False, True, True],
     "t AT TIME ZONE 'Europe/Paris'": [SUMMER, WINTER, None],
     "t AT TIME ZONE zone": [SUMMER, WINTER, None],
     "t AT TIME ZONE '+02:00' AT TIME ZONE '-02:00'": [datetime(2020, 7, 1, 12), datetime(2020, 1, 1, 12), None],
 }  # fmt: skip
 REFUSES = {
     "CASE x WHEN 'a' THEN 1 END": ("PLAN-COMPARE", "'a'"),
+    "ARRAY[x] < ARRAY[1.0]": ("PLAN-COMPARE", "ARRAY[x]"),
+    "ARRAY[x] = ARRAY['a']": ("PLAN-COMPARE", "ARRAY[x]"),
     "CASE x WHEN 1 THEN 1 WHEN 2 THEN 'b' END": ("PLAN-CASE", "'b'"),
     "x AT TIME ZONE 'UTC'": ("PLAN-TIME-ZONE", "x AT"),
 }

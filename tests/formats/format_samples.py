@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from streamsql import formats
 from streamsql.engine.codec import Decoded
-from streamsql.engine.kernel import Workspace
 from streamsql.formats.format import Layout
 from streamsql.formats.registry import EmbeddedRegistry
 from streamsql.schema import Column
@@ -33,8 +32,9 @@ from streamsql.types import (
     SqlType,
     Struct,
 )
+from tests.workspaces import kept_workspace
 
-WORKSPACE = Workspace()
+WORKSPACE = kept_workspace()
 SCALARS: tuple[SqlType, ...] = (
     BOOLEAN,
     INTEGER,
