@@ -38,8 +38,7 @@ check: setup
 
 # Invariance and oracles with 2,000 generated examples per operator, the functions over many rows, every byte of a
 # log flipped and its files cut at every length: two processes side by side. CONTRIBUTING.md says what runs how often.
-LONG = HYPOTHESIS_PROFILE=long TMPDIR=$(firstword $(wildcard /dev/shm) /tmp) \
-	$(BIN)/python -m pytest -q --timeout=7200 -p no:cacheprovider
+LONG = HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -q --timeout=7200 -p no:cacheprovider
 
 check-long: setup
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=target check-long-parts check-long-queries

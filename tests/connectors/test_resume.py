@@ -8,9 +8,7 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -221,14 +219,6 @@ def test_what_cannot_be_resumed(db: Database, tmp_path: Path) -> None:
 # -- killed
 
 
-@pytest.fixture
-def quick_disk(tmp_path: Path) -> Iterator[Path]:
-    """A directory in memory, if the system has such: a kill takes nothing from it either."""
-    memory = Path("/dev/shm")
-    with TemporaryDirectory(dir=memory if memory.is_dir() else tmp_path) as name:
-        yield Path(name)
-
-
 CHILD = """
 import sys
 from pathlib import Path
@@ -261,13 +251,13 @@ def run_child(home: Path, chance: random.Random, how: str) -> int:
         return child.wait(60)
 
 
-def test_killed_at_any_time_and_run_again_every_record_is_there_once(quick_disk: Path) -> None:
+def test_killed_at_any_time_and_run_again_every_record_is_there_once(tmp_path: Path) -> None:
     chance = random.Random(7)
     for topic in TOPICS:
-        write(quick_disk, topic, range(ROWS))
-    codes = [run_child(quick_disk, chance, how) for how in ("from outside", "at a fail point") * 2]
+        write(tmp_path, topic, range(ROWS))
+    codes = [run_child(tmp_path, chance, how) for how in ("from outside", "at a fail point") * 2]
     assert codes == [-signal.SIGKILL] * 4
-    assert run_child(quick_disk, chance, "not at all") == 0
-    with streamsql.connect(quick_disk / "data") as db:
+    assert run_child(tmp_path, chance, "not at all") == 0
+    with streamsql.connect(tmp_path / "data") as db:
         for topic in TOPICS:
             assert numbers(db, topic) == list(range(ROWS)), topic

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -42,13 +41,11 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def unsynced_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A directory for a log whose disk forces nothing, in memory if the system has such.
+def unsynced_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory for a log whose disk forces nothing.
 
     For tests that open thousands of logs and decide by themselves what a disk has kept.
     """
     monkeypatch.setattr(os, "fsync", lambda handle: None)
     monkeypatch.setattr(os, "fdatasync", lambda handle: None)
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else tmp_path) as name:
-        yield Path(name) / "data"
+    return tmp_path / "data"

@@ -3,37 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from compacted_topic import TINY, upserts
+from killed import killed_at
 from log_samples import rows
 
 from streamsql.engine.log.disk import DiskLog
 from streamsql.engine.log.log import TopicConfig
 
-# One process imports everything and makes a child for each fail point: importing takes longer than all of them.
-PARENT = """
-import os, sys
-sys.path.insert(0, {tests!r})
-from streamsql.engine.failpoints import arm_from
-from test_log_compaction_killed import POINTS, work
-os.fsync = os.fdatasync = lambda handle: None  # a killed process loses nothing that it wrote
-for number, point in enumerate(POINTS):
-    said, wrote = os.pipe()
-    child = os.fork()
-    if not child:
-        arm_from(point)
-        work(f"{data}/{{number}}", wrote)
-        os._exit(0)
-    os.close(wrote)
-    _, status = os.waitpid(child, 0)
-    with open(said) as turns:
-        print(point, os.waitstatus_to_exitcode(status), *turns.read().split(), flush=True)
-"""
 POINTS = [
     *(f"compact.{step}=kill" for step in ("before_write", "before_sync", "before_swap", "after_swap")),
     "compact.before_remove=kill:1",
@@ -48,8 +28,9 @@ POINTS = [
 ]
 
 
-def work(data: str, told: int) -> None:
+def work(data: str, told: int, arm: Callable[[], None]) -> None:
     """Appends to a compacted topic, and maintenance now and then; for a process that is to be killed."""
+    arm()
     log = DiskLog(data)
     log.create_topic("t", TINY)
     log.create_topic("old", TopicConfig(retention_ms=5, segment_bytes=1))
@@ -62,24 +43,17 @@ def work(data: str, told: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, list[int]]]:
-    """Directories by number of the fail point; per fail point the exit status and the turns acknowledged."""
-    data = tmp_path_factory.mktemp("killed")
-    script = PARENT.format(tests=str(Path(__file__).parent), data=data)
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    lines = [line.split() for line in done.stdout.splitlines()]
-    return data, {point: [int(number) for number in numbers] for point, *numbers in lines}
+def killed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, list[str]]]:
+    """Per fail point the directory, and the turns acknowledged."""
+    return killed_at(POINTS, "test_log_compaction_killed", tmp_path_factory.mktemp("killed"))
 
 
 @pytest.mark.parametrize("point", POINTS)
 def test_a_kill_between_any_two_steps_loses_nothing_that_counts(
-    killed: tuple[Path, dict[str, list[int]]], point: str
+    killed: dict[str, tuple[Path, list[str]]], point: str
 ) -> None:
-    status, *turns = killed[1][point]
-    assert status == -signal.SIGKILL
-    data = killed[0] / str(POINTS.index(point))
-    reached = max([-1, *turns])
+    data, turns = killed[point]
+    reached = max([-1, *map(int, turns)])
     with DiskLog(data) as log:
         assert log.recovery_notes == []
         found = rows(log, "t")

@@ -6,8 +6,6 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,12 +28,8 @@ Records = dict[TopicPartition, dict[int, tuple[object, object]]]
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A directory in memory, if the system has such: these tests open thousands of logs."""
-    memory = Path("/dev/shm")
-    where = memory if memory.is_dir() else tmp_path_factory.mktemp("damage")
-    with tempfile.TemporaryDirectory(dir=where) as name:
-        yield Path(name)
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("damage")
 
 
 @pytest.fixture(autouse=True)

@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from killed import killed_at
 from log_samples import batch, values
 
 from streamsql.engine.failpoints import arm_from
 from streamsql.engine.log.disk import DiskLog
-from streamsql.engine.log.log import TopicPartition
+from streamsql.engine.log.log import TopicConfig, TopicPartition
 
 IN = TopicPartition("in", 0)
-
-CHILD = """
-import sys
-sys.path.insert(0, {tests!r})
-from log_samples import batch
-from streamsql.engine.failpoints import arm_from
-from streamsql.engine.log.disk import DiskLog
-from streamsql.engine.log.log import TopicConfig, TopicPartition
-log = DiskLog({data!r})
-log.create_topic("t", TopicConfig(partitions=2))
-arm_from({point!r})
-for turn in range(1, 6):
-    log.append("t", 0, batch(f"a{{turn}}"))
-    print("a", turn, flush=True)
-    pair = [("t", part, batch(f"c{{turn}}", f"c{{turn}}")) for part in (1, 0)]
-    log.commit("q", pair, {{TopicPartition("in", 0): turn}}, {{"turn": turn}})
-    print("c", turn, flush=True)
-"""
 
 POINTS = [
     "commit.before_write=kill:3",
@@ -48,18 +30,32 @@ POINTS = [
 ]
 
 
-@pytest.fixture
-def data(unsynced_data: Path) -> Path:
-    return unsynced_data
+def work(data: str, told: int, arm: Callable[[], None]) -> None:
+    """Appends to one partition and commits to two, five times; for a process that is to be killed."""
+    log = DiskLog(data)
+    log.create_topic("t", TopicConfig(partitions=2))
+    arm()
+    for turn in range(1, 6):
+        log.append("t", 0, batch(f"a{turn}"))
+        os.write(told, f"a{turn} ".encode())
+        log.commit(
+            "q", [("t", part, batch(f"c{turn}", f"c{turn}")) for part in (1, 0)], {IN: turn}, {"turn": turn}
+        )
+        os.write(told, f"c{turn} ".encode())
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, list[str]]]:
+    """Per fail point the directory, and what was acknowledged: a1, c1, .."""
+    return killed_at(POINTS, "test_log_killed", tmp_path_factory.mktemp("killed"))
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_a_killed_process_leaves_whole_commits_and_all_that_was_acknowledged(data: Path, point: str) -> None:
-    script = CHILD.format(tests=str(Path(__file__).parent), data=str(data), point=point)
-    child = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert child.returncode == -signal.SIGKILL, child.stderr
-    said = child.stdout.split("\n")
-    acknowledged = {kind: max([0, *(int(s[2:]) for s in said if s.startswith(kind))]) for kind in "ac"}
+def test_a_killed_process_leaves_whole_commits_and_all_that_was_acknowledged(
+    killed: dict[str, tuple[Path, list[str]]], point: str
+) -> None:
+    data, said = killed[point]
+    acknowledged = {kind: max([0, *(int(s[1:]) for s in said if s.startswith(kind))]) for kind in "ac"}
     with DiskLog(data) as log:
         state = log.committed("q")
         turn = state.offsets[IN] if state else 0

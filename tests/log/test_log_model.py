@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,7 +27,7 @@ class LogAgainstModel(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.home = tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
+        self.home = tempfile.TemporaryDirectory()
         self.count = 0
         self.records: list[list[tuple[str, int]]] = [[], []]
         self.offsets: dict[str, dict[TopicPartition, int]] = {}

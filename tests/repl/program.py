@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
-from contextlib import chdir, redirect_stderr, redirect_stdout
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -60,9 +62,13 @@ class Program:
     def line(self, *arguments: str | Path) -> list[str]:
         return [*COMMAND, "--data", str(self.data), *map(str, arguments)]
 
-    def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
-        """A process that goes on; a context, to be communicated with."""
-        return subprocess.Popen(
+    @contextmanager
+    def start(self, *arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
+        """A process that goes on, to be communicated with; it ends with the test, however that ends."""
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            # So it is for what a shell runs in the background, and for all its children.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        with subprocess.Popen(
             self.line(*arguments),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -70,7 +76,11 @@ class Program:
             text=True,
             cwd=self.folder,
             env=ENVIRONMENT,
-        )
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
 
 class Done:
