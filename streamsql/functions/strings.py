@@ -19,7 +19,8 @@ from streamsql.functions.maps import last_wins
 from streamsql.functions.registry import BoundCall, Scalar
 from streamsql.sqltext import literal_text
 
-_COLUMN = re.compile(r'"(?:[^"]|"")+"').fullmatch
+# Not the place of a computed argument, whose name begins with $: see `call.Places`.
+_COLUMN = re.compile(r'"(?!\$)(?:[^"]|"")+"').fullmatch
 
 # Cases and spaces ---------------------------------------------------------------------------------------
 
@@ -390,7 +391,7 @@ STRINGS: tuple[Scalar, ...] = (
         "LCASE",
         "(text VARCHAR) -> VARCHAR",
         "The text in lower case.",
-        sql=lower("{text}"),
+        sql=lambda call: lower(call.arguments["text"]),
         example="LCASE('Hello')",
         gives="hello",
     ),
@@ -482,7 +483,7 @@ STRINGS: tuple[Scalar, ...] = (
         "UCASE",
         "(text VARCHAR) -> VARCHAR",
         "The text in upper case.",
-        sql=upper("{text}"),
+        sql=lambda call: upper(call.arguments["text"]),
         example="UCASE('Hello')",
         gives="HELLO",
     ),

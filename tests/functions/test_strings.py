@@ -5,15 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamsql.functions.call import print_call
+from streamsql.functions.resolve import resolve
 from streamsql.functions.strings import find
 from streamsql.types import BYTES, INTEGER, VARCHAR, Array
 from tests.functions.evaluate import (
     Evaluator,
     Value,
+    built_in,
     integer,
     literal,
     octets,
@@ -218,6 +222,22 @@ def test_an_error_names_its_reason_and_nulls_its_row(
 def test_only_the_failing_rows_of_a_batch_become_null(evaluate: Evaluator) -> None:
     arguments = Value(VARCHAR, ["Ab", "Cd", None, "Ef"]), Value(INTEGER, [1, -1, 1, 1])
     assert evaluate.column("MASK_LEFT", *arguments, guarded=True).to_pylist() == ["Xb", None, None, "Xf"]
+
+
+def test_cases_are_alike_for_columns_and_for_computed_texts(evaluate: Evaluator) -> None:
+    texts = ["straße", "ſß", "ẞ", "abc", "", None, "İi"]
+    for name, expected in (
+        ("UCASE", ["STRASSE", "SSS", "ẞ", "ABC", "", None, "İI"]),
+        ("LCASE", ["straße", "ſß", "ß", "abc", "", None, "i̇i"]),
+    ):
+        column = Value(VARCHAR, texts)
+        assert evaluate.column(name, column).to_pylist() == expected
+        match = resolve(name, built_in().overloads(name), [VARCHAR])
+        sql, functions, _ = print_call(match, ["nullif(\"A0\", '?')"])
+        feeds = {"input": pa.schema([("A0", pa.string())])}
+        kernel = evaluate.workspace.kernel(f"SELECT {sql} AS r FROM {{input}}", feeds, functions)
+        rows = pa.record_batch({"A0": pa.array(texts)})
+        assert kernel.run(input=rows).column(0).to_pylist() == expected
 
 
 def test_every_row_has_its_own_uuid(evaluate: Evaluator) -> None:
