@@ -50,8 +50,8 @@ class CheckedOperator(Operator):
             self._check(output, [batch for batch in inputs if batch is not None])
         return output
 
-    def prepare(self, batch: pa.RecordBatch) -> Finish | None:
-        finish = self.operator.prepare(batch)
+    def prepare(self, batch: pa.RecordBatch, place: int) -> Finish | None:
+        finish = self.operator.prepare(batch, place)
         return None if finish is None else lambda: self._finished(finish, batch)
 
     def _finished(self, finish: Finish, batch: pa.RecordBatch) -> pa.RecordBatch | None:

@@ -88,7 +88,8 @@ class Workspace:
 
     keeps_try  for statements with TRY in them, which may note in `failures` what fails
     lanes      a workspace for each thread, to be used at the same time; with one thread this one itself
-    ahead      a workspace for what is done beside this one, with lanes of its own; with one thread this one
+    ahead      a workspace for each batch that is prepared beside the work in this one and in its lanes, as
+               many as threads; with one thread this one
     """
 
     def __init__(self, threads: int = 1, *, keeps_try: bool = False) -> None:
@@ -107,11 +108,10 @@ class Workspace:
         self._workers: ThreadPoolExecutor | None = None
         self._cursors: list[Workspace] = []
         self.lanes: Sequence[Workspace] = (self,)
-        self.ahead = self
+        self.ahead: Sequence[Workspace] = (self,)
         if threads > 1:
-            self.ahead = self._beside(threads)
-            for workspace in (self, self.ahead):
-                workspace.lanes = [self._beside(1) for _ in range(threads)]
+            self.lanes = [self._beside() for _ in range(threads)]
+            self.ahead = [self._beside() for _ in range(threads)]
         for workspace in (self, *self._cursors):
             # These settings belong to a connection, the others to all of this DuckDB.
             workspace.connection.execute("SET TimeZone = 'UTC'")
@@ -120,11 +120,11 @@ class Workspace:
         if keeps_try:
             self.register(_note(self.failures))
 
-    def _beside(self, threads: int) -> Workspace:
-        """One more over the same DuckDB, which knows the same functions."""
+    def _beside(self) -> Workspace:
+        """One more over the same DuckDB, for one thread, which knows the same functions."""
         other = copy(self)
-        other.connection, other._threads, other._cursors = self.connection.cursor(), threads, []
-        other.lanes, other.ahead = (other,), other
+        other.connection, other._threads, other._cursors = self.connection.cursor(), 1, []
+        other.lanes, other.ahead = (other,), (other,)
         self._cursors.append(other)
         return other
 

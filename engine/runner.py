@@ -104,7 +104,7 @@ class Runner:
             positions,
             reached_of_metadata(metadata),
             name=name,
-            is_on=self._settings.threads > 1,
+            threads=self._settings.threads,
         )
         self._committed = dict(self._inputs.positions)
         # Of the latest commit that was begun; it may still be on its way to the disk.

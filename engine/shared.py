@@ -131,7 +131,7 @@ class SharedDecoding:
 
 
 class SharedReader:
-    """One query's part in reading a topic. For one thread."""
+    """One query's part in reading a topic. Several threads may decode batches at the same time."""
 
     def __init__(self, shared: SharedDecoding, way: Hashable) -> None:
         self._shared = shared

@@ -49,10 +49,11 @@ class Prepared:
 
 
 class Task:
-    """The owner takes turns; but one thread may `prepare` batches while another one applies those before.
+    """The owner takes turns; but others may `prepare` batches while it applies those before.
 
-    A task has two halves: sources and stateless steps right after them, and everything else. With more
-    than one thread they share nothing that changes.
+    A task has two halves: sources and stateless steps right after them, and everything else. Of the first
+    half there are as many as threads, each of which prepares a batch at a time; with more than one thread
+    the halves share nothing that changes.
 
     workspace  to run in, which is closed with the task; one of its own if none is given
     """
@@ -67,38 +68,59 @@ class Task:
         self.graph = graph
         self.problems = Problems()
         self.workspace = workspace or Workspace(threads)
-        # In one thread, problems come in the order in which they are to be told.
-        self._early_problems = Problems() if self.workspace.ahead is not self.workspace else self.problems
-        early = Context(self.workspace.ahead, self._early_problems, shared)
         late = Context(self.workspace, self.problems, shared)
+        # In one thread, problems come in the order in which they are to be told.
+        is_alone = self.workspace in self.workspace.ahead
+        early = [
+            Context(workspace, self.problems if is_alone else Problems(), shared)
+            for workspace in self.workspace.ahead
+        ]
         self._is_early = early_nodes(graph)
         self.operators: list[Operator] = [
-            node.spec.open(early if is_early else late)
+            node.spec.open(early[0] if is_early else late)
             for node, is_early in zip(graph.nodes, self._is_early, strict=True)
         ]
+        self._early_problems = [context.problems for context in early]
+        # The first halves after the first one, which is among `operators`.
+        self._others = [
+            {
+                number: self.operators[number].beside(context)
+                for number in np.flatnonzero(self._is_early).tolist()
+            }
+            for context in early[1:]
+        ]
+        self._idle = list(range(len(early)))
         self._sources = tuple(graph.sources())
         self._snapshots: dict[int, pa.RecordBatch | None] = {}
         """By node, since the last micro-batch."""
 
     def prepare(self, raw: Mapping[int, pa.RecordBatch], *, is_ahead: bool = False) -> Prepared:
-        """Run a micro-batch through the first half of the graph.
+        """Run a micro-batch through the first half of the graph: of several at the same time one per thread.
 
         raw       source node -> records: key, value, timestamp, [headers], `$partition`, `$offset`, `$seq`
         is_ahead  whether the batch before is worked on meanwhile, so that other operators had better begin
         """
+        place = self._idle.pop()
+        try:
+            return self._prepared(raw, place, is_ahead)
+        finally:
+            self._idle.append(place)
+
+    def _prepared(self, raw: Mapping[int, pa.RecordBatch], place: int, is_ahead: bool) -> Prepared:
         watch = Stopwatch()
         outputs: dict[int, Sequence[pa.RecordBatch]] = {}
         begun: dict[int, Finish] = {}
+        own = self._others[place - 1] if place else {}
         for number, (node, operator) in enumerate(zip(self.graph.nodes, self.operators, strict=True)):
             if self._is_early[number]:
-                outputs[number] = self._output(number, outputs, raw)
+                outputs[number] = self._output(number, own.get(number, operator), outputs, raw)
             elif is_ahead and len(node.inputs) == 1:
                 given = _whole(outputs.get(node.inputs[0], ()))
-                finish = None if given is None else operator.prepare(given)
+                finish = None if given is None else operator.prepare(given, place)
                 if finish is not None:
                     begun[number] = finish
         rows = max((records.num_rows for records in raw.values()), default=0)
-        early = self._early_problems
+        early = self._early_problems[place]
         problems = None if early is self.problems else early.hand_over()
         return Prepared(rows, outputs, begun, problems, watch.seconds(), is_ahead)
 
@@ -109,11 +131,11 @@ class Task:
         self.problems.counters.batches += 1
         self._snapshots.clear()
         outputs = dict(prepared.outputs)
-        for number in range(len(self.operators)):
+        for number, operator in enumerate(self.operators):
             if number in prepared.begun:
                 outputs[number] = _pieces(prepared.begun[number]())
             elif number not in outputs:
-                outputs[number] = self._output(number, outputs, {})
+                outputs[number] = self._output(number, operator, outputs, {})
 
     def feed(self, raw: Mapping[int, pa.RecordBatch]) -> None:
         """Run one micro-batch through the graph; `raw` as for `prepare`."""
@@ -122,10 +144,11 @@ class Task:
     def _output(
         self,
         number: int,
+        operator: Operator,
         outputs: Mapping[int, Sequence[pa.RecordBatch]],
         raw: Mapping[int, pa.RecordBatch],
     ) -> Sequence[pa.RecordBatch]:
-        operator, inputs = self.operators[number], self.graph.nodes[number].inputs
+        inputs = self.graph.nodes[number].inputs
         if len(inputs) == 1:
             return operator.process_pieces(outputs[inputs[0]])
         return _pieces(operator.process(*([_whole(outputs[i]) for i in inputs] or [raw.get(number)])))

@@ -137,7 +137,7 @@ class Reading:
             {TopicPartition("events", number): 0 for number in range(3)},
             {},
             name="test",
-            is_on=True,
+            threads=2,
         )
 
 
@@ -175,7 +175,6 @@ def test_what_is_given_back_is_read_again(reading: Reading) -> None:
     ahead.read_on(200)
     ahead.give_back()
     again = taken(ahead, 200)
-    assert not again.is_ahead
     assert sum(ahead.positions.values()) == first.rows + again.rows
     # Nothing of the batch that was forgotten is counted.
     assert again.problems is not None
@@ -188,7 +187,6 @@ def test_what_goes_wrong_beside_the_work_is_raised_where_the_batch_is_wanted(
     def fail(raw: object, *, is_ahead: bool) -> None:
         raise InternalError("broken")
 
-    reading.ahead.poll(200)
     monkeypatch.setattr(reading.task, "prepare", fail)
     reading.ahead.read_on(200)
     reading.ahead.wait()

@@ -43,8 +43,8 @@ class KeptWorkspace(Workspace):
             self._kept[key] = _KeptKernel(self.connection, sql, feeds, self._threads)
         return self._kept[key]
 
-    def _beside(self, threads: int) -> Workspace:
-        other = super()._beside(threads)
+    def _beside(self) -> Workspace:
+        other = super()._beside()
         assert isinstance(other, KeptWorkspace)
         # A kernel is for one thread at a time.
         other._kept = {}

@@ -13,6 +13,7 @@ from streamsql.engine.kernel import Workspace, one_batch
 from streamsql.engine.problems import Problems
 from streamsql.engine.shared import SharedDecoding
 from streamsql.engine.state.keys import UInt64s
+from streamsql.errors import InternalError
 
 
 class Store(Protocol):
@@ -88,11 +89,19 @@ class Operator(ABC):
         in that order too. None stands for an empty batch.
         """
 
-    def prepare(self, batch: pa.RecordBatch) -> Finish | None:
+    def beside(self, context: Context) -> Operator:
+        """One more for the same node, which works on other batches at the same time.
+
+        For operators that know nothing of other batches: sources, and stages on them.
+        """
+        raise InternalError(f"{type(self).__name__} takes one batch after the other")
+
+    def prepare(self, batch: pa.RecordBatch, place: int) -> Finish | None:
         """Do what of the work on a batch does not depend on the state, beside work on batches before it.
 
         For operators with one input. Nothing may change by it, as the batch may be forgotten.
 
+        place  of the workspace in `Workspace.ahead` to do it in: other ones are in use for other batches
         gives  what is to be called instead of `process`; None if there is nothing to be done so early
         """
         return None

@@ -35,7 +35,7 @@ class AggregateOperator(Operator):
     def __init__(self, spec: Aggregate, context: Context) -> None:
         self.spec = spec
         self._partials = self._grouped(context)
-        self._partials_ahead = self._grouped(replace(context, workspace=context.workspace.ahead))
+        self._partials_ahead = [self._grouped(replace(context, workspace=w)) for w in context.workspace.ahead]
         self._uses_seq = any(call.uses_seq for call in spec.calls)
         self._progress = StreamTime()
         self.shards = Shards(context.workspace, self._shard, from_rows=_LARGE_STATE)
@@ -57,11 +57,11 @@ class AggregateOperator(Operator):
         (batch,) = inputs
         return None if batch is None else self._process(batch, None)
 
-    def prepare(self, batch: pa.RecordBatch) -> Finish | None:
+    def prepare(self, batch: pa.RecordBatch, place: int) -> Finish | None:
         is_plain = not self.spec.explodes and not self._uses_seq and is_rising(batch.column(SEQ).to_numpy())
         if self._skips_grouping or not is_plain:
             return None
-        partials = self._partials_ahead.of_batch(batch)
+        partials = self._partials_ahead[place].of_batch(batch)
         return None if partials is None else lambda: self._process(batch, partials)
 
     def _process(self, batch: pa.RecordBatch, prepared: pa.RecordBatch | None) -> pa.RecordBatch | None:

@@ -100,16 +100,20 @@ class Source:
 
 
 class SourceOperator(Operator):
-    """`process` takes raw records: key, value, timestamp, [headers], `$partition`, `$offset`, `$seq`."""
+    """`process` takes raw records: key, value, timestamp, [headers], `$partition`, `$offset`, `$seq`.
 
-    def __init__(self, spec: Source, context: Context) -> None:
+    shared  the part in decoding that another operator of the same node has, which closes it
+    """
+
+    def __init__(self, spec: Source, context: Context, shared: SharedReader | None = None) -> None:
         self.spec = spec
         self._context = context
         self._key = spec.key_decoder(context.workspace) if spec.key_decoder else None
         self._value = PerThread(context.workspace, spec.value_decoder) if spec.value_decoder else None
-        self._shared: SharedReader | None = None
-        if context.shared is not None and spec.reads_as is not None:
+        self._shared = shared
+        if shared is None and context.shared is not None and spec.reads_as is not None:
             self._shared = context.shared.reader(spec.reads_as)
+        self._owns_shared = shared is None
         self._time: StageKernel | None = None
         if spec.event_time and spec.event_time.stage:
             self._time = StageKernel(spec.event_time.stage, context.workspace, context.problems)
@@ -157,8 +161,11 @@ class SourceOperator(Operator):
             batch = batch.filter(pa.array(keep))
         return batch if batch.num_rows else None
 
+    def beside(self, context: Context) -> SourceOperator:
+        return SourceOperator(self.spec, context, self._shared)
+
     def close(self) -> None:
-        if self._shared is not None:
+        if self._shared is not None and self._owns_shared:
             self._shared.close()
 
     def _decode(self, decoders: PerThread[Decoder], raw: pa.RecordBatch) -> Decoded:

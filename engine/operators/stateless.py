@@ -32,6 +32,7 @@ class Stateless:
 
 class StatelessOperator(Operator):
     def __init__(self, spec: Stateless, context: Context) -> None:
+        self.spec = spec
         self._kernel = StageKernel(spec.stage, context.workspace, context.problems)
         self._counters = context.problems.counters
 
@@ -49,6 +50,9 @@ class StatelessOperator(Operator):
         before, after = (sum(piece.num_rows for piece in some) for some in (pieces, found))
         self._counters.filtered += max(0, before - after)
         return [piece for piece in found if piece.num_rows]
+
+    def beside(self, context: Context) -> StatelessOperator:
+        return StatelessOperator(self.spec, context)
 
     def view(self, rows: pa.RecordBatch | None) -> pa.RecordBatch | None:
         """The stage over a snapshot of the table below it."""

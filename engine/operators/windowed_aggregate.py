@@ -64,7 +64,10 @@ class WindowedAggregateOperator(Operator):
         self._problems = context.problems
         self.stream_time = StreamTime()
         self._plan = WindowPlan(spec, self.window, context)
-        self._plan_ahead = WindowPlan(spec, self.window, replace(context, workspace=context.workspace.ahead))
+        self._plans_ahead = [
+            WindowPlan(spec, self.window, replace(context, workspace=workspace))
+            for workspace in context.workspace.ahead
+        ]
         self.shards = Shards(
             context.workspace,
             lambda lane: WindowShard(spec, lane, self.stream_time, self._plan.is_in_panes),
@@ -79,11 +82,12 @@ class WindowedAggregateOperator(Operator):
         (batch,) = inputs
         return None if batch is None else self._process(batch, None)
 
-    def prepare(self, batch: pa.RecordBatch) -> Finish | None:
+    def prepare(self, batch: pa.RecordBatch, place: int) -> Finish | None:
         # Whether a row is late is known when its turn comes. Usually none is.
         if self._uses_seq or self._must_see_rows or not is_rising(batch.column(SEQ).to_numpy()):
             return None
-        partials = self._plan_ahead.of_batch(batch, with_partitions=self._only_partition(batch) is None)
+        plan = self._plans_ahead[place]
+        partials = plan.of_batch(batch, with_partitions=self._only_partition(batch) is None)
         return None if partials is None else lambda: self._process(batch, partials)
 
     def _process(self, batch: pa.RecordBatch, prepared: pa.RecordBatch | None) -> pa.RecordBatch | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -78,20 +79,20 @@ def fed(task: Task, batches: list[pa.RecordBatch]) -> Iterator[None]:
 
 
 def fed_ahead(task: Task, batches: list[pa.RecordBatch]) -> Iterator[None]:
-    """Each batch in pieces, however small, and prepared in a thread beside the one before."""
+    """Each batch in pieces, however small, and prepared in a thread beside the two before."""
     sources = [number for number, source in task.graph.sources() if source.topic == "EVENTS"]
 
     def prepare(batch: pa.RecordBatch) -> Prepared:
         numbered = batch.append_column(SEQ, pa.array(np.arange(batch.num_rows)))
         return task.prepare(dict.fromkeys(sources, numbered), is_ahead=True)
 
-    with patch.object(parallel, "_PIECE_ROWS", 1), ThreadPoolExecutor(1) as thread:
-        prepared = [thread.submit(prepare, batch) for batch in batches[:1]]
-        for following in [*batches[1:], None]:
+    with patch.object(parallel, "_PIECE_ROWS", 1), ThreadPoolExecutor(2) as threads:
+        prepared = deque(threads.submit(prepare, batch) for batch in batches[:2])
+        for following in [*batches[2:], None, None]:
             if prepared:
-                batch = prepared.pop().result()
+                batch = prepared.popleft().result()
                 if following is not None:
-                    prepared.append(thread.submit(prepare, following))
+                    prepared.append(threads.submit(prepare, following))
                 task.apply(batch)
             yield
 
