@@ -11,7 +11,8 @@ from streamsql.engine.batch import SEQ
 from streamsql.engine.kernel import Workspace
 from streamsql.engine.operators.aggregate import Aggregate, keys_of
 from streamsql.engine.operators.changes import interleaved, weights, with_times
-from streamsql.engine.operators.group_states import GroupStates, LastPlaces
+from streamsql.engine.operators.group_states import GroupStates
+from streamsql.engine.operators.number_merging import LastPlaces
 from streamsql.engine.state.columns import Bools, Int64s, distinct
 from streamsql.engine.state.hashing import HASH
 from streamsql.engine.state.keys import UInt64s
@@ -53,21 +54,22 @@ class GroupShard:
             return news, places
         return self._updates(olds, news, slots, ~is_new), np.repeat(places, 2 - is_new)
 
-    def of_rows(self, rows: pa.RecordBatch, hashes: UInt64s | None) -> Changes:
+    def of_rows(self, rows: pa.RecordBatch, hashes: UInt64s | None = None) -> Changes:
         """Merge the stage's rows as they are, and give the changes that follow.
 
-        hashes  of their keys, if they are known
+        hashes  of their keys; None if this is the only shard
         """
         groups, store = self.groups, self.groups.store
         keys = keys_of(self.spec, rows)
         slots, is_new = store.find_or_add(keys, hashes)
         groups.begin(slots[is_new])
-        places, is_known = self._last.of(slots, is_new)
+        last, is_known = self._last.find(slots, is_new)
+        places = last.places
         touched, seq = slots[places], rows.column(SEQ).to_numpy()[places]
         olds = None
         if self.spec.emit_old and is_known.any():
             olds = self._rows(touched[is_known], seq[is_known], -1)
-        groups.merge_rows(slots, rows, touched)
+        groups.merge_rows(slots, rows, last, has_others_beside=hashes is not None)
         chosen = pa.array(places)
         news = self._rows(touched, seq, keys=[key.take(chosen) for key in keys])
         if olds is None:

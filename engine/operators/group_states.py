@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import duckdb
 import numpy as np
@@ -19,6 +18,7 @@ from streamsql.engine.operators.aggregate_call import (
     schema_of,
     state_columns,
 )
+from streamsql.engine.operators.number_merging import LastRows, merge_numbers, merge_numbers_beside
 from streamsql.engine.state.columns import Bools, FixedColumn, Int64s, Values, to_numpy
 from streamsql.engine.state.hashing import KeyHasher
 from streamsql.engine.state.store import KeyedStore
@@ -87,7 +87,8 @@ class GroupStates:
             column = self.store.values.fixed(name)
             if array.type != column.type:
                 array = array.cast(column.type)
-            _merge_plain(column, kind, slots, array, is_distinct)
+            values, valid = to_numpy(array)
+            merge_numbers(column, kind, slots, values, valid, is_distinct=is_distinct)
         if self._merge is None:
             return
         news = partials.select(self._merged.names)
@@ -105,23 +106,31 @@ class GroupStates:
         """Whether `merge_rows` can be used."""
         return all(column.of_row is not None for column in self._columns)
 
-    def merge_rows(self, slots: Int64s, rows: pa.RecordBatch, touched: Int64s) -> None:
-        """Merge rows that were not grouped, each into the state of its slot, in the order given.
+    def merge_rows(
+        self, slots: Int64s, rows: pa.RecordBatch, last: LastRows, *, has_others_beside: bool
+    ) -> None:
+        """Merge rows that were not grouped, each into the state of its slot.
 
-        rows     what the stage gives
-        touched  each of the slots once
+        rows               what the stage gives
+        has_others_beside  whether other threads have work to do at the same time
         """
         self.touched += len(slots)
-        self.store.touch(touched)
+        self.store.touch(slots[last.places])
+
+        def merge(column: FixedColumn, kind: Plain, values: Values, valid: Bools | None) -> None:
+            with np.errstate(all="ignore"):
+                own = values.astype(column.values.dtype, copy=False)
+            if has_others_beside:
+                merge_numbers_beside(column, kind, slots, last, own, valid)
+            else:
+                merge_numbers(column, kind, slots, own, valid, is_distinct=False)
+
         for declared in self._columns:
             assert declared.plain is not None and declared.of_row is not None
             column = self.store.values.fixed(declared.name)
             values, valid = declared.of_row.of(rows)
-            with np.errstate(all="ignore"):
-                own = values.astype(column.values.dtype, copy=False)
-                _merge_numbers(column, declared.plain, slots, own, valid, is_distinct=False)
-        times = rows.column(TIME).to_numpy()
-        np.maximum.at(self.store.values.fixed(TIME).values, slots, times)
+            merge(column, declared.plain, values, valid)
+        merge(self.store.values.fixed(TIME), "max", rows.column(TIME).to_numpy(), None)
 
     def put(self, slots: Int64s, states: Sequence[pa.Array]) -> None:
         """Write the state columns and `$time` of groups, each given once."""
@@ -256,79 +265,6 @@ def last_places(slots: Int64s) -> Int64s:
     ends = np.append(ordered[1:] != ordered[:-1], True)[: len(slots)]
     places: Int64s = order[ends]
     return places
-
-
-class LastPlaces:
-    """Finds each slot's last occurrence by writing rather than by sorting; for slots of one store."""
-
-    def __init__(self) -> None:
-        self._place: Int64s = np.zeros(0, dtype=np.int64)
-
-    def of(self, slots: Int64s, is_new: Bools) -> tuple[Int64s, Bools]:
-        """The place of each slot's last occurrence, rising, and whether the slot was there before.
-
-        is_new  bool[n]: this row is the first of a slot that was not there
-
-        >>> places, is_known = LastPlaces().of(np.array([7, 3, 7, 7, 3]), np.array([1, 0, 0, 0, 0], bool))
-        >>> places, is_known
-        (array([3, 4]), array([False,  True]))
-        """
-        if not len(slots):
-            return slots, is_new
-        largest = int(slots.max())
-        if largest >= len(self._place):
-            self._place = np.zeros(max(64, 1 << largest.bit_length()), dtype=np.int64)
-        own = np.arange(len(slots))
-        # Of several writes to one place numpy keeps the last.
-        self._place[slots] = own
-        places = np.flatnonzero(self._place[slots] == own)
-        self._place[slots[is_new]] = -1
-        return places, self._place[slots[places]] >= 0
-
-
-def _merge_plain(column: FixedColumn, kind: Plain, slots: Int64s, array: pa.Array, is_distinct: bool) -> None:
-    values, valid = to_numpy(array)
-    # Infinities and NaNs take part like any number.
-    with np.errstate(all="ignore"):
-        _merge_numbers(column, kind, slots, values, valid, is_distinct)
-
-
-def _merge_numbers(
-    column: FixedColumn, kind: Plain, slots: Int64s, values: Values, valid: Bools | None, is_distinct: bool
-) -> None:
-    if kind == "sum":
-        if valid is not None:
-            values = np.where(valid, values, values.dtype.type(0))
-        if is_distinct:
-            column.values[slots] += values
-        else:
-            np.add.at(column.values, slots, values)
-        return
-    ufunc, identity = _EXTREMES[kind](values.dtype)
-    if valid is not None:
-        values = np.where(valid, values, identity)
-    if column.valid is not None:
-        empty = slots[~column.valid[slots]]
-        column.values[empty] = identity
-    if is_distinct:
-        column.values[slots] = ufunc(column.values[slots], values)
-    else:
-        ufunc.at(column.values, slots, values)
-    if column.valid is not None:
-        found: Int64s = slots if valid is None else slots[valid]
-        column.valid[found] = True
-
-
-def _least(dtype: np.dtype[Any]) -> tuple[np.ufunc, Any]:
-    # NaN is the largest number, as DuckDB orders doubles: fmin passes it over.
-    return (np.fmin, np.nan) if dtype.kind == "f" else (np.minimum, np.iinfo(dtype).max)
-
-
-def _greatest(dtype: np.dtype[Any]) -> tuple[np.ufunc, Any]:
-    return (np.maximum, -np.inf) if dtype.kind == "f" else (np.maximum, np.iinfo(dtype).min)
-
-
-_EXTREMES = {"min": _least, "max": _greatest}
 
 
 def _initial(columns: Sequence[StateColumn], workspace: Workspace) -> list[pa.Array]:
