@@ -9,7 +9,7 @@ import numpy as np
 
 from streamsql.engine.operators.join_arrivals import NONE, Arrivals, Ordered
 from streamsql.engine.state.columns import Bools, Int64s
-from streamsql.engine.state.spine import Spine
+from streamsql.engine.state.spine import Spine, may_be_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +55,12 @@ def among(mine: Ordered, other: Ordered, earlier_ms: int, later_ms: int) -> tupl
     run = other.everyone()
     if run is None or not len(mine.places):
         return NO_PAIRS, NO_PAIRS
-    found = run.find(mine.slots, mine.time - earlier_ms, mine.time + (later_ms + 1))
+    asked = may_be_in(mine.slots, run)
+    time = mine.time[asked]
+    found = run.find(mine.slots[asked], time - earlier_ms, time + (later_ms + 1)) if len(asked) else None
     if found is None:
         return NO_PAIRS, NO_PAIRS
-    probe, partner = mine.places[found.probe], found.rows - other.arrived.first
+    probe, partner = mine.places[asked[found.probe]], found.rows - other.arrived.first
     is_later = mine.arrived.number[probe] > other.arrived.number[partner]
     return (
         _made(mine.arrived, probe[is_later], other.arrived, partner[is_later]),

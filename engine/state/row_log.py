@@ -225,7 +225,9 @@ class RowLog:
         kept: list[_Chunk] = []
         for chunk in self._chunks:
             dead = {p for p, (latest, _) in chunk.latest.items() if latest <= bound(p)}
-            if len(dead) == len(chunk.latest):
+            if not dead:
+                kept.append(chunk)
+            elif len(dead) == len(chunk.latest):
                 if kept:
                     self._drop(chunk.rows(), chunk.columns)
                 elif chunk.since is not None:

@@ -8,8 +8,8 @@ in each run, over one 64-bit key:
     slot << bits | (time - first)     first and bits are the run's own; where that would not fit, times are
                                       counted by their rank in the run
 
-Most slots are not in most runs: a look at a bit of each (`has_slot`) spares the searches. In long runs a
-search begins where the key's neighbours do (`begins`), not in the middle.
+Most slots are not in most runs: a slot's bits say in which it is, and only those are searched. In long runs
+a search begins where the key's neighbours do (`begins`), not in the middle.
 
 Who asks for short ranges of time says how short (`span`): runs then stay apart that lie apart in time, since
 a range meets few of them anyway. So a row that comes about in order is moved a number of times that depends
@@ -62,7 +62,7 @@ class Run:
     first, last  the earliest and the latest time
     top          the largest slot
     newest       the largest row
-    has_slot     bool[2^k]: whether an entry's slot has these last bits
+    mark         the bit that slots of this run have in its spine; 0 if they have none
     begins       int32[m + 2]: where the keys begin whose bits above `shift` are 0, 1, .. m - 1, and where all
                  end, twice; None in a short run
     """
@@ -75,9 +75,9 @@ class Run:
     bits: int
     top: int
     newest: int
-    has_slot: Bools
     begins: Int32s | None = None
     shift: int = 0
+    mark: int = 0
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -94,19 +94,22 @@ class Run:
 
     def _bounds(self, slots: Int64s, low: Int64s, high: Int64s) -> tuple[Int64s, Int64s, Int64s]:
         """Which probes find entries of their slot with low <= time < high, and where these begin and end."""
-        # Most find nothing, and mostly learn it by one look instead of a search ..
-        asked = np.flatnonzero(self.has_slot[slots & (len(self.has_slot) - 1)])
-        if len(asked) < len(slots):
-            slots, low, high = slots[asked], low[asked], high[asked]
         blocks = np.minimum(slots, self.top + 1) << self.bits
         begin = self._place(blocks + self._offset(low))
         until = blocks + self._offset(high)
-        # .. or by one look at the entry that comes next.
-        hits = np.flatnonzero(self.keys[np.minimum(begin, len(self.keys) - 1)] < until)
-        begin = begin[hits]
-        end = self._place(until[hits])
-        found = end > begin
-        return asked[hits[found]], begin[found], end[found]
+        # Whether there is one, the entry that comes next says.
+        hits = np.flatnonzero((begin < len(self)) & (self._key(begin) < until))
+        begin, until = begin[hits], until[hits]
+        # Mostly there is one entry, and the next but one says so.
+        end = begin + 1
+        more = np.flatnonzero((end < len(self)) & (self._key(end) < until))
+        if len(more):
+            end[more] = self._place(until[more])
+        return hits, begin, end
+
+    def _key(self, places: Int64s) -> Int64s:
+        """The key at each place, at the last one for what lies beyond it."""
+        return self.keys[np.minimum(places, len(self.keys) - 1)]
 
     def _place(self, keys: Int64s) -> Int64s:
         """Where the first entry is that does not come before each key; int64[n], all of them >= 0.
@@ -158,6 +161,9 @@ class Spine:
         self._alive = alive
         self._span = span
         self._runs: list[Run] = []
+        self._marks: npt.NDArray[np.uint32] = np.zeros(1, dtype=np.uint32)
+        """By slot: the marks of the runs that it is in."""
+        self._free = [1 << bit for bit in range(32)]
         self._dead = 0
         self.reached = 0
         self.moved = 0
@@ -168,10 +174,12 @@ class Spine:
 
     @property
     def bytes(self) -> int:
-        indexes = (part for run in self._runs for part in (run.has_slot, run.begins) if part is not None)
-        return 16 * len(self) + sum(part.nbytes for part in indexes)
+        indexes = sum(run.begins.nbytes for run in self._runs if run.begins is not None)
+        return 16 * len(self) + indexes + self._marks.nbytes
 
     def clear(self) -> None:
+        for run in self._runs:
+            self._unmark(run)
         self._runs, self._dead = [], 0
 
     def add(self, run: Run | None) -> None:
@@ -180,8 +188,7 @@ class Spine:
             return
         self._push(run)
         while count := self._mergeable():
-            runs, self._runs = self._runs[-count:], self._runs[:-count]
-            self._push_merged(runs)
+            self._push_merged(self._take_last(count))
 
     def find(self, slots: Int64s, low: Int64s, high: Int64s) -> Found:
         """Living entries of each slot with low <= time <= high.
@@ -192,18 +199,18 @@ class Spine:
         """
         high = high + 1
         earliest, latest = (int(low.min()), int(high.max())) if len(slots) else (0, 0)
+        marks = self._marks.take(slots, mode="clip")
+        marks[slots >= len(self._marks)] = 0
         parts: list[Found] = []
         for run in self._runs:
             if run.last < earliest or run.first >= latest:
                 continue
-            if run.last >= latest and run.first <= earliest:
-                found = run.find(slots, low, high)
-            else:
-                near = np.flatnonzero((low <= run.last) & (high > run.first))
-                found = run.find(slots[near], low[near], high[near])
-                found = found and replace(found, probe=near[found.probe])
+            asked = np.flatnonzero(marks & np.uint32(run.mark)) if run.mark else np.arange(len(slots))
+            if run.last < latest or run.first > earliest:
+                asked = asked[(low[asked] <= run.last) & (high[asked] > run.first)]
+            found = run.find(slots[asked], low[asked], high[asked]) if len(asked) else None
             if found is not None:
-                parts.append(found)
+                parts.append(replace(found, probe=asked[found.probe]))
         if not parts:
             nothing = np.zeros(0, dtype=np.int64)
             return Found(nothing, nothing, nothing)
@@ -218,15 +225,18 @@ class Spine:
 
     def drop_before(self, row: int) -> None:
         """Rows of smaller numbers have died: runs with no others go."""
-        if self._runs and any(run.newest < row for run in self._runs):
+        gone = [run for run in self._runs if run.newest < row]
+        if gone:
             self._runs = [run for run in self._runs if run.newest >= row]
+        for run in gone:
+            self._unmark(run)
 
     def forget(self, count: int) -> None:
         """`count` entries have died; memory stays within a factor of what lives."""
         self._dead += count
         if self._dead > _SMALLEST_REBUILD and 2 * self._dead > len(self):
-            runs, self._runs, self._dead = self._runs, [], 0
-            self._push_merged(runs)
+            self._dead = 0
+            self._push_merged(self._take_last(len(self._runs)))
 
     def _mergeable(self) -> int:
         """How many of the last runs to make one; 0 if none."""
@@ -243,7 +253,29 @@ class Spine:
 
     def _push(self, run: Run) -> None:
         self.moved += len(run)
+        if not self._free:
+            # The oldest runs are asked least.
+            place = next(n for n, older in enumerate(self._runs) if older.mark)
+            self._runs[place] = self._unmark(self._runs[place])
+        run = replace(run, mark=self._free.pop())
+        if run.top >= len(self._marks):
+            grown = np.zeros(1 << run.top.bit_length(), dtype=np.uint32)
+            grown[: len(self._marks)] = self._marks
+            self._marks = grown
+        self._marks[run.slots()] |= np.uint32(run.mark)
         self._runs.append(run)
+
+    def _unmark(self, run: Run) -> Run:
+        """Take its mark from the slots of a run, for another one."""
+        if run.mark:
+            self._marks[run.slots()] &= ~np.uint32(run.mark)
+            self._free.append(run.mark)
+        return replace(run, mark=0)
+
+    def _take_last(self, count: int) -> list[Run]:
+        """Take out the last runs, to be merged."""
+        runs, self._runs = self._runs[-count:], self._runs[:-count]
+        return [self._unmark(run) for run in runs]
 
     def _push_merged(self, runs: list[Run]) -> None:
         slots = np.concatenate([run.slots() for run in runs])
@@ -278,10 +310,14 @@ def sorted_run(slots: Int64s, times: Int64s, rows: Int64s) -> Run | None:
         order = np.argsort(keys, kind="stable")
         keys, rows = keys[order], rows[order]
     begins, shift = _neighbourhoods(keys) if len(keys) >= _LONG else (None, 0)
-    # Four places an entry, so that of the slots that are not there three in four are known not to be.
-    has_slot = np.zeros(1 << min((4 * len(keys) - 1).bit_length(), top.bit_length()), dtype=np.bool_)
-    has_slot[slots & (len(has_slot) - 1)] = True
-    return Run(keys, rows, ranks, first, last, bits, top, int(rows.max()), has_slot, begins, shift)
+    return Run(keys, rows, ranks, first, last, bits, top, int(rows.max()), begins, shift)
+
+
+def may_be_in(slots: Int64s, run: Run) -> Int64s:
+    """The places of those slots that may be in a run: of the others three in four are left out."""
+    has = np.zeros(1 << min((4 * len(run) - 1).bit_length(), run.top.bit_length()), dtype=np.bool_)
+    has[run.slots() & (len(has) - 1)] = True
+    return np.flatnonzero(has[slots & (len(has) - 1)])
 
 
 def _neighbourhoods(keys: Int64s) -> tuple[Int32s, int]:

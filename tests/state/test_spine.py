@@ -88,3 +88,21 @@ def test_short_ranges_meet_few_runs_and_rows_move_by_the_span_not_by_what_is_hel
         spine.drop_before(held - 1000)
         assert len(spine) <= 8000
     assert moved[200_000] <= 1.1 * moved[20_000]
+
+
+def test_more_runs_than_there_are_marks_are_all_searched() -> None:
+    """A slot tells by 32 marks which runs it is in; the oldest runs then have none."""
+    spine = Spine(span=1)
+    batches = 200
+    for batch in range(batches):
+        # Far apart in time, so that none are merged; every third slot is in every run, slot 1 in the first alone.
+        slots = np.array([0, 1, 3, 6] if batch == 0 else [0, 3, 6])
+        spine.add(sorted_run(slots, np.full(len(slots), batch * 1000), slots + 10 * batch))
+    everything = np.full(4, 1 << 40)
+    found = spine.find(np.array([0, 1, 2, 6]), -everything, everything)
+    assert np.bincount(found.probe, minlength=4).tolist() == [batches, 1, 0, batches]
+    spine.drop_before(10 * (batches - 10))
+    found = spine.find(np.array([0, 1, 2, 6]), -everything, everything)
+    assert np.bincount(found.probe, minlength=4).tolist() == [10, 0, 0, 10]
+    spine.clear()
+    assert not len(spine.find(np.array([0]), np.array([0]), np.array([1 << 40])).rows)
