@@ -193,13 +193,13 @@ class Runner:
         raises  the query's own error if it has failed
         """
         if self.error is not None and not self._committed:
-            raise self.error
+            raise self._failure()
         deadline = None if timeout is None else time.monotonic() + timeout
         own = {place: target for place, target in targets.items() if place in self._committed}
         with self._moved:
             while not all(self._committed[place] >= target for place, target in own.items()):
                 if self.error is not None:
-                    raise self.error
+                    raise self._failure()
                 if self.state in (PAUSED, STOPPED):
                     return False
                 left = None if deadline is None else deadline - time.monotonic()
@@ -267,7 +267,7 @@ class Runner:
         """
         with self._lock:
             if self.error is not None:
-                raise self.error
+                raise self._failure()
             try:
                 yield
             except StreamSQLError as error:
@@ -341,8 +341,15 @@ class Runner:
 
         return commit
 
+    def _failure(self) -> StreamSQLError:
+        """What stopped the query, for those who ask for what it makes."""
+        assert self.error is not None
+        error = self.error.again()
+        error.message = f"query {self.name} has failed: {error.message}"
+        return error
+
     def _fail(self, error: StreamSQLError) -> None:
-        self.error = error
+        self.error = error.again()
         self.state = FAILED
         with self._moved:
             self._moved.notify_all()

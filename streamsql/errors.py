@@ -14,6 +14,7 @@ Families, by who must act:
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 
@@ -73,6 +74,12 @@ class StreamSQLError(Exception):
             if self.span is None:
                 self.span = span
         return self
+
+    def again(self) -> StreamSQLError:
+        """The same error for another statement that meets it: it tells of that one's text."""
+        found = copy.copy(self)
+        found.source = found.span = None
+        return found
 
     def __str__(self) -> str:
         return render(self)

@@ -115,7 +115,8 @@ def _explain_running(database: Database, query_id: str) -> Result:
     from streamsql.plan.explain import explain_persistent
 
     runner = database.queries.get(query_id)
-    return explain_persistent(database.queries.plans[runner.name], runner.state)
+    state = runner.state if runner.error is None else f"{runner.state}: {runner.error.message}"
+    return explain_persistent(database.queries.plans[runner.name], state)
 
 
 def _explain(database: Database, statement: ast.Explain) -> Result:

@@ -41,7 +41,7 @@ class Status:
     late: int = 0
 
     def __str__(self) -> str:
-        read = f"{self.read:,} row{'' if self.read == 1 else 's'} read"
+        read = f"{counted(self.read, 'row')} read"
         skipped = f"{self.skipped:,} skipped" + (f" (first: {self.first_reason})" if self.skipped else "")
         return (
             f"{read} · {self.emitted:,} shown · {self.filtered:,} filtered · {skipped} · {self.late:,} late"
@@ -146,6 +146,15 @@ def _values(column: pa.Array[Any]) -> list[Any]:
 
 def _holds_map(t: pa.DataType) -> bool:
     return pa.types.is_map(t) or any(_holds_map(t.field(i).type) for i in range(t.num_fields))
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "row"), counted(2000, "row")
+    ('1 row', '2,000 rows')
+    """
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def message(text: str) -> Result:

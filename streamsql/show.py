@@ -12,7 +12,7 @@ from streamsql.engine.restore import changelog_topics
 from streamsql.functions.library import Library
 from streamsql.printing import moment
 from streamsql.queries import Queries
-from streamsql.result import Result, rows
+from streamsql.result import Result, counted, rows
 from streamsql.schema import Column
 from streamsql.types import BIGINT, BOOLEAN, INTEGER, VARCHAR
 
@@ -70,7 +70,9 @@ def show_queries(catalog: Catalog, queries: Queries) -> Result:
     listed = []
     for query in catalog.queries.values():
         runner = queries.runners[query.id]
-        listed.append((query.id, runner.state, query.writes or "", runner.lag(), query.sql))
+        # What a failed query has read and not committed, it will read again.
+        lag = runner.lag() if runner.error is None else runner.status().lag
+        listed.append((query.id, runner.state, query.writes or "", lag, query.sql))
     return rows(columns, listed)
 
 
@@ -152,7 +154,7 @@ def describe_extended(info: SourceInfo, catalog: Catalog, log: Log, queries: Que
     config = log.topic_config(info.topic)
     found += [
         ("kind", info.kind),
-        ("topic", f"{info.topic} ({config.partitions} partitions, cleanup {config.cleanup})"),
+        ("topic", f"{info.topic} ({counted(config.partitions, 'partition')}, cleanup {config.cleanup})"),
         ("kept", _retention(config)),
         ("key format", info.key_format.name),
         ("value format", info.value_format.name),
@@ -194,7 +196,7 @@ def _query_facts(query_id: str, queries: Queries) -> Iterator[tuple[str, str]]:
     if status.error is not None:
         yield "error", status.error
     yield "last commit", "never" if status.last_commit_ms is None else moment(status.last_commit_ms)
-    yield "lag", f"{status.lag} records"
+    yield "lag", counted(status.lag, "record")
     for (topic, partition), position in status.positions.items():
         behind = status.ends[TopicPartition(topic, partition)] - position
         yield f"committed offset of {topic}[{partition}]", f"{position}, {behind} behind"
@@ -205,6 +207,6 @@ def _query_facts(query_id: str, queries: Queries) -> Iterator[tuple[str, str]]:
     )
     for store in status.stores:
         bound = store.bound or "UNBOUNDED: it grows with the number of keys"
-        yield f"state {store.name}", f"{store.rows} rows, {store.bytes} bytes; {bound}"
+        yield f"state {store.name}", f"{counted(store.rows, 'row')}, {store.bytes} bytes; {bound}"
     if not status.stores:
         yield "state", "none"

@@ -6,7 +6,7 @@ change counts, `windowed_aggregate.py`, `session_aggregate.py`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +29,7 @@ class Aggregate:
                   `$weight` if the input is a table's changes. It keeps `$time` and `$partition` of its
                   rows as they came in, and rows with a null key are gone
     keys          the grouping columns; none: everything is one group
+    titles        what was written for each of them, for people
     emit_old      an update is the old row taken back and the new one put in, not the new one alone; the
                   old row has the time of the change, so that what is left of it if the new one is
                   filtered out, a tombstone, has
@@ -48,6 +49,7 @@ class Aggregate:
     emit_every: bool = False
     explodes: bool = False
     by_partition: bool = True
+    titles: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def needs_order(self) -> bool:
@@ -108,11 +110,12 @@ class Aggregate:
         return AggregateOperator(self, context)
 
     def describe(self) -> str:
-        calls = ", ".join(call.name for call in self.calls)
+        calls = ", ".join(call.title or call.name for call in self.calls)
         window = f", {self.window.describe()}" if self.window else ""
         final = ", final results only" if self.emit_final else ""
         every = ", every change" if self.emit_every else ""
-        return f"aggregate by ({', '.join(self.keys)}): {calls}{window}{final}{every}"
+        keys = ", ".join(self.titles or self.keys)
+        return f"aggregate by ({keys}): {calls}{window}{final}{every}"
 
 
 def keys_of(spec: Aggregate, rows: pa.RecordBatch) -> list[pa.Array]:

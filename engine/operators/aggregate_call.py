@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import duckdb
@@ -12,6 +13,7 @@ import pyarrow as pa
 
 from streamsql.engine.batch import WEIGHT
 from streamsql.engine.kernel import ArrowFunction
+from streamsql.engine.problems import reason_of
 from streamsql.engine.state.columns import Bools, Values, to_numpy
 from streamsql.errors import DataError
 
@@ -91,6 +93,7 @@ class AggregateCall:
                  be put together from panes, nor sessions out of order
     uses_seq     a partial uses "$seq"
     functions    Python functions that the SQL calls
+    title        what was written, for people
     """
 
     name: str
@@ -101,6 +104,7 @@ class AggregateCall:
     is_ordered: bool = False
     uses_seq: bool = False
     functions: tuple[ArrowFunction, ...] = ()
+    title: str = field(default="", compare=False)
 
 
 def state_columns(calls: Iterable[AggregateCall]) -> tuple[StateColumn, ...]:
@@ -113,6 +117,16 @@ def schema_of(columns: Iterable[StateColumn]) -> pa.Schema:
     return pa.schema([column.field for column in columns])
 
 
-def aggregate_failed(error: duckdb.Error) -> DataError:
+_COLUMN = re.compile(r" when casting from source column (\w+)")
+
+
+def aggregate_failed(error: duckdb.Error, calls: Iterable[AggregateCall]) -> DataError:
     """What stops a query: unlike a failing expression, a failing aggregate spoils its whole group."""
-    return DataError(f"an aggregate failed: {str(error).splitlines()[0]}", code="DATA-AGGREGATE")
+    reason = reason_of(error)
+    column = _COLUMN.search(reason)
+    failed = [call.title for call in calls if column and column[1] in {c.name for c in call.state}]
+    return DataError(
+        f"{' and '.join(filter(None, failed)) or 'an aggregate'} failed: {_COLUMN.sub('', reason)}",
+        code="DATA-AGGREGATE",
+        hint="CREATE it again over a CAST to a type that holds the result" if column else None,
+    )

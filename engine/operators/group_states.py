@@ -154,7 +154,7 @@ class GroupStates:
                 for n in self._computed.names
             ]
             state = pa.RecordBatch.from_arrays(feed, schema=self._computed)
-            computed = list(_run(self._result, state=state).columns)
+            computed = list(_run(self._calls, self._result, state=state).columns)
         arrays: list[pa.Array] = []
         for call in self._calls:
             if call.bare is None:
@@ -185,7 +185,7 @@ class GroupStates:
             a if a.type == f.type else a.cast(f.type) for a, f in zip(news.columns, self._merged, strict=True)
         ]
         sides = pa.RecordBatch.from_arrays([*olds, *news_typed], schema=_sides(self._merged))
-        merged = _run(self._merge, sides=sides)
+        merged = _run(self._calls, self._merge, sides=sides)
         for place, field, array in zip(places, self._merged, merged.columns, strict=True):
             values.columns[place].put(slots, array if array.type == field.type else array.cast(field.type))
 
@@ -214,7 +214,7 @@ class StateArithmetic:
         """
         assert self._merge is not None
         sides = pa.RecordBatch.from_arrays([*olds, *news], schema=_sides(self.states))
-        columns = _run(self._merge, sides=sides).columns
+        columns = _run(self._calls, self._merge, sides=sides).columns
         return [_cast(array, f.type) for array, f in zip(columns, self.states, strict=True)]
 
     def results(self, states: Sequence[pa.Array]) -> list[pa.Array]:
@@ -224,7 +224,7 @@ class StateArithmetic:
         """
         assert self._result is not None
         batch = pa.RecordBatch.from_arrays(list(states), schema=self.states)
-        columns = _run(self._result, state=batch).columns
+        columns = _run(self._calls, self._result, state=batch).columns
         return [_cast(array, call.result_type) for array, call in zip(columns, self._calls, strict=True)]
 
 
@@ -232,11 +232,11 @@ def _cast(array: pa.Array, target: pa.DataType) -> pa.Array:
     return array if array.type == target else array.cast(target)
 
 
-def _run(kernel: Kernel, **batches: pa.RecordBatch) -> pa.RecordBatch:
+def _run(calls: Sequence[AggregateCall], kernel: Kernel, **batches: pa.RecordBatch) -> pa.RecordBatch:
     try:
         return kernel.run(**batches)
     except duckdb.Error as error:
-        raise aggregate_failed(error) from error
+        raise aggregate_failed(error, calls) from error
 
 
 def occurrence(slots: Int64s) -> Int64s:

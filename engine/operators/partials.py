@@ -110,7 +110,7 @@ class Partials:
         try:
             return self._of_rows.run(input=rows)
         except duckdb.Error as error:
-            raise aggregate_failed(error) from error
+            raise aggregate_failed(error, self._calls) from error
 
     def _sql(self, source: str, with_time: bool = True) -> str:
         columns = [f"{sql} AS {_quoted(name)}" for name, sql in self._group.items()]

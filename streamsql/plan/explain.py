@@ -7,7 +7,7 @@ from streamsql.plan.persistent import PersistentPlan
 from streamsql.plan.pull import PullPlan
 from streamsql.plan.pull_from import PullSource
 from streamsql.plan.push import PushPlan
-from streamsql.result import Result, rows
+from streamsql.result import Result, counted, rows
 from streamsql.schema import Column
 from streamsql.types import VARCHAR
 
@@ -21,7 +21,7 @@ def explain_persistent(plan: PersistentPlan, state: str | None) -> Result:
     facts = [
         ("result", f"{sink.kind} {sink.schema.describe(word)}"),
         ("reads", ", ".join(plan.reads)),
-        ("topic", f"{sink.topic} ({plan.partitions} partitions)"),
+        ("topic", f"{sink.topic} ({counted(plan.partitions, 'partition')})"),
         ("formats", f"key {sink.key_format.name}, value {sink.value_format.name}"),
     ]
     if sink.window:

@@ -90,20 +90,20 @@ class Flow:
         """Put the steps so far into the graph as a node and give its number."""
         if not self.builder.is_empty:
             self.node = self.graph.add(Stateless(self.builder.build(), ", ".join(self.titles)), self.node)
-            self.builder = StageBuilder(self.builder.schema)
+            self.builder = StageBuilder(self.builder.schema, self.stand_ins)
             self.titles = []
         return self.node
 
     def take(self, node: int, schema: pa.Schema) -> None:
         """Go on from another node, whose output has this schema; it took the steps so far in."""
         self.node = node
-        self.builder = StageBuilder(schema)
+        self.builder = StageBuilder(schema, self.stand_ins)
         self.titles = []
 
     def branch(self) -> Flow:
         """Another flow from the same node, which must be closed: both read what it gives."""
         assert self.builder.is_empty
-        return replace(self, builder=StageBuilder(self.builder.schema), titles=[])
+        return replace(self, builder=StageBuilder(self.builder.schema, self.stand_ins), titles=[])
 
 
 @dataclass(frozen=True, slots=True)

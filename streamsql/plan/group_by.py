@@ -102,9 +102,8 @@ def group_by(planner: SelectPlanner, query: ast.Select, items: Sequence[Item], f
     names = StateNames()
     for number, aggregate in enumerate(aggregates):
         sql = [column_sql(arguments[a.node]) for a in aggregate.arguments]
-        declared.append(
-            aggregate.call(f"KSQL_AGG_{number}", f"a{number}_", sql, on_table=on_table, names=names)
-        )
+        made = aggregate.call(f"KSQL_AGG_{number}", f"a{number}_", sql, on_table=on_table, names=names)
+        declared.append(replace(made, title=to_sql(calls[number])))
     keys = tuple(f"KSQL_GROUP_{n}" for n in range(len(groups)))
     window = _window(query.window)
     spec = Aggregate(
@@ -114,6 +113,7 @@ def group_by(planner: SelectPlanner, query: ast.Select, items: Sequence[Item], f
         window=window,
         emit_old=having is not None,
         emit_final=query.emit == "FINAL",
+        titles=tuple(to_sql(group) for group in groups),
         by_partition=not flow.is_spread and tuple(groups) == tuple(k.expression for k in flow.key),
     )
     node = flow.graph.add(spec, flow.node)

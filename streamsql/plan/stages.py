@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from streamsql.grammar import ast
 from streamsql.grammar.printer import to_sql
 from streamsql.plan.compiled import Compiled
 from streamsql.plan.noting import noting
+from streamsql.plan.stand_ins import told
 from streamsql.types import BOOLEAN, duckdb_name
 
 
@@ -34,9 +35,12 @@ class StageBuilder:
     """Steps over batches of one schema; `schema` is what the steps so far give.
 
     Meta columns (`$..`) go through every step by themselves.
+
+    stand_ins  columns for groups and aggregates: name -> what was written
     """
 
     input: pa.Schema
+    stand_ins: Mapping[str, str] = field(default_factory=dict)
     schema: pa.Schema = field(init=False)
     _plain: str = "{input}"
     _safe: str = "{input}"
@@ -139,5 +143,5 @@ class StageBuilder:
             self._safe_functions.update(dict.fromkeys(functions))
             if value.can_fail:
                 sql = f"SELECT {value.sql} AS v FROM {self._plain}"
-                self._fallible.append(Fallible(to_sql(value.node), sql))
+                self._fallible.append(Fallible(told(to_sql(value.node), self.stand_ins), sql))
         return safe

@@ -23,10 +23,11 @@ def as_written(stand_ins: Mapping[str, str]) -> Iterator[None]:
     try:
         yield
     except PlanError as error:
-        error.message = _told(error.message, stand_ins)
-        error.hint = error.hint and _told(error.hint, stand_ins)
+        error.message = told(error.message, stand_ins)
+        error.hint = error.hint and told(error.hint, stand_ins)
         raise
 
 
-def _told(text: str, stand_ins: Mapping[str, str]) -> str:
+def told(text: str, stand_ins: Mapping[str, str]) -> str:
+    """The text with what was written in the place of the columns that stand for it."""
     return re.sub(r"\bKSQL_(?:GROUP|AGG)_\d+\b", lambda m: stand_ins.get(m[0], m[0]), text)

@@ -54,7 +54,7 @@ def test_it_says_which_state_is_bounded_and_by_what(db: Database) -> None:
     db.append("s", [{"k": "a", "x": i} for i in range(10)], timestamps=[i * 1000 for i in range(10)])
     db.wait_idle()
     assert re.fullmatch(
-        r"1 rows, \d+ bytes; UNBOUNDED: it grows with the number of keys",
+        r"1 row, \d+ bytes; UNBOUNDED: it grows with the number of keys",
         described(db, "counts")["state 1-groups"],
     )
     recent = described(db, "recent")

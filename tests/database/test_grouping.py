@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from streamsql.database import Database
+from streamsql.errors import DataError
 
 DECLARED = (
     "CREATE STREAM s (id INT KEY, a ARRAY<INT>, m MAP<VARCHAR, INT>, t STRUCT<x INT, y STRUCT<z VARCHAR>>, v INT) "
@@ -86,3 +87,34 @@ def test_a_group_that_fails_having_is_gone_and_may_come_back(db: Database) -> No
         assert db.execute("SELECT * FROM h;").fetchall() == [(s, 1) for _, s in kept]
     upsert(db, 1, "z", 99, 99)
     assert db.execute("SELECT * FROM g;").fetchall() == [("z", 99)]
+
+
+def test_an_aggregate_that_fails_stops_its_query_and_is_named(db: Database) -> None:
+    db.execute("""
+        CREATE STREAM s (k INT KEY, d DECIMAL(4, 2));
+        CREATE TABLE sums AS SELECT k, COUNT(*) AS n, SUM(d) AS total FROM s GROUP BY k;
+        INSERT INTO s VALUES (1, 99.99);
+        INSERT INTO s VALUES (1, 99.99);
+    """)
+    for sql in ("SELECT * FROM sums;", "SELECT n\nFROM sums;"):
+        with pytest.raises(
+            DataError, match=r"query CTAS_SUMS_1 has failed: SUM\(D\) failed: .*199.98"
+        ) as failed:
+            db.execute(sql)
+        assert failed.value.source == sql  # each tells of its own text
+    facts = dict(db.execute("DESCRIBE sums EXTENDED;").fetchall())
+    assert facts["error"].startswith("SUM(D) failed: ")
+    assert facts["lag"] == "2 records"
+    assert [row[3] for row in db.execute("SHOW QUERIES;").fetchall()] == [2]
+
+
+def test_groups_and_aggregates_are_named_as_written(db: Database) -> None:
+    db.execute("""
+        CREATE STREAM s (k INT, b VARCHAR);
+        INSERT INTO s VALUES (1, 'x');
+        CREATE TABLE many AS SELECT b, COUNT(*) AS n FROM s GROUP BY b HAVING 10 / (COUNT(*) - 1) > 1;
+    """)
+    db.wait_idle()
+    assert db.execute("SELECT text FROM KSQL_PROCESSING_LOG;").fetchall() == [("10 / (COUNT(*) - 1) > 1",)]
+    plan = db.execute("EXPLAIN SELECT k + 1, MAX(b) FROM s GROUP BY k + 1 EMIT CHANGES;").fetchall()
+    assert "aggregate by (K + 1): MAX(B)" in plan[-2][1]
