@@ -25,7 +25,7 @@ from streamsql.engine.failpoints import fail_point
 from streamsql.engine.log import commits, idempotence, owner, records, topic_files
 from streamsql.engine.log.commits import CommitFile, State
 from streamsql.engine.log.compaction import compact
-from streamsql.engine.log.files import Handles, explained
+from streamsql.engine.log.files import Handles, explained, open_files_allowed
 from streamsql.engine.log.idempotence import Fences
 from streamsql.engine.log.listeners import Listeners
 from streamsql.engine.log.log import (
@@ -70,7 +70,7 @@ class DiskLog(Log):
                        these two a crash of the process loses nothing, one of the machine may lose the
                        last commits and appends
     flush_interval_ms  ms
-    open_files         files kept open for writing, at most
+    open_files         files kept open for writing, at most; None: half of those that the process may open
     recovery_notes     what opening cut off or found damaged, as sentences; empty after a clean stop
 
     raises  ExternalError LOG-LOCKED, LOG-NEWER-FORMAT, LOG-READ-ONLY, LOG-DISK-FULL, ...
@@ -84,12 +84,12 @@ class DiskLog(Log):
         *,
         flush: Flush = "always",
         flush_interval_ms: int = 100,
-        open_files: int = 256,
+        open_files: int | None = None,
     ) -> None:
         self.path = Path(path)
         self.recovery_notes: list[str] = []
         self._must_sync = flush == "always"
-        self._handles = Handles(open_files)
+        self._handles = Handles(open_files or open_files_allowed())
         self._listeners = Listeners()
         self._structure = threading.RLock()
         self._publishing = threading.Lock()

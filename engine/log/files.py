@@ -23,7 +23,10 @@ from streamsql.errors import DataError, ExternalError
 
 if sys.platform == "darwin":
     import fcntl
+if sys.platform != "win32":
+    import resource
 
+_FEWEST_OPEN, _MOST_OPEN = 64, 4096
 _PARTS = 512
 """Parts of one call; systems take 1,024 at most."""
 
@@ -151,6 +154,14 @@ def directory_name(topic: str) -> str:
     safe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
     escaped = "".join(chr(byte) if chr(byte) in safe else f"%{byte:02X}" for byte in topic.encode())
     return f"%2E{escaped[1:]}" if escaped.startswith(".") else escaped
+
+
+def open_files_allowed() -> int:
+    """How many files a log may keep open: half of what the process may, so that others find some too."""
+    if sys.platform == "win32":
+        return _FEWEST_OPEN
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(_MOST_OPEN, max(_FEWEST_OPEN, allowed // 2))
 
 
 class Handles:
