@@ -92,9 +92,9 @@ def test_a_group_that_fails_having_is_gone_and_may_come_back(db: Database) -> No
 def test_an_aggregate_that_fails_stops_its_query_and_is_named(db: Database) -> None:
     db.execute("""
         CREATE STREAM s (k INT KEY, d DECIMAL(4, 2));
+        INSERT INTO s VALUES (1, 99.99);
+        INSERT INTO s VALUES (1, 99.99);
         CREATE TABLE sums AS SELECT k, COUNT(*) AS n, SUM(d) AS total FROM s GROUP BY k;
-        INSERT INTO s VALUES (1, 99.99);
-        INSERT INTO s VALUES (1, 99.99);
     """)
     for sql in ("SELECT * FROM sums;", "SELECT n\nFROM sums;"):
         with pytest.raises(
