@@ -76,6 +76,16 @@ def test_an_aggregate_over_a_table_reads_each_rows_own_time(db: Database) -> Non
     assert sorted(db.execute("SELECT * FROM by_time;").fetchall()) == [(50, 1), (300, 1)]
 
 
+def test_the_smallest_number_of_a_table_is_taken_back(db: Database) -> None:
+    db.execute(DECLARED + "CREATE TABLE g AS SELECT g, SUM(v) AS s, AVG(v) AS a FROM r GROUP BY g;")
+    smallest = -(2**31)
+    upsert(db, 1, "x", smallest, 1)
+    upsert(db, 2, "x", 4, 2)
+    assert db.execute("SELECT * FROM g;").fetchall() == [("x", smallest + 4, (smallest + 4) / 2)]
+    upsert(db, 1, "y", smallest, 3)
+    assert sorted(db.execute("SELECT * FROM g;").fetchall()) == [("x", 4, 4.0), ("y", smallest, float(smallest))]
+
+
 def test_a_group_that_fails_having_is_gone_and_may_come_back(db: Database) -> None:
     db.execute(
         DECLARED + "CREATE TABLE g AS SELECT g, SUM(v) AS s FROM r GROUP BY g HAVING SUM(v) > 10;"

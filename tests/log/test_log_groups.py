@@ -255,3 +255,10 @@ def test_threads_that_come_and_go_process_everything_in_order(log: Log) -> None:
     assert not failures
     # Nobody dies here, so that each record is processed exactly once.
     assert processed == {place: list(range(100)) for place in (T0, T1, T2)}
+
+
+@pytest.mark.parametrize("name", ["", "two\nlines"])
+def test_a_group_has_a_printable_name(log: Log, name: str) -> None:
+    with pytest.raises(PlanError, match="cannot name a consumer group") as found:
+        Groups(log, lambda: 0).group(name)
+    assert found.value.code == "GROUP-NAME"
