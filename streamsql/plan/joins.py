@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from streamsql.catalog import STREAM, TABLE
+from streamsql.engine.batch import HEADERS
 from streamsql.engine.operators.stream_stream_join import StreamStreamJoin
 from streamsql.engine.operators.stream_table_join import StreamTableJoin
 from streamsql.engine.windows import default_grace_ms
@@ -28,6 +29,7 @@ from streamsql.plan.properties import duration_ms
 from streamsql.plan.scope import Scope, ScopeColumn, at, column_sql, physical
 from streamsql.plan.stages import Output
 from streamsql.plan.table_changes import emit_every_change
+from streamsql.types import duckdb_name
 
 if TYPE_CHECKING:
     from streamsql.plan.select import SelectPlanner
@@ -83,9 +85,7 @@ def _named(flow: Flow, alias: str) -> Flow:
     available = set(flow.builder.schema.names)
     for column in flow.scope.columns:
         source = column.sql
-        if not column.is_hidden and column.sql.startswith('"') and physical(column.name) not in available:
-            continue
-        if column.is_hidden and column.sql.strip('"') not in available:
+        if _read_from(column) not in available:
             continue
         name = f"{alias}_{column.short}"
         ref = ast.ColumnRef(column.short, alias)
@@ -99,6 +99,13 @@ def _named(flow: Flow, alias: str) -> Flow:
         for k in flow.key
     )
     return flow
+
+
+def _read_from(column: ScopeColumn) -> str:
+    """The column of a relation's batch that a column of its scope is read from."""
+    if duckdb_name(HEADERS) in column.sql:
+        return HEADERS
+    return column.sql.strip('"') if column.is_hidden else physical(column.name)
 
 
 def _refuse_plain_values(planner: SelectPlanner, relation: ast.Relation) -> None:

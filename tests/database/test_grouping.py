@@ -83,7 +83,10 @@ def test_the_smallest_number_of_a_table_is_taken_back(db: Database) -> None:
     upsert(db, 2, "x", 4, 2)
     assert db.execute("SELECT * FROM g;").fetchall() == [("x", smallest + 4, (smallest + 4) / 2)]
     upsert(db, 1, "y", smallest, 3)
-    assert sorted(db.execute("SELECT * FROM g;").fetchall()) == [("x", 4, 4.0), ("y", smallest, float(smallest))]
+    assert sorted(db.execute("SELECT * FROM g;").fetchall()) == [
+        ("x", 4, 4.0),
+        ("y", smallest, float(smallest)),
+    ]
 
 
 def test_a_group_that_fails_having_is_gone_and_may_come_back(db: Database) -> None:

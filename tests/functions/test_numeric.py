@@ -174,7 +174,9 @@ def test_a_value_that_does_not_fit_fails_its_row(
 
 @pytest.mark.parametrize("name", ["ROUND", "TRUNC"])
 def test_a_decimal_without_whole_digits_has_no_whole_number(evaluate: Evaluator, name: str) -> None:
-    with pytest.raises(PlanError, match=r"rounding a DECIMAL\(2, 2\) to a whole number leaves no digits") as found:
+    with pytest.raises(
+        PlanError, match=r"rounding a DECIMAL\(2, 2\) to a whole number leaves no digits"
+    ) as found:
         evaluate.one(name, decimal("0.99", 2, 2))
     assert found.value.hint == "CAST it to DECIMAL(3, 2) first"
 

@@ -49,7 +49,10 @@ HINTS = [
         "a window's bounds",
     ),
     ("SELECT ARRAY[1] < ARRAY[2] AS z FROM s;", "= and <>"),
-    ("SELECT id, COUNT(*) AS c FROM s GROUP BY id HAVING n > 1 EMIT CHANGES;", "or use an aggregate of it, or WHERE"),
+    (
+        "SELECT id, COUNT(*) AS c FROM s GROUP BY id HAVING n > 1 EMIT CHANGES;",
+        "or use an aggregate of it, or WHERE",
+    ),
     ("SELECT name = 1 AS z FROM s;", "CAST"),
     ("CREATE TYPE a AS INT; CREATE TYPE a AS INT;", "DROP TYPE A; first"),
 ]

@@ -1,0 +1,40 @@
+"""WITH (TIMESTAMP = ..) of a query's result: its records have the time of one of its columns."""
+
+from __future__ import annotations
+
+import pytest
+
+from streamsql.database import Database
+
+DECLARED = """
+CREATE STREAM s (id INT KEY, x INT) WITH (KAFKA_TOPIC = 's', FORMAT = 'JSON');
+CREATE TABLE t (id INT PRIMARY KEY, x INT) WITH (KAFKA_TOPIC = 't', FORMAT = 'JSON');
+"""
+TEXT = "CASE WHEN x > 0 THEN '2024-01-0' + CAST(x AS VARCHAR) ELSE 'soon' END"
+DAY_MS = 86_400_000
+JANUARY_MS = 1_704_067_200_000
+
+CASES: dict[str, tuple[str, list[int]]] = {
+    "a number": ("STREAM r WITH (TIMESTAMP = 'MS') AS SELECT id, CAST(x AS BIGINT) * 1000 AS ms FROM s", [2000, 1000]),
+    "a timestamp": ("STREAM r WITH (TIMESTAMP = 'AT1') AS SELECT id, FROM_UNIXTIME(CAST(x AS BIGINT)) AS at1 FROM s", [2, 1]),
+    "a text": (
+        f"STREAM r WITH (TIMESTAMP = 'D', TIMESTAMP_FORMAT = 'yyyy-MM-dd') AS SELECT id, {TEXT} AS d FROM s",
+        [JANUARY_MS + DAY_MS, JANUARY_MS],
+    ),
+    "none": ("STREAM r AS SELECT id, x FROM s", [10, 20, 30, 40]),
+    # What is taken back has the time of the change.
+    "a table": ("TABLE r WITH (TIMESTAMP = 'MS') AS SELECT id, CAST(x AS BIGINT) * 1000 AS ms FROM t WHERE x > 1", [2000, 50]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("query", "times"), CASES.values(), ids=CASES)
+def test_records_of_a_result_have_the_time_of_its_column(db: Database, query: str, times: list[int]) -> None:
+    db.execute(f"{DECLARED} CREATE {query};")
+    # Those without a time, or with one before 1970, do not come into the result.
+    for row, time in [((1, 2), 10), ((2, 1), 20), ((3, -5), 30), ((4, None), 40)]:
+        for name in ("s", "t"):
+            db.append(name, [{"id": row[0], "x": row[1]}], timestamps=[time])
+    db.append("t", [{"id": 1, "x": 0}], timestamps=[50])
+    db.wait_idle()
+    found = [row["timestamp"] for batch in db.log.read("R", 0, 0, 100) for row in batch.to_pylist()]
+    assert found == times
