@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from streamsql.errors import ParseError, Span
+from streamsql.grammar.hints_joins import JOIN_RULES, join_without_on
 from streamsql.grammar.hints_special import SPECIAL_RULES
 from streamsql.grammar.hints_tokens import flaw
 from streamsql.grammar.keywords import NAMES, shape
@@ -317,6 +318,7 @@ RULES = (
     _unknown_statement,
     _quotes,
     _from_missing,
+    *JOIN_RULES,
     _clause_order,
     _misspelt,
     _semicolon,
@@ -324,5 +326,6 @@ RULES = (
     _parenthesis,
     _comma,
     _predicate,
+    join_without_on,
     *SPECIAL_RULES,
 )

@@ -7,7 +7,7 @@ import re
 from streamsql.errors import ParseError, Span
 from streamsql.grammar.keywords import shape
 from streamsql.grammar.lexer import END, WORD
-from streamsql.grammar.trouble import Trouble
+from streamsql.grammar.trouble import Trouble, span
 from streamsql.grammar.wording import UNITS_IN_WORDS, found
 
 _CLAUSE_WORDS = frozenset({"EMIT", "EXCEPT", "INTERSECT", "OFFSET", "ORDER", "PARTITION", "UNION"})
@@ -98,16 +98,6 @@ def _not_null(trouble: Trouble) -> ParseError | None:
     return None
 
 
-def _join_without_on(trouble: Trouble) -> ParseError | None:
-    if {"ON", "WITHIN"} <= trouble.expected:
-        return trouble.error(
-            "JOIN",
-            f"found {found(trouble.token)}, expected ON",
-            "a join names its condition: JOIN b ON a.x = b.y",
-        )
-    return None
-
-
 def _function_in_from(trouble: Trouble) -> ParseError | None:
     if trouble.token.kind == "LPAR" and {"JOIN", "WHERE"} <= trouble.expected:
         return trouble.error(
@@ -122,7 +112,8 @@ def _window_parts(trouble: Trouble) -> ParseError | None:
     """A window whose parts are missing or out of order."""
     message = f"found {found(trouble.token)}, expected {trouble.expectation}"
     if trouble.token.kind == "COMMA" and shape(trouble.tokens[trouble.place + 1]) == "RETENTION":
-        return trouble.error("WINDOW", "RETENTION comes before GRACE PERIOD", "swap them")
+        at = span(trouble.tokens[trouble.place + 1])
+        return trouble.error("WINDOW", "RETENTION comes before GRACE PERIOD", "swap them", at)
     if trouble.expected == {"COMMA"} and trouble.token.kind == "RPAR":
         before = [
             shape(token) for token in trouble.tokens[max(trouble.begin, trouble.place - 5) : trouble.place]
@@ -160,7 +151,6 @@ SPECIAL_RULES = (
     _negative_count,
     _columns_with_select,
     _not_null,
-    _join_without_on,
     _function_in_from,
     _window_parts,
     _clause_word_as_alias,

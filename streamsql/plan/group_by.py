@@ -142,6 +142,9 @@ def _groups(planner: SelectPlanner, query: ast.Select, flow: Flow) -> list[ast.E
             raise at(
                 aggregate[0].span, f"aggregate {to_sql(aggregate[0])} cannot be in GROUP BY", "PLAN-GROUP-BY"
             )
+        if isinstance(written, ast.FunctionCall) and written.name in ("ROLLUP", "CUBE"):
+            hint = "write a query for each of the groupings"
+            raise at(written.span, f"GROUP BY knows no {written.name}", "PLAN-GROUP-BY", hint)
         expression = qualify(written, scope)
         if expression in found:
             raise at(written.span, f"GROUP BY has {to_sql(written)} twice", "PLAN-GROUP-BY")
@@ -188,13 +191,13 @@ def _window(clause: ast.Window | None) -> TimeWindow | Session | None:
         return None
     size = duration_ms(clause.size)
     if size <= 0:
-        raise at(clause.span, "a window's size must be positive", "PLAN-WINDOW")
+        raise at(clause.size.span, "a window's size must be positive", "PLAN-WINDOW")
     grace = None if clause.grace is None else duration_ms(clause.grace)
     retention = None if clause.retention is None else duration_ms(clause.retention)
     least = size + (default_grace_ms(size) if grace is None else grace)
     if retention is not None and retention < least:
         raise at(
-            clause.span,
+            place_of(clause.retention),
             f"RETENTION of {retention} ms is shorter than the window and its grace together, {least} ms",
             "PLAN-WINDOW",
             "a longer RETENTION, or a shorter GRACE PERIOD",
@@ -204,7 +207,9 @@ def _window(clause: ast.Window | None) -> TimeWindow | Session | None:
     advance = size if clause.advance is None else duration_ms(clause.advance)
     if not 0 < advance <= size:
         raise at(
-            clause.span, f"ADVANCE BY must be positive and not larger than SIZE, {size} ms", "PLAN-WINDOW"
+            place_of(clause.advance),
+            f"ADVANCE BY must be positive and not larger than SIZE, {size} ms",
+            "PLAN-WINDOW",
         )
     return hopping(size, advance, grace, retention)
 

@@ -52,6 +52,18 @@ class KeyColumn:
         return self.expression.name if isinstance(self.expression, ast.ColumnRef) else self.name
 
 
+def as_named(expression: ast.Expression, scope: Scope) -> ast.Expression:
+    """The expression with columns called as one would write them: of a join, by alias and name."""
+
+    def named(node: ast.Expression) -> ast.Expression | None:
+        column = scope.named(node.name) if isinstance(node, ast.ColumnRef) else None
+        has_name = column is not None and column.qualifier is not None
+        return ast.ColumnRef(column.short, column.qualifier) if column is not None and has_name else None
+
+    result: ast.Expression = rewrite(expression, named)
+    return result
+
+
 def expand_items(
     query: ast.Select,
     scope: Scope,

@@ -11,7 +11,7 @@ from streamsql.plan.compiled import Compiled
 from streamsql.plan.environment import Environment
 from streamsql.plan.expressions import compile_expression
 from streamsql.plan.flow import Flow
-from streamsql.plan.items import qualify
+from streamsql.plan.items import as_named, qualify
 from streamsql.plan.rewrite import columns_used
 from streamsql.plan.scope import Scope, at
 from streamsql.types import Map, walk
@@ -90,7 +90,7 @@ def cover_key(
     ]
     chosen = [pair for pair in pairs if pair is not None]
     if not chosen or len(chosen) < len(right.key):
-        given = ", ".join(to_sql(e.right.expression) for e in condition.equalities)
+        given = ", ".join(to_sql(as_named(e.right.expression, right.scope)) for e in condition.equalities)
         columns = [right.scope.named(key.column) for key in right.key]
         refs = [ast.ColumnRef(c.short, c.qualifier) for c in columns if c is not None and not c.is_hidden]
         names = ", ".join(map(to_sql, refs)) or "which the subquery does not select"
@@ -98,6 +98,7 @@ def cover_key(
             join.condition.span,
             f"the table on the right is joined on its primary key, {names}, not on {given}",
             "PLAN-JOIN",
+            f"ON .. = {names}" if refs else None,
         )
     left_over = [e.condition for e in condition.equalities if e not in chosen]
     return chosen, [*left_over, *condition.rest]
@@ -152,7 +153,12 @@ def _refuse(node: ast.Comparison, sides: list[Side], theirs: Set[str]) -> None:
     """Say why an equality that is the only condition is none of one side with the other."""
     for side in sides:
         if not side.columns:
-            raise at(side.expression.span, "each side of a join condition must use a column", "PLAN-JOIN")
+            raise at(
+                side.expression.span,
+                "each side of a join condition must use a column",
+                "PLAN-JOIN",
+                "put other conditions into WHERE",
+            )
         if side.columns & theirs and side.columns - theirs:
             raise at(
                 side.expression.span,

@@ -22,7 +22,7 @@ from streamsql.plan.environment import Environment
 from streamsql.plan.expressions import compile_expression, compile_filter
 from streamsql.plan.flow import Flow, OutputColumn, PlannedSelect, Selected
 from streamsql.plan.group_by import bounds_in_select, group_by
-from streamsql.plan.items import Item, KeyColumn, expand_items, key_column, qualify
+from streamsql.plan.items import Item, KeyColumn, as_named, expand_items, key_column, qualify
 from streamsql.plan.join_conditions import conjuncts
 from streamsql.plan.join_rest import conjunction
 from streamsql.plan.joins import plan_join
@@ -205,7 +205,12 @@ class SelectPlanner:
         if is_grouped or query.having is not None:
             items = group_by(self, query, items, flow)
         elif query.window is not None:
-            raise at(query.window.span, "WINDOW needs a GROUP BY", "PLAN-WINDOW")
+            raise at(
+                query.window.span,
+                "WINDOW needs a GROUP BY",
+                "PLAN-WINDOW",
+                "SELECT column, COUNT(*) .. GROUP BY column",
+            )
         else:
             if query.emit == "FINAL":
                 raise at(
@@ -401,12 +406,9 @@ def _check_key(query: ast.Select, key: KeyColumn, matching: Sequence[Item], scop
 
 def _shown(key: KeyColumn, scope: Scope) -> str:
     """A key column as one would write it: a join's own key is that of one of its sides, or ROWKEY."""
-    match key.viable:
-        case (ast.ColumnRef(name=name), *_):
-            column = scope.named(name)
-            assert column is not None
-            return to_sql(ast.ColumnRef(column.short, column.qualifier))
-    return quote_name(key.name) if key.equal else to_sql(key.expression)
+    if key.viable:
+        return to_sql(as_named(key.viable[0], scope))
+    return quote_name(key.name) if key.equal else to_sql(as_named(key.expression, scope))
 
 
 def _explain_alias(error: PlanError, query: ast.Select) -> None:

@@ -67,6 +67,12 @@ MESSAGES = [
     ("CREATE TABLE x AS SELECT id, COUNT(*) + 'a' AS n FROM s GROUP BY id;", "for COUNT(*) (BIGINT) and 'a'"),
     ("SELECT id + 1 + name AS x FROM s GROUP BY id + 1, name;", "for ID + 1 (BIGINT) and NAME (VARCHAR)"),
     ("SELECT id FROM s GROUP BY id HAVING LEN(MAX(id)) > 1;", "function LEN does not take (BIGINT)"),
+    ("CREATE TABLE x AS SELECT t.name AS a, c.n FROM t JOIN counted c ON t.id = c.id;", "key column T.ID is"),
+    (
+        "CREATE TABLE x AS SELECT c.n, t.name FROM t JOIN counted c ON CAST(t.name AS BIGINT) = c.id;",
+        "T.ID is missing",
+    ),
+    ("CREATE STREAM x AS SELECT * FROM s JOIN t ON s.name = t.name;", "its primary key, T.ID, not on T.NAME"),
     (
         "CREATE STREAM x AS SELECT l.name AS a, r.name AS b FROM s l FULL JOIN s r WITHIN 1 HOUR ON l.id = r.id;",
         "the key column ROWKEY, added by the join",
