@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -148,6 +149,11 @@ def _main_parser() -> _Parser:
     return parser
 
 
+# Options that may stand before a command.
+_WITH_VALUE = ("--data", "--output", "--set", "--udf", "-e", "-f")
+_FLAGS = ("--version", "--help", "-h")
+
+
 def _refuse_bare_file(parser: _Parser, arguments: Sequence[str]) -> None:
     """`streamsql queries.sql` is a guess that deserves a better answer than a list of commands."""
     takes_value = False
@@ -155,17 +161,12 @@ def _refuse_bare_file(parser: _Parser, arguments: Sequence[str]) -> None:
         if takes_value:
             takes_value = False
         elif argument.startswith("-") and argument != "-":
-            takes_value = "=" not in argument and argument in (
-                "--data",
-                "--output",
-                "--set",
-                "--udf",
-                "--backup",
-                "-e",
-                "-f",
-            )
-            if not argument.startswith("--") and argument[:2] not in ("-e", "-f", "-h"):
-                parser.error(f"there is no option {argument}")
+            takes_value = argument in _WITH_VALUE
+            name = argument.partition("=")[0] if argument.startswith("--") else argument[:2]
+            if name not in (*_WITH_VALUE, *_FLAGS):
+                near = difflib.get_close_matches(name, (*_WITH_VALUE, *_FLAGS), 1)
+                hint = f": did you mean {near[0]}?" if near and argument.startswith("--") else ""
+                parser.error(f"there is no option {argument}{hint}")
         elif argument in COMMANDS:
             return
         elif argument.endswith(".sql"):

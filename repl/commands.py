@@ -96,6 +96,7 @@ def _history(shell: ShellControls, _: str) -> None:
 
 COMMANDS: dict[str, Command] = {
     "help": Command(_help, None),
+    "?": Command(_help, None),
     "output": Command(_output, ("table", "json", "csv")),
     "rows": Command(_rows, ("all", "a number")),
     "timing": Command(_timing, ("on", "off")),

@@ -8,8 +8,8 @@ Type SQL and end it with ';'. What a line may begin with:
   CREATE STREAM views (user_id BIGINT, page VARCHAR) WITH (KAFKA_TOPIC='views');
   INSERT INTO views VALUES (1, '/home');
   CREATE TABLE hits AS SELECT page, COUNT(*) AS n FROM views GROUP BY page;
-  SELECT * FROM hits;                        a pull query: one answer, from what is there now
-  SELECT * FROM views EMIT CHANGES;          a push query: rows as they come, until Ctrl-C
+  SELECT * FROM hits;                    a pull query: one answer, as of now
+  SELECT * FROM views EMIT CHANGES;      a push query: rows as they come; Ctrl-C
   SHOW STREAMS;   SHOW TABLES;   SHOW QUERIES;   DESCRIBE views EXTENDED;
 
 Commands of the shell, without ';':
@@ -29,14 +29,16 @@ Ctrl-C ends a push query, or drops the line being typed.
 
 TOPICS: dict[str, str] = {
     "create": """\
-A stream or table is a name and columns over a topic; the topic is made if there is none.
+A stream or table is a name and columns over a topic, which is made if it is not
+there.
 
   CREATE STREAM clicks (user_id BIGINT, page VARCHAR, viewtime BIGINT)
     WITH (KAFKA_TOPIC='clicks', VALUE_FORMAT='JSON', TIMESTAMP='viewtime');
   CREATE TABLE users (user_id BIGINT PRIMARY KEY, country VARCHAR)
     WITH (KAFKA_TOPIC='users', VALUE_FORMAT='JSON');
 
-Formats: ARROW (typed columns, the default), JSON, DELIMITED, KAFKA, AVRO, PROTOBUF.
+Formats: ARROW (typed columns, the default), JSON, DELIMITED, KAFKA, AVRO and
+PROTOBUF.
 
 A persistent query keeps a stream or table up to date from others:
 
@@ -46,63 +48,70 @@ A persistent query keeps a stream or table up to date from others:
 DROP STREAM errors;   DROP TABLE per_page DELETE TOPIC;   TERMINATE query_id;
 """,
     "select": """\
-Without EMIT a query is answered once, from what is there now, by DuckDB: joins, GROUP BY, ORDER BY,
-subqueries, window functions.
+Without EMIT a query is answered once, from what is there now, by DuckDB: joins,
+GROUP BY, ORDER BY, subqueries, window functions.
 
   SELECT * FROM per_page ORDER BY n DESC LIMIT 10;
 
-With EMIT CHANGES it goes on: every change is a row, a deleted key is shown as <TOMBSTONE>. Ctrl-C ends it.
+With EMIT CHANGES it goes on: every change is a row, a deleted key is shown as
+<TOMBSTONE>. Ctrl-C ends it.
 
   SELECT page, user_id FROM clicks WHERE status = 404 EMIT CHANGES;
   SELECT page, COUNT(*) FROM clicks GROUP BY page EMIT CHANGES LIMIT 100;
 
-New queries read a stream from its beginning; SET 'auto.offset.reset'='latest'; begins at its end.
+New queries read a stream from its beginning, or from its end:
+  SET 'auto.offset.reset'='latest';
 """,
     "windows": """\
 Counting per stretch of event time. Windows are half-open: [start, end).
 
   CREATE TABLE per_minute AS
-    SELECT page, COUNT(*) AS n FROM clicks WINDOW TUMBLING (SIZE 1 MINUTE) GROUP BY page;
+    SELECT page, COUNT(*) AS n FROM clicks WINDOW TUMBLING (SIZE 1 MINUTE)
+    GROUP BY page;
 
-  WINDOW TUMBLING (SIZE 1 MINUTE, GRACE PERIOD 10 SECONDS)   back to back; late records for 10 s more
-  WINDOW HOPPING (SIZE 10 MINUTES, ADVANCE BY 1 MINUTE)      overlapping
-  WINDOW SESSION (30 MINUTES)                                until nothing comes for 30 minutes
+  WINDOW TUMBLING (SIZE 1 MINUTE)                           back to back
+  WINDOW TUMBLING (SIZE 1 MINUTE, GRACE PERIOD 5 SECONDS)   5 s for late records
+  WINDOW HOPPING (SIZE 10 MINUTES, ADVANCE BY 1 MINUTE)     overlapping
+  WINDOW SESSION (30 MINUTES)                               until a gap so long
 
-EMIT FINAL at the end gives one row per window, when it is closed. WINDOWSTART and WINDOWEND are columns.
+EMIT FINAL at the end gives one row per window, when it is closed. WINDOWSTART
+and WINDOWEND are columns of the result.
 """,
     "joins": """\
-  stream and stream  ... FROM clicks c JOIN orders o WITHIN 1 HOUR ON c.user_id = o.user_id
-  stream and table   ... FROM clicks c LEFT JOIN users u ON c.user_id = u.user_id
-  table and table    ... FROM users u JOIN plans p ON u.plan = p.id
+  two streams        .. FROM clicks c JOIN orders o WITHIN 1 HOUR ON c.id = o.id
+  stream and table   .. FROM clicks c LEFT JOIN users u ON c.user = u.id
+  two tables         .. FROM users u JOIN plans p ON u.plan = p.id
 
-A stream joined with a table finds the row that the table has at that moment. Two streams need WITHIN:
-how far apart in event time two records may be.
+A stream joined with a table finds the row that the table has at that moment.
+Two streams need WITHIN: how far apart in event time two records may be.
 """,
     "insert": """\
   INSERT INTO users (user_id, country) VALUES (1, 'NZ');
-  INSERT INTO all_clicks SELECT * FROM clicks_eu;     a persistent query that writes into a stream
+  INSERT INTO all_clicks SELECT * FROM clicks_eu;     a query that keeps on
 
 From files, outside the shell:
 
   streamsql load clicks clicks.jsonl.gz --format jsonl
-  streamsql load clicks clicks.jsonl --format jsonl --resume    run again, it goes on where it stopped
+  streamsql load clicks clicks.jsonl --format jsonl --resume
+                                     run again, it goes on where it stopped
   streamsql datagen clickstream --topic clicks --rows 1000000 --create
 """,
     "show": """\
-  SHOW STREAMS;  SHOW TABLES;  SHOW TOPICS;  SHOW QUERIES;  SHOW FUNCTIONS;  SHOW PROPERTIES;  SHOW TYPES;
-  SHOW CONSUMER GROUPS;        who of a group reads what, and how far it has committed
+  SHOW STREAMS;    SHOW TABLES;    SHOW TOPICS;    SHOW QUERIES;
+  SHOW FUNCTIONS;  SHOW TYPES;     SHOW PROPERTIES;
+  SHOW CONSUMER GROUPS;        who of a group reads what, and how far it is
   DESCRIBE clicks;             columns
   DESCRIBE clicks EXTENDED;    and formats, offsets, queries, sizes
   DESCRIBE FUNCTION SUBSTRING;
-  EXPLAIN SELECT * FROM clicks WHERE status = 404 EMIT CHANGES;   how a query would run
-  PRINT clicks FROM BEGINNING LIMIT 10;   the records of a topic as they are
+  EXPLAIN SELECT * FROM clicks EMIT CHANGES;    how a query would run
+  PRINT clicks FROM BEGINNING LIMIT 10;         records of a topic as they are
 """,
     "settings": """\
   SET 'auto.offset.reset'='latest';     for the statements that follow
   UNSET 'auto.offset.reset';
   SHOW PROPERTIES;                      all of them, with what they do
 
-  DEFINE env = 'test';                  a variable; ${env} stands for it in later statements
+  DEFINE env = 'test';                  a variable; ${env} stands for it later
   SHOW VARIABLES;   UNDEFINE env;
 """,
 }

@@ -70,7 +70,10 @@ def _text(kind: str, value: str) -> str:
     if kind == "sql":
         from streamsql.grammar.statements import is_complete
 
-        return value if is_complete(value) or not value.strip() else value + "\n;"
+        if is_complete(value) or not value.strip():
+            return value
+        # A last line that is a comment would swallow the sign.
+        return value.rstrip() + ";" if is_complete(value.rstrip() + ";") else value + "\n;"
     return read_script(value)
 
 

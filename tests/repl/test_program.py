@@ -119,6 +119,17 @@ def test_a_database_in_memory_is_gone_afterwards(program: Program) -> None:
     assert not program.data.exists() and not (program.folder / ":memory:").exists()
 
 
+@pytest.mark.parametrize("sql", ["SHOW STREAMS", "SHOW STREAMS -- all of them", "SHOW STREAMS;"])
+def test_the_last_semicolon_of_an_argument_may_be_left_out(program: Program, sql: str) -> None:
+    assert [row["NAME"] for row in program.call("--output", "json", "-e", sql).json] == [
+        "KSQL_PROCESSING_LOG"
+    ]
+
+
+def test_an_error_points_into_what_was_typed(program: Program) -> None:
+    assert "LINE 1: SELECT 1" in program.call("-e", "SELECT 1").err
+
+
 def test_a_file_and_standard_input_run_too(program: Program) -> None:
     script = program.folder / "a.sql"
     script.write_text("\ufeff-- views\n" + CREATE + "\n" + INSERTS)

@@ -43,8 +43,10 @@ def test_options_stand_before_or_after_the_command(line: list[str], expected: di
     [
         (["queries.sql"], "streamsql: to run a file, type: streamsql -f queries.sql"),
         (["frobnicate"], "there is no command 'frobnicate': it is one of run, load, datagen"),
+        (["--outptu", "json"], "there is no option --outptu: did you mean --output?"),
+        (["--dta=x", "-e", "SHOW STREAMS;"], "there is no option --dta=x: did you mean --data?"),
         (["--output", "xml"], "invalid choice: 'xml'"),
-        (["--nonsense"], "unrecognized arguments: --nonsense"),
+        (["--nonsense"], "there is no option --nonsense"),
         (["--set", "novalue"], "'novalue' is not NAME=VALUE"),
         (["load", "t", "a"], "--format"),
         (["datagen", "users", "--topic", "t", "--rows", "many"], "'many' is not a whole number"),
