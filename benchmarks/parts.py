@@ -100,9 +100,11 @@ PARTS: Mapping[str, Part] = {
         (Judged("cpu_ratio", LESS, RATIO, 1.3),),
         {
             "query": ("query", ""),
-            "rate": ("events/s, one thread", ",.0f"),
+            "core_rate": ("events/s, one thread on one core", ",.0f"),
+            "rate": ("one thread", ",.0f"),
             "threaded_rate": ("two threads", ",.0f"),
             "gain": ("gain", ".2f"),
+            "core_gain": ("over one core", ".2f"),
             "cpu_ratio": ("CPU time, two to one", ".2f"),
             "duckdb_gain": ("DuckDB's gain", ".2f"),
             "is_equal": ("same result", ""),

@@ -2,7 +2,10 @@
 
     python -m benchmarks threads [--events N] [--query q1 ..] [--format arrow|json] [--threads N] [--json]
 
-A round runs all four, one after the other, at two sizes, one three times the other: the slope between them
+One thread is measured twice, as it is and on a single core: as it is, its commits are written by another one
+beside it, so that it has some of a second core already.
+
+A round runs all of them, one after the other, at two sizes, one three times the other: the slope between them
 leaves out what a start costs. Of each, the best run of all rounds counts: a second thread gains no more than
 the machine has to give at that moment, and what else goes on on it only ever takes time.
 """
@@ -12,10 +15,11 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -26,11 +30,15 @@ from benchmarks.clickstream import QUERIES, Query, declarations, sources
 from benchmarks.measure import Growth, Run, better, load, one_shot, ratio
 from streamsql.database import Database, connect
 
+_CAN_CHOOSE_CORES = hasattr(os, "sched_setaffinity") and os.path.isdir("/proc/self/task")
+
 
 @dataclass(frozen=True, slots=True)
 class Gain:
     """Events per second with one thread and with several, and how many times the one the other is.
 
+    core_rate      with one thread, all that belongs to it on one core; 0 where a system cannot do that
+    core_gain      with several threads, over that
     cpu_ratio      CPU time with several threads over that with one
     duckdb_gain    of DuckDB's batch run of the same query
     is_equal       whether one thread, several and DuckDB gave the same rows
@@ -39,9 +47,11 @@ class Gain:
     query: str
     value_format: str
     threads: int
+    core_rate: float
     rate: float
     threaded_rate: float
     gain: float
+    core_gain: float
     cpu_ratio: float
     duckdb_gain: float
     is_equal: bool
@@ -60,7 +70,8 @@ def main(arguments: list[str]) -> int:
     found: list[Gain] = []
     if not options.json:
         print(
-            f"{'query':6} {'one/s':>12} {'several/s':>12} {'gain':>5} {'CPU':>5} {'DuckDB':>6}  equal  what"
+            f"{'query':6} {'one core/s':>12} {'one/s':>12} {'several/s':>12} {'gain':>5} {'core':>5} "
+            f"{'CPU':>5} {'DuckDB':>6}  equal  what"
         )
     for query in QUERIES:
         if options.query and query.name not in options.query:
@@ -71,7 +82,8 @@ def main(arguments: list[str]) -> int:
             print(json.dumps(asdict(result)), flush=True)
         else:
             print(
-                f"{result.query:6} {result.rate:12,.0f} {result.threaded_rate:12,.0f} {result.gain:5.2f} "
+                f"{result.query:6} {result.core_rate:12,.0f} {result.rate:12,.0f} "
+                f"{result.threaded_rate:12,.0f} {result.gain:5.2f} {result.core_gain:5.2f} "
                 f"{result.cpu_ratio:5.2f} {result.duckdb_gain:6.2f}  {'yes' if result.is_equal else 'NO':5}  "
                 f"{query.says}",
                 flush=True,
@@ -85,6 +97,7 @@ def measure(query: Query, events: int, value_format: str, threads: int, rounds: 
     with ExitStack() as opened:
         ways: list[Sequence[Callable[[], Run]]] = []
         databases = [opened.enter_context(_loaded(query, value_format, tables)) for tables in both]
+        ways.append([partial(_on_one_core, partial(_ours, db, query, 1)) for db in databases])
         for count in (1, threads):
             ways.append([partial(_ours, db, query, count) for db in databases])
         for count in (1, threads):
@@ -96,18 +109,40 @@ def measure(query: Query, events: int, value_format: str, threads: int, rounds: 
                 [better(so_far, run()) for so_far, run in zip(found, sizes, strict=True)]
                 for found, sizes in zip(best, ways, strict=True)
             ]
-    one, several, duckdb_one, duckdb_several = (Growth(2 * events, *sizes) for sizes in best)
+    core, one, several, duckdb_one, duckdb_several = (Growth(2 * events, *sizes) for sizes in best)
+    core_rate = core.rate if _CAN_CHOOSE_CORES else 0.0
     return Gain(
         query.name,
         value_format,
         threads,
+        core_rate,
         one.rate,
         several.rate,
         ratio(several.rate, one.rate),
+        ratio(several.rate, core_rate),
         ratio(several.cpu_seconds, one.cpu_seconds),
         ratio(duckdb_several.rate, duckdb_one.rate),
-        one.is_equal(several) and one.is_equal(duckdb_one),
+        all(one.is_equal(other) for other in (core, several, duckdb_one)),
     )
+
+
+def _on_one_core(run: Callable[[], Run]) -> Run:
+    """A run whose threads, and all that it starts, have one core between them."""
+    if not _CAN_CHOOSE_CORES:
+        return run()
+    cores = os.sched_getaffinity(0)
+    _keep_to({min(cores)})
+    try:
+        return run()
+    finally:
+        _keep_to(cores)
+
+
+def _keep_to(cores: Collection[int]) -> None:
+    """Let all threads of this process run on these cores alone."""
+    for thread in os.listdir("/proc/self/task"):
+        with suppress(ProcessLookupError):
+            os.sched_setaffinity(int(thread), cores)
 
 
 @contextmanager
