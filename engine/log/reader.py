@@ -71,8 +71,9 @@ class TopicReader:
         self._ahead = _AHEAD
         self._shape = Shape(wanted)
         self._joins = joins
-        self._in_order = in_order
         own = {place[1]: offset for place, offset in positions.items() if place[0] == topic}
+        # One partition has one order, and its frames can be joined.
+        self._in_order = in_order or len(own) == 1
         times = {place[1]: time for place, time in (reached or {}).items() if place[0] == topic}
         is_merged = in_order and len(own) > 1
         self._sources = [
