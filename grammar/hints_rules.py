@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from streamsql.errors import ParseError, Span
 from streamsql.grammar.hints_joins import JOIN_RULES, join_without_on
-from streamsql.grammar.hints_special import SPECIAL_RULES
+from streamsql.grammar.hints_special import OTHER_DIALECTS, SPECIAL_RULES
 from streamsql.grammar.hints_tokens import flaw
 from streamsql.grammar.keywords import NAMES, shape
 from streamsql.grammar.lexer import END, FLAWS, WORD, Token
@@ -43,6 +43,8 @@ _ELSEWHERE = {
     "MERGE": "to change a row of a table, INSERT one with the same key",
     "TRUNCATE": "DROP .. DELETE TOPIC removes a source and its records",
     "USE": "there is one database; names need no schema",
+    "DESC": "did you mean DESCRIBE?",
+    **dict.fromkeys(("BEGIN", "COMMIT", "ROLLBACK"), "each statement takes effect as a whole, by itself"),
 }
 
 
@@ -319,6 +321,7 @@ RULES = (
     _quotes,
     _from_missing,
     *JOIN_RULES,
+    *OTHER_DIALECTS,
     _clause_order,
     _misspelt,
     _semicolon,

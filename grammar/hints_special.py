@@ -141,6 +141,47 @@ def _clause_word_as_alias(trouble: Trouble) -> ParseError | None:
     return None
 
 
+_CREATED_ELSEWHERE = {
+    "VIEW": "a view that is kept up to date is a STREAM or a TABLE: CREATE TABLE .. AS SELECT ..",
+    "MATERIALIZED": "CREATE TABLE .. AS SELECT .. keeps its result up to date",
+    "INDEX": "tables are indexed by their key; a TABLE .. AS SELECT with another key is another index",
+    "DATABASE": "there is one database; names need no schema",
+    "SCHEMA": "there is one database; names need no schema",
+    "FUNCTION": "functions are written in Python: streamsql --udf FILE.py",
+}
+
+
+def _create_something_else(trouble: Trouble) -> ParseError | None:
+    hint = _CREATED_ELSEWHERE.get(shape(trouble.token))
+    if hint is None or not {"STREAM", "TABLE"} <= trouble.expected:
+        return None
+    return trouble.error("CREATE", f"there is no CREATE {shape(trouble.token)}", hint)
+
+
+def _other_limits(trouble: Trouble) -> ParseError | None:
+    """`SELECT TOP 5 *`, `FETCH FIRST 5 ROWS`: the words were taken for a column and an alias."""
+    previous = trouble.previous
+    if previous is None or (shape(previous), trouble.token.kind) not in (
+        ("TOP", "INTEGER_LITERAL"),
+        ("FETCH", WORD),
+    ):
+        return None
+    if shape(previous) == "FETCH" and shape(trouble.token) not in ("FIRST", "NEXT"):
+        return None
+    return trouble.error("LIMIT", f"there is no {shape(previous)}", "LIMIT 5 at the end", span(previous))
+
+
+def _star_without(trouble: Trouble) -> ParseError | None:
+    previous = trouble.previous
+    if previous is not None and previous.kind == "STAR" and shape(trouble.token) in ("EXCEPT", "EXCLUDE"):
+        word = shape(trouble.token)
+        return trouble.error("STAR", f"* takes no {word}", "list the columns that are wanted")
+    return None
+
+
+OTHER_DIALECTS = (_create_something_else, _other_limits, _star_without)
+"""Tried before the rules for words and commas that are missing."""
+
 SPECIAL_RULES = (
     _time_unit,
     _dashed_name,

@@ -121,6 +121,9 @@ class Scope:
             hint: str | None = "a window's bounds can be selected here, and used by what reads the result"
         else:
             hint = suggestion(ref.name, visible, "columns")
+            if quote_name(ref.name) != ref.name and not (hint or "").startswith("did you mean"):
+                text = ref.name.replace("'", "''")
+                hint = f"a text stands in single quotes: '{text}'"
         return PlanError(
             f"column {name} in {self.clause} cannot be resolved",
             code="PLAN-UNKNOWN-COLUMN",

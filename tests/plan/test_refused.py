@@ -40,6 +40,8 @@ WITHOUT_SCANS = [
     "SELECT * FROM s «LIMIT 1»;",
 ]
 HINTS = [
+    ('SELECT * FROM s WHERE name = "it\'s";', "in single quotes: 'it''s'"),
+    ('SELECT * FROM s WHERE name = "Name";', "did you mean NAME?"),
     ("SELECT name LIKE 'a!' ESCAPE '!' AS z FROM s;", "'a!!'"),
     ("SELECT CAST(id AS TIMESTAMP) AS z FROM s;", "FROM_UNIXTIME"),
     ("SELECT id FROM s WHERE ROWTIME > 'tomorrow';", "2024-01-31T12:30"),
