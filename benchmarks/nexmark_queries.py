@@ -24,6 +24,10 @@ AUCTION_EVENTS = """CREATE STREAM auction_events (id BIGINT KEY, item_name VARCH
     initial_bid BIGINT, reserve BIGINT, date_time TIMESTAMP, expires TIMESTAMP, seller BIGINT, category BIGINT,
     extra VARCHAR) WITH (KAFKA_TOPIC = 'auctions', TIMESTAMP = 'DATE_TIME');"""
 
+BIDS_AS_WRITTEN = """CREATE STREAM bids_as_written (auction BIGINT, bidder BIGINT, price BIGINT, channel VARCHAR,
+    url VARCHAR, date_time TIMESTAMP, extra VARCHAR) WITH (KAFKA_TOPIC = 'bids');"""
+"""The bids by the times at which they were written to the topic. The benchmark writes each at its own time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Query:
@@ -50,6 +54,31 @@ _RANK_1, _RANK_2, _RANK_3 = (
 )
 _DAY = "FORMAT_TIMESTAMP(date_time, 'yyyy-MM-dd')"
 _DUCK_DAY = "strftime(DATE_TIME, '%Y-%m-%d')"
+
+
+def _counted_by(what: str, keys: str, day: str) -> str:
+    """WITH queries: bids per key and bidder or auction, then how many of those there are per key, by size."""
+    plain = keys.replace(day, "day")
+    return f"""{what}_bids AS (
+            SELECT {keys} AS day, {what}, COUNT(*) AS n, {_RANK_1} AS low, {_RANK_2} AS middle, {_RANK_3} AS high
+            FROM bids GROUP BY {keys}, {what}),
+        {what}s AS (
+            SELECT {plain}, COUNT(*) AS total, SUM(CASE WHEN low > 0 THEN 1 ELSE 0 END) AS low_{what}s,
+            SUM(CASE WHEN middle > 0 THEN 1 ELSE 0 END) AS middle_{what}s,
+            SUM(CASE WHEN high > 0 THEN 1 ELSE 0 END) AS high_{what}s,
+            SUM(n) AS n, SUM(low) AS low, SUM(middle) AS middle, SUM(high) AS high
+            FROM {what}_bids GROUP BY {plain})"""
+
+
+def _distinct(what: str) -> str:
+    """The same in DuckDB."""
+    counted = f"count(DISTINCT {what})"
+    return (
+        f"{counted}, {counted} FILTER (PRICE < 10000), {counted} FILTER (PRICE >= 10000 AND PRICE < 1000000), "
+        f"{counted} FILTER (PRICE >= 1000000)"
+    )
+
+
 _COUNTED = f"COUNT(*), {_RANK_1}::INT, {_RANK_2}::INT, {_RANK_3}::INT"
 
 QUERIES = (
@@ -122,6 +151,28 @@ QUERIES = (
         "SELECT auction, w, n FROM result;",
     ),
     Query(
+        "q6",
+        "average final price of a seller's last ten auctions",
+        ("auctions", "bids"),
+        """CREATE TABLE result AS
+            WITH final AS (
+                SELECT b.auction AS id, a.seller AS seller, a.expires AS ends, MAX(b.price) AS price
+                FROM bids b JOIN auctions a ON b.auction = a.id
+                WHERE b.date_time BETWEEN a.date_time AND a.expires
+                GROUP BY b.auction, a.seller, a.expires),
+            sold AS (
+                SELECT seller, ARRAY_SORT(COLLECT_LIST(FORMAT_TIMESTAMP(ends, 'yyyy-MM-dd HH:mm:ss.SSS')
+                || LPAD(CAST(price AS VARCHAR), 12, '0')), 'DESC') AS every FROM final GROUP BY seller),
+            ten AS (SELECT seller, SLICE(every, 1, LEAST(ARRAY_LENGTH(every), 10)) AS last FROM sold)
+            SELECT seller, REDUCE(last, CAST(0 AS BIGINT), (s, x) => s + CAST(SUBSTRING(x, 24) AS BIGINT))
+            / CAST(ARRAY_LENGTH(last) AS DOUBLE) AS average FROM ten;""",
+        """SELECT SELLER, list_avg(list_transform(max({ends: EXPIRES, price: PRICE}, 10), lambda x: x.price))
+            FROM (SELECT a.ID, a.SELLER, a.EXPIRES, max(b.PRICE) AS PRICE
+                FROM bids b JOIN auctions a ON b.AUCTION = a.ID
+                WHERE b.DATE_TIME BETWEEN a.DATE_TIME AND a.EXPIRES GROUP BY ALL) GROUP BY ALL""",
+        "SELECT seller, average FROM result;",
+    ),
+    Query(
         "q7",
         "highest bid in every 10 s",
         ("bids",),
@@ -178,6 +229,16 @@ QUERIES = (
         "SELECT bidder, WINDOWSTART AS w, n FROM result;",
     ),
     Query(
+        "q12",
+        "bids of a bidder in every 10 s of the time at which they were written",
+        ("bids",),
+        f"""{BIDS_AS_WRITTEN}
+            CREATE TABLE result AS SELECT bidder, COUNT(*) AS n FROM bids_as_written
+            WINDOW TUMBLING (SIZE 10 SECONDS) GROUP BY bidder;""",
+        "SELECT BIDDER, epoch_ms(DATE_TIME) // 10000 * 10000, count(*) FROM bids GROUP BY ALL",
+        "SELECT bidder, WINDOWSTART AS w, n FROM result;",
+    ),
+    Query(
         "q13",
         "bids beside a table that is there from the start",
         ("persons", "bids"),
@@ -212,6 +273,20 @@ QUERIES = (
         "SELECT day, n, low, middle, high FROM result;",
     ),
     Query(
+        "q15d",
+        "the same, and how many different bidders and auctions",
+        ("bids",),
+        f"""CREATE TABLE result AS WITH {_counted_by("bidder", _DAY, _DAY)}, {_counted_by("auction", _DAY, _DAY)}
+            SELECT b.day AS day, b.n AS n, b.low AS low, b.middle AS middle, b.high AS high,
+            b.total AS bidders, low_bidders, middle_bidders, high_bidders,
+            a.total AS auctions, low_auctions, middle_auctions, high_auctions
+            FROM bidders b JOIN auctions a ON b.day = a.day;""",
+        f"""SELECT {_DUCK_DAY}, {_COUNTED}, {_distinct("BIDDER")}, {_distinct("AUCTION")}
+            FROM bids GROUP BY ALL""",
+        """SELECT day, n, low, middle, high, bidders, low_bidders, middle_bidders, high_bidders,
+            auctions, low_auctions, middle_auctions, high_auctions FROM result;""",
+    ),
+    Query(
         "q16",
         "bids per channel and day by size",
         ("bids",),
@@ -219,6 +294,24 @@ QUERIES = (
             {_RANK_2} AS middle, {_RANK_3} AS high FROM bids GROUP BY channel, {_DAY};""",
         f"SELECT CHANNEL, {_DUCK_DAY}, {_COUNTED} FROM bids GROUP BY ALL",
         "SELECT channel, day, n, low, middle, high FROM result;",
+    ),
+    Query(
+        "q16d",
+        "the same, how many different bidders and auctions, and the last minute",
+        ("bids",),
+        f"""CREATE TABLE result AS WITH
+            last AS (SELECT channel, {_DAY} AS day, LATEST_BY_OFFSET(FORMAT_TIMESTAMP(date_time, 'HH:mm')) AS minute
+                FROM bids GROUP BY channel, {_DAY}),
+            {_counted_by("bidder", f"channel, {_DAY}", _DAY)}, {_counted_by("auction", f"channel, {_DAY}", _DAY)}
+            SELECT b.channel AS channel, b.day AS day, minute, b.n AS n, b.low AS low, b.middle AS middle,
+            b.high AS high, b.total AS bidders, low_bidders, middle_bidders, high_bidders,
+            a.total AS auctions, low_auctions, middle_auctions, high_auctions
+            FROM bidders b JOIN auctions a ON b.channel = a.channel AND b.day = a.day
+            JOIN last l ON b.channel = l.channel AND b.day = l.day;""",
+        f"""SELECT CHANNEL, {_DUCK_DAY}, max(strftime(DATE_TIME, '%H:%M')), {_COUNTED}, {_distinct("BIDDER")},
+            {_distinct("AUCTION")} FROM bids GROUP BY ALL""",
+        """SELECT channel, day, minute, n, low, middle, high, bidders, low_bidders, middle_bidders, high_bidders,
+            auctions, low_auctions, middle_auctions, high_auctions FROM result;""",
     ),
     Query(
         "q17",
