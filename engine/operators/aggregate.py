@@ -35,6 +35,7 @@ class Aggregate:
                   filtered out, a tombstone, has
     emit_final    windows only: one row per key and window, when the window closes
     emit_every    every change of a group, not only the last one of a batch; not with emit_final
+    coarse        as `stage`, but its keys only tell the groups apart, for less to compute; it may raise
     explodes      a row that comes in may leave the stage as several
     by_partition  windows only: stream time is each partition's own. Right if all rows of a group come
                   from one partition; False: one stream time for all, as after a repartition
@@ -49,6 +50,7 @@ class Aggregate:
     emit_every: bool = False
     explodes: bool = False
     by_partition: bool = True
+    coarse: Stage | None = None
     titles: tuple[str, ...] = field(default=(), compare=False)
 
     @property

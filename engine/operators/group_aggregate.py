@@ -51,7 +51,8 @@ class AggregateOperator(Operator):
 
     def _grouped(self, context: Context) -> Partials:
         """What a batch is grouped by."""
-        return Partials(self.spec.stage, self.spec.calls, self.spec.key_sql, context)
+        spec = self.spec
+        return Partials(spec.stage, spec.calls, spec.key_sql, context, coarse=spec.coarse)
 
     def process(self, *inputs: pa.RecordBatch | None) -> pa.RecordBatch | None:
         (batch,) = inputs

@@ -24,6 +24,9 @@ from streamsql.engine.state.hashing import HASH, hash_sql
 ROW = "$row"
 """What rows are grouped by if each is to be a partial of its own: their numbers."""
 
+_MANY_ROWS = 1 << 12
+"""Fewer are grouped before a second statement has begun."""
+
 
 class Partials:
     """Groups batches: one row per group with its partials, `$time` and `$seq` (the latest), `$hash`.
@@ -32,6 +35,7 @@ class Partials:
     expand  SQL that makes several rows of one before grouping: a SELECT over `{rows}`
     extra   name -> further aggregates
     hashed  the names that `$hash` is of; all of `group` if not given
+    coarse  see Aggregate: a large batch is grouped by its keys, and each group's last row says what these are
     """
 
     def __init__(
@@ -44,6 +48,7 @@ class Partials:
         expand: str = "SELECT * FROM {rows}",
         extra: Mapping[str, str] | None = None,
         hashed: Sequence[str] | None = None,
+        coarse: Stage | None = None,
     ) -> None:
         self._stage = stage
         self._calls = calls
@@ -55,6 +60,9 @@ class Partials:
         self._functions = tuple({f.name: f for c in calls for f in c.functions}.values())
         self._alone: StageKernel | None = None
         self._fused: dict[bool, Kernel] = {}
+        self._coarse = coarse
+        self._grouped_coarsely: dict[bool, Kernel] = {}
+        self._keys: Kernel | None = None
         self._places: Kernel | None = None
         self._of_rows: Kernel | None = None
 
@@ -64,15 +72,13 @@ class Partials:
         gives  None if a row fails: then `rows` finds out which, and `of_rows` groups the others
         """
         in_order = _in_time_order(batch)
-        kernel = self._fused.get(in_order)
-        if kernel is None:
-            kernel = self._fused[in_order] = self._context.workspace.kernel(
-                self._sql(f"({self._stage.sql})", with_time=not in_order),
-                {"input": self._stage.input},
-                (*self._stage.functions, *self._functions),
-            )
         try:
-            partials = kernel.run(input=batch)
+            partials = self._by_coarse_keys(batch, in_order)
+        except duckdb.Error:
+            partials = None
+        try:
+            if partials is None:
+                partials = self._kernel(self._fused, self._stage, in_order).run(input=batch)
         except duckdb.Error:
             return None
         if not in_order:
@@ -80,6 +86,47 @@ class Partials:
         # The latest time of a group is that of its last row, and there is one aggregate less to compute.
         last = partials.column(SEQ).to_numpy() - batch.column(SEQ)[0].as_py()
         return partials.append_column(TIME, batch.column(TIME).take(pa.array(last)))
+
+    def _kernel(self, kernels: dict[bool, Kernel], stage: Stage, in_order: bool) -> Kernel:
+        """The statement that groups a stage's rows, without their time if it follows from their order."""
+        kernel = kernels.get(in_order)
+        if kernel is None:
+            kernel = kernels[in_order] = self._context.workspace.kernel(
+                self._sql(f"({stage.sql})", with_time=not in_order),
+                {"input": stage.input},
+                (*stage.functions, *self._functions),
+            )
+        return kernel
+
+    def _by_coarse_keys(self, batch: pa.RecordBatch, in_order: bool) -> pa.RecordBatch | None:
+        """Partials by way of the coarse keys; None if there are none, or the batch is too small for it.
+
+        raises  duckdb.Error if they cannot tell the groups apart, or a row fails
+        """
+        if self._coarse is None or batch.num_rows < _MANY_ROWS:
+            return None
+        partials = self._kernel(self._grouped_coarsely, self._coarse, in_order).run(input=batch)
+        if self._keys is None:
+            columns = ", ".join(f"{sql} AS {_quoted(name)}" for name, sql in self._group.items())
+            self._keys = self._context.workspace.kernel(
+                f'SELECT *, {hash_sql(self._hashed)} AS "{HASH}" '
+                f"FROM (SELECT {columns} FROM ({self._stage.sql}))",
+                {"input": self._stage.input},
+                self._stage.functions,
+            )
+        last = np.searchsorted(batch.column(SEQ).to_numpy(), partials.column(SEQ).to_numpy())
+        keys = self._keys.run(input=batch.take(pa.array(last)))
+        # A volatile filter may have let go of a row the second time.
+        if keys.num_rows != partials.num_rows:
+            return None
+        named = dict(zip(keys.schema.names, keys.columns, strict=True))
+        return pa.RecordBatch.from_arrays(
+            [
+                named.get(name, column)
+                for name, column in zip(partials.schema.names, partials.columns, strict=True)
+            ],
+            names=partials.schema.names,
+        )
 
     def places(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """`$time`, `$partition` and `$seq` of the rows that pass the stage; none may fail in it."""

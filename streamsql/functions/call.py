@@ -68,6 +68,16 @@ def print_call(
     return sql, tuple(dict.fromkeys((*functions, *own_functions))), can_fail
 
 
+def print_coarse(match: Match[Scalar], argument_sql: Sequence[str]) -> str | None:
+    """What a call's value can be told apart by for less, see `Fragment.coarse`; None if that is not known.
+
+    argument_sql  literals and columns, of the types that the function takes
+    """
+    if list(match.arguments) != list(match.types):
+        return None
+    return _apply(match, argument_sql).coarse
+
+
 def can_fail_itself(row: Scalar | TableFunction, printed: Fragment) -> bool:
     """Whether a call can raise, its arguments aside: what the printed text says, else what the row says."""
     return row.can_fail if printed.can_fail is None else printed.can_fail

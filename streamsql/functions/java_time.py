@@ -273,7 +273,24 @@ def format_timestamp_sql(moment: str, pattern: str, zone: str | None = None) -> 
         functions, local = (FORMAT_TIMESTAMP, TO_LOCAL), f"zone_to_local({moment}, {zone})"
     elif where.offset:
         local = f"({moment} + to_seconds({where.offset}))"
-    return Fragment(_guarded(moment, f"strftime({local}, {duckdb_string(printed)})", exact), functions, True)
+    quick = _guarded(moment, f"strftime({local}, {duckdb_string(printed)})", exact)
+    coarse = None if where.offset != 0 else _coarse(moment, printed)
+    return Fragment(quick, functions, True, coarse)
+
+
+_UNITS = {"Ymd": "day", "YmdH": "hour", "YmdHM": "minute", "YmdHMS": "second"}
+
+
+def _coarse(moment: str, printed: str) -> str | None:
+    """What tells apart moments that strftime writes differently, and no others; None if no unit of time does.
+
+    Digits of fixed width, for all years that strftime and Java write alike; outside of them it raises.
+    """
+    fields = re.findall("%(.)", printed)
+    unit = next((unit for all_, unit in _UNITS.items() if sorted(all_) == sorted(fields)), None)
+    if unit is None:
+        return None
+    return _guarded(moment, f"date_trunc('{unit}', {moment})", "error('a year out of range')::TIMESTAMP")
 
 
 def format_date_sql(day: str, pattern: str) -> Fragment:

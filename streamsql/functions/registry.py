@@ -47,11 +47,14 @@ class Fragment:
 
     functions  the Arrow functions it calls by name
     can_fail   whether a row can raise; None: what the function's row says
+    coarse     further SQL over the same arguments, for grouping: equal for two rows where `sql` is and only
+               there, null where it is, for less to compute. It may raise where it cannot tell
     """
 
     sql: str
     functions: tuple[ArrowFunction, ...] = ()
     can_fail: bool | None = None
+    coarse: str | None = None
 
 
 SqlTemplate = str | Callable[[BoundCall], str | Fragment]

@@ -10,6 +10,7 @@ from streamsql.catalog import TABLE
 from streamsql.engine.batch import WINDOW_END, WINDOW_START
 from streamsql.engine.operators.aggregate import Aggregate
 from streamsql.engine.operators.aggregate_call import AggregateCall
+from streamsql.engine.stage import Stage
 from streamsql.engine.windowed_keys import WindowedKey
 from streamsql.engine.windows import Session, TimeWindow, default_grace_ms, hopping, session
 from streamsql.functions.aggregate import StateNames
@@ -23,6 +24,7 @@ from streamsql.plan.aggregates import (
     refuse_unknown_functions,
     resolve_aggregate,
 )
+from streamsql.plan.coarse import coarse_stage
 from streamsql.plan.expressions import compile_expression, compile_filter
 from streamsql.plan.flow import Flow
 from streamsql.plan.items import Item, KeyColumn, key_column, qualify
@@ -95,7 +97,7 @@ def group_by(planner: SelectPlanner, query: ast.Select, items: Sequence[Item], f
     flow.stand_ins.update({f"KSQL_AGG_{n}": to_sql(call) for n, call in enumerate(calls)})
     with_old_rows(flow, query)
     aggregates = [resolve_aggregate(c, flow.scope.in_clause(f"{c.name}(..)"), planner.env) for c in calls]
-    group_types = _add_stage(planner, groups, aggregates, flow)
+    group_types, coarse = _add_stage(planner, groups, aggregates, flow)
     arguments = _argument_names(aggregates)
     on_table = flow.kind == TABLE and not flow.is_final
     declared: list[AggregateCall] = []
@@ -115,6 +117,7 @@ def group_by(planner: SelectPlanner, query: ast.Select, items: Sequence[Item], f
         emit_final=query.emit == "FINAL",
         titles=tuple(to_sql(group) for group in groups),
         by_partition=not flow.is_spread and tuple(groups) == tuple(k.expression for k in flow.key),
+        coarse=coarse,
     )
     node = flow.graph.add(spec, flow.node)
     flow.take(node, spec.output)
@@ -166,8 +169,11 @@ def _add_stage(
     groups: Sequence[ast.Expression],
     aggregates: Sequence[ResolvedAggregate],
     flow: Flow,
-) -> list[SqlType]:
-    """Compute groups and arguments; a row without a group is left out. Gives the groups' types."""
+) -> tuple[list[SqlType], Stage | None]:
+    """Compute groups and arguments; a row without a group is left out.
+
+    gives  the groups' types, and the same steps with groups for less, if that is known how
+    """
     scope = flow.scope.in_clause("GROUP BY")
     outputs: list[Output] = []
     for number, expression in enumerate(groups):
@@ -180,10 +186,11 @@ def _add_stage(
     names = _argument_names(aggregates)
     compiled = {a.node: a for aggregate in aggregates for a in aggregate.arguments}
     outputs += [Output(name, compiled[node]) for node, name in names.items()]
+    coarse = coarse_stage(flow.builder, outputs, len(groups), scope, planner.env)
     flow.builder.project(outputs)
     for number, expression in enumerate(groups):
         flow.builder.drop_nulls(f"KSQL_GROUP_{number}", expression)
-    return [output.value.type for output in outputs[: len(groups)]]
+    return [output.value.type for output in outputs[: len(groups)]], coarse
 
 
 def _window(clause: ast.Window | None) -> TimeWindow | Session | None:

@@ -71,8 +71,12 @@ def _narrowed(spec: Spec, inputs: list[pa.Schema], wanted: set[str]) -> Spec:
     match spec:
         case Stateless(stage=stage):
             return replace(spec, stage=replace(_chosen(stage, wanted), input=inputs[0]))
-        case Aggregate(stage=stage):
-            return replace(spec, stage=replace(stage, input=inputs[0]))
+        case Aggregate(stage=stage, coarse=coarse):
+            return replace(
+                spec,
+                stage=replace(stage, input=inputs[0]),
+                coarse=coarse and replace(coarse, input=inputs[0]),
+            )
         case StreamStreamJoin() | StreamTableJoin() | TableTableJoin() | ForeignKeyJoin():
             read = set(_read(spec, spec.output, wanted))
             left, right = (
