@@ -37,7 +37,11 @@ def run(arguments: Namespace) -> int:
     """
     text = read_script(arguments.file)
     with open_database(arguments) as db, _ending() as ending:
-        apply(db, text, printer(arguments.output, sys.stdout, sys.stderr), sys.stderr)
+        try:
+            apply(db, text, printer(arguments.output, sys.stdout, sys.stderr), sys.stderr)
+        except StreamSQLError:
+            sys.stderr.write(f"in {safe(arguments.file)}:\n")
+            raise
         if arguments.until_idle:
             return _until_idle(db, ending)
         return _until_ended(db, ending, arguments.interval)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
 import numpy as np
+import orjson
 import pyarrow as pa
 
 from streamsql.connectors.columns import read_csv, read_parquet
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from streamsql.writer import Encoded, TopicWriter
 
 FORMATS = ("lines", "jsonl", "csv", "parquet")
+_LOOKED_AT = 10
+"""Lines of a file of JSON that are looked at before it is believed to be one."""
 STDIN = "-"
 _GZIP_MAGIC = b"\x1f\x8b"
 _BOM = b"\xef\xbb\xbf"
@@ -121,6 +124,24 @@ def _bookmark(db: Database, topic: str, path: str | Path, format: str, file: IO[
         return Bookmark(db.log, topic, Path(path), format, is_gzip=isinstance(file, gzip.GzipFile))
 
 
+def _refuse_plain_text(lines: pa.BinaryArray, name: str) -> None:
+    """A line that is no JSON is a bad record, and is for those who read the topic; none at all is a mistake.
+
+    raises  DataError LOAD-JSON
+    """
+    for line in lines.to_pylist():
+        try:
+            orjson.loads(line)
+            return
+        except orjson.JSONDecodeError:
+            continue
+    raise DataError(
+        f"{name} is no JSON: not one of its first {len(lines)} lines",
+        code="LOAD-JSON",
+        hint="--format lines stores lines of text as they are",
+    )
+
+
 class _Loading:
     """One load into one topic: what is declared there, and how rows get in."""
 
@@ -165,6 +186,7 @@ class _Loading:
                 kept, places = without_blank(block.lines)
                 if first_line == 1 and len(kept):
                     kept = _without_bom(kept)
+                    _refuse_plain_text(kept.slice(0, _LOOKED_AT), name)
             else:
                 kept, places = block.lines, np.arange(len(block.lines))
             for at in range(0, len(kept), self._batch_rows):

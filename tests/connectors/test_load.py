@@ -197,3 +197,15 @@ def test_formats_and_topics_that_cannot_be(db: Database, tmp_path: Path) -> None
     with pytest.raises(PlanError, match="no topic clicks, but there is CLICKS"):
         load(db, "clicks", [write(tmp_path / "a", "x")], "lines")
     assert db.log.topics().count("clicks") == 0
+
+
+def test_plain_text_is_not_taken_for_json(db: Database, tmp_path: Path) -> None:
+    db.execute("CREATE STREAM s (a INT) WITH (KAFKA_TOPIC = 't', VALUE_FORMAT = 'JSON');")
+    plain, mixed = tmp_path / "plain.log", tmp_path / "mixed.jsonl"
+    plain.write_text("GET /\nGET /a\n")
+    mixed.write_text('GET /\n{"a": 1}\n')
+    with pytest.raises(DataError, match="plain.log is no JSON") as refused:
+        load(db, "t", [str(plain)], "jsonl")
+    assert refused.value.hint is not None and "--format lines" in refused.value.hint
+    load(db, "t", [str(mixed)], "jsonl")  # a bad line among others is for those who read the topic
+    assert db.execute("SELECT a FROM s;").fetchall() == [(1,)]

@@ -167,6 +167,13 @@ def test_an_error_in_a_file_names_the_file_and_the_line(program: Program) -> Non
     assert done.err.startswith("in a.sql:\n[PLAN-UNKNOWN-SOURCE]") and "LINE 2:" in done.err
 
 
+def test_an_error_in_a_file_that_is_run_names_it_too(program: Program) -> None:
+    (program.folder / "queries.sql").write_text("SHOW STREAMS;\nSELECT * FROM nothing;\n")
+    done = program.call("run", "queries.sql", "--until-idle")
+    assert done.code == 1
+    assert done.err.startswith("in queries.sql:\n[PLAN-UNKNOWN-SOURCE]") and "LINE 2" in done.err
+
+
 def test_a_script_that_is_no_text(program: Program) -> None:
     (program.folder / "a.sql").write_bytes(b"SHOW STREAMS;\n\xff")
     done = program.call("-f", "a.sql")
