@@ -198,13 +198,14 @@ CASES: list[tuple[Any, SqlType, SqlType, Any]] = [
     ("2020T", VARCHAR, TIMESTAMP, dt.datetime(2020, 1, 1)),
     ("2020-05-06T07", VARCHAR, TIMESTAMP, dt.datetime(2020, 5, 6, 7)),
     ("2020-05-06T07:3", VARCHAR, TIMESTAMP, dt.datetime(2020, 5, 6, 7, 30)),
+    ("2020-05-06T18:30+18:00", VARCHAR, TIMESTAMP, dt.datetime(2020, 5, 6, 0, 30)),
     ("2020-05-06T07:30Z", VARCHAR, TIMESTAMP, dt.datetime(2020, 5, 6, 7, 30)),
     ("2019-02-30", VARCHAR, TIMESTAMP, dt.datetime(2019, 2, 28)),
     ("2019-12-31T24:00", VARCHAR, TIMESTAMP, dt.datetime(2020, 1, 1)),
     *[
         (t, VARCHAR, TIMESTAMP, FAILS)
         for t in ("", "x", "2020-05-06 07:08", "2020-5-6", "2020-13-01", "2020-05-32", "2020-05-06T25:00")
-        + ("2020-05-06T07:08:09.1234", "2020-05-06T07:08:09+9900", "2020-05-06T07:60")
+        + ("2020-05-06T07:08:09.1234", "2020-05-06T07:08:09+9900", "2020-05-06T07:08:09+18:01", "2020-05-06T07:60")
     ],
     # dates and times
     (TS, TIMESTAMP, VARCHAR, "2020-05-06T07:08:09.123"),

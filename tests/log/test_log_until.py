@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import accumulate
 
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streamsql.engine.log.log import TopicPartition
@@ -37,16 +38,20 @@ class Offsets:
         return {place: self.end_offset(*place) for place in places}
 
 
-@given(
-    offsets=st.lists(st.integers(0, 40), unique=True).map(sorted),
-    batch_rows=st.integers(1, 5),
-    start=st.integers(0, 40),
-    end=st.integers(0, 45),
-    max_rows=st.integers(1, 50),
-)
-def test_reading_stops_at_the_end(
-    offsets: list[int], batch_rows: int, start: int, end: int, max_rows: int
-) -> None:
+@st.composite
+def cut_off(draw: st.DrawFn) -> tuple[list[int], int, int]:
+    """Offsets with gaps, where reading starts, and an end among them or a little later."""
+    steps = draw(st.lists(st.integers(1, 4), min_size=3, max_size=20))
+    offsets = list(accumulate(steps))
+    end = draw(st.integers(0, offsets[-1] + 2))
+    return offsets, draw(st.integers(0, end)), end
+
+
+@given(case=cut_off(), batch_rows=st.integers(1, 5), max_rows=st.integers(1, 50))
+@example(case=([], 0, 3), batch_rows=1, max_rows=1)
+@example(case=([1, 2], 3, 2), batch_rows=1, max_rows=1)
+def test_reading_stops_at_the_end(case: tuple[list[int], int, int], batch_rows: int, max_rows: int) -> None:
+    offsets, start, end = case
     whole = Offsets(offsets, batch_rows)
     log = LogUntil(whole)
     assert log.end_offset(*PLACE) == whole.end_offset(*PLACE)

@@ -266,6 +266,20 @@ def test_run_leaves_queries_types_and_inserts_of_an_earlier_run_alone(program: P
     assert program.call("--output", "json", "-e", "SELECT COUNT(*) AS c FROM copies;").json == [{"C": 3}]
 
 
+def test_run_ends_and_says_why_when_nothing_runs_any_more(program: Program) -> None:
+    script = script_of(program)
+    program.call("-e", CREATE + INSERTS).good()
+    (segment,) = (program.data / "topics" / "views" / "0").glob("*.log")
+    records = bytearray(segment.read_bytes())
+    records[-30] ^= 1
+    segment.write_bytes(records)
+    for until_idle in ([], ["--until-idle"]):
+        done = program.call("run", script, *until_idle)
+        assert done.code == 1
+        assert "query CTAS_SUMS_1 has stopped:\n" in done.err
+        assert "[LOG-CORRUPT] topic views partition 0: the records from offset 2 on are damaged" in done.err
+
+
 def test_run_refuses_the_same_name_with_another_text(program: Program) -> None:
     program.call("run", script_of(program), "--until-idle").good()
     changed = script_of(program, CREATE + "\n" + TABLE.replace("SUM", "MAX"))
