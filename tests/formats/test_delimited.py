@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from format_samples import decode, encode, layout, values
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streamsql import formats
@@ -34,6 +34,7 @@ from streamsql.types import (
     SqlType,
     Struct,
 )
+from tests.examples import tried
 
 TWO = (Column("A", VARCHAR), Column("B", VARCHAR))
 
@@ -234,7 +235,7 @@ PIECES = st.sampled_from(['"', '"', '""', ",", ",", "|", " ", "a", "é", "bc", "
 
 
 @given(st.lists(st.lists(PIECES, max_size=9).map("".join), min_size=1, max_size=12), st.sampled_from(",| "))
-@settings(max_examples=400, deadline=None)
+@tried(400)
 @example(
     ['"a"""",b"', '"abc""def', '1,"', '"', '""', '"""', '""""', 'a"b,"c"', '"a" ,b', '"a",', ',"a"'], ","
 )

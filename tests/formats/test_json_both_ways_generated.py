@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from both_ways import NAMES, SCALARS, TRICKY, assert_same, columns_of
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streamsql.schema import Column
@@ -27,6 +27,7 @@ from streamsql.types import (
     SqlType,
     Struct,
 )
+from tests.examples import tried
 
 
 @given(
@@ -36,7 +37,7 @@ from streamsql.types import (
         max_size=12,
     )
 )
-@settings(max_examples=150, deadline=None)
+@tried(60)
 @example([[("a", "1")], [("A", "1")], [("id", "null")], [("ID", "2")]])
 def test_fields_are_found_in_any_case(records: list[list[tuple[str, str]]]) -> None:
     columns = [Column("A", BIGINT), Column("ID", BIGINT), Column("mixed", VARCHAR), Column("FIT", DOUBLE)]
@@ -72,7 +73,7 @@ TYPES = st.recursive(
 
 
 @given(TYPES, st.lists(JSON_VALUES, min_size=1, max_size=20), st.booleans())
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@tried(60)
 def test_both_ways_agree_on_generated_records(t: SqlType, values: list[Any], compact: bool) -> None:
     separators = (",", ":") if compact else (", ", ": ")
     payloads = [
@@ -136,7 +137,7 @@ def spelt_records(draw: st.DrawFn) -> bytes:
 
 
 @given(st.lists(spelt_records(), min_size=1, max_size=20))
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@tried(60)
 @pytest.mark.parametrize(
     "types",
     [

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streamsql.engine.texts import as_text, rows_where
 from streamsql.formats import scalars
-from streamsql.formats.texts import read_texts
+from streamsql.formats.texts import from_counts, read_texts, to_counts
 from streamsql.types import BIGINT, BYTES, DATE, DOUBLE, INTEGER, TIME, TIMESTAMP, Decimal, SqlType
+from tests.examples import tried
 
 EPOCH = dt.datetime(1970, 1, 1)
 EXACT: dict[SqlType, Callable[[str], Any]] = {
@@ -60,7 +61,7 @@ TEXTS = (
 
 @pytest.mark.parametrize("kind", EXACT, ids=str)
 @given(st.lists(st.none() | st.sampled_from(TEXTS) | st.text("0123456789+-.eE", max_size=6), max_size=30))
-@settings(max_examples=60, deadline=None)
+@tried(60)
 @example([*TEXTS, None])
 def test_many_texts_are_read_as_each_alone(kind: SqlType, texts: list[str | None]) -> None:
     column, reasons = read_texts(pa.array(texts, pa.string()), kind)
@@ -117,7 +118,7 @@ def _edges() -> list[bytes]:
 
 
 @given(st.lists(st.none() | st.binary(max_size=5) | st.text(max_size=3).map(str.encode), max_size=20))
-@settings(max_examples=200, deadline=None)
+@tried(200)
 @example(_edges())
 @example([*(c.encode() for c in "é€😀"), b"\xe2\x82", b"\xac", None, b"", b"\xf0\x9f\x98", b"\x80a"])
 def test_exactly_what_is_no_utf8_is_found(payloads: list[bytes | None]) -> None:
@@ -135,3 +136,19 @@ def test_rows_are_found_by_their_bytes(rows: list[list[bool]], before: int) -> N
     offsets = np.cumsum([before, *map(len, rows)])
     marked = np.array([flag for row in rows for flag in row], dtype=np.bool_)
     assert rows_where(offsets, marked).tolist() == [any(row) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("kind", "lowest", "highest"),
+    [
+        (TIME, 0, 86_399_999),
+        (DATE, -(2**31), 2**31 - 1),
+        (TIMESTAMP, -9_223_372_036_854_775, 9_223_372_036_854_775),
+    ],
+)
+def test_counts_beyond_what_a_type_holds_are_told_apart(kind: SqlType, lowest: int, highest: int) -> None:
+    counts = pa.array([lowest, highest, None, lowest - 1, highest + 1], pa.int64())
+    column, outside = from_counts(counts, kind)
+    assert outside.tolist() == [False, False, False, True, True]
+    assert column.type == kind.arrow
+    assert to_counts(column, kind).to_pylist() == [lowest, highest, None, None, None]

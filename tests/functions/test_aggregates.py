@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamsql.engine.kernel import Workspace
@@ -26,12 +26,12 @@ from streamsql.functions.registry import Registry
 from streamsql.functions.resolve import Match, resolve
 from streamsql.functions.signature import Variable, parse_signature
 from streamsql.types import BIGINT, BOOLEAN, DOUBLE, INTEGER, VARCHAR, Array, Decimal, SqlType
+from tests.examples import few
 
 REGISTRY = Registry(AGGREGATES)
 WORKSPACE = Workspace()
 
 
-few = settings(deadline=None, max_examples=max(5, settings.default.max_examples // 5))
 """Each case is run for every aggregate, so that the examples of a case can be few."""
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamsql.engine.kernel import ArrowFunction, Workspace
@@ -37,6 +37,7 @@ from streamsql.types import (
     SqlType,
     Struct,
 )
+from tests.examples import tried
 
 D = decimal.Decimal
 FAILS = None
@@ -205,7 +206,12 @@ CASES: list[tuple[Any, SqlType, SqlType, Any]] = [
     *[
         (t, VARCHAR, TIMESTAMP, FAILS)
         for t in ("", "x", "2020-05-06 07:08", "2020-5-6", "2020-13-01", "2020-05-32", "2020-05-06T25:00")
-        + ("2020-05-06T07:08:09.1234", "2020-05-06T07:08:09+9900", "2020-05-06T07:08:09+18:01", "2020-05-06T07:60")
+        + (
+            "2020-05-06T07:08:09.1234",
+            "2020-05-06T07:08:09+9900",
+            "2020-05-06T07:08:09+18:01",
+            "2020-05-06T07:60",
+        )
     ],
     # dates and times
     (TS, TIMESTAMP, VARCHAR, "2020-05-06T07:08:09.123"),
@@ -368,7 +374,7 @@ def test_what_does_not_widen_is_refused() -> None:
         widen_sql("x", DOUBLE, INTEGER)
 
 
-@settings(max_examples=50, deadline=None)
+@tried(50, share=5)
 @given(numbers=st.lists(st.floats(), min_size=1, max_size=200))
 def test_doubles_print_as_java_does(workspace: Workspace, numbers: list[float]) -> None:
     assert cast_all(workspace, numbers, DOUBLE, VARCHAR) == [double_text(x) for x in numbers]
@@ -380,7 +386,7 @@ DECIMALS = [Decimal(1, 0), Decimal(2, 2), Decimal(4, 2), Decimal(17, 3), Decimal
 
 
 @pytest.mark.parametrize("target", DECIMALS, ids=str)
-@settings(max_examples=50, deadline=None)
+@tried(50, share=5)
 @given(numbers=st.lists(EIGHTHS | st.floats(-1e3, 1e3), min_size=1, max_size=50))
 def test_doubles_become_decimals_as_in_java(
     workspace: Workspace, target: Decimal, numbers: list[float]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamsql.engine.kernel import Workspace
@@ -19,6 +19,7 @@ from streamsql.functions.java_values import (
 )
 from streamsql.functions.registry import Fragment
 from streamsql.types import duckdb_string
+from tests.examples import tried
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +90,7 @@ ZONES = ["GMT", "Europe/Paris", "+05:30", "America/New_York"]
 
 
 @pytest.mark.parametrize("pattern", QUICK + SLOW)
-@settings(max_examples=15, deadline=None)
+@tried(15, share=20)
 @given(data=st.data())
 def test_both_ways_read_and_write_the_same(workspace: Workspace, pattern: str, data: st.DataObject) -> None:
     zone = data.draw(st.sampled_from(ZONES))

@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamsql.errors import DataError
@@ -30,6 +30,7 @@ from streamsql.types import (
     Struct,
     duckdb_string,
 )
+from tests.examples import tried
 from tests.functions.evaluate import (
     Evaluator,
     Sql,
@@ -307,7 +308,7 @@ PATHS = st.lists(st.sampled_from([".a", ".b", '["c d"]', "[0]", "[1]"]), max_siz
 )
 
 
-@settings(max_examples=60, deadline=None)
+@tried(60)
 @given(documents=st.lists(DOCUMENTS.map(json.dumps), min_size=1, max_size=10), path=PATHS)
 def test_duckdb_and_the_exact_way_agree(evaluate: Evaluator, documents: list[str], path: str) -> None:
     found = evaluate.column("EXTRACTJSONFIELD", Value(VARCHAR, documents), quoted(path)).to_pylist()

@@ -6,13 +6,14 @@ from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamsql.errors import DataError
 from streamsql.functions.java_uri import Uri, parse_uri
 from streamsql.functions.url import decode_parameter, parameter
 from streamsql.types import VARCHAR, duckdb_string
+from tests.examples import tried
 from tests.functions.evaluate import Evaluator, Value, literal, text
 
 PARTS = {
@@ -186,7 +187,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@tried(80)
 @given(urls=st.lists(st.lists(PIECES, max_size=9).map("".join), min_size=1, max_size=20))
 def test_plain_and_exact_agree(evaluate: Evaluator, urls: list[str]) -> None:
     def attempt(run: Any) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from compacted_topic import DAY, TINY, said, upserts
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from log_samples import rows
@@ -17,6 +17,7 @@ from log_samples import rows
 from streamsql.engine.log import compaction
 from streamsql.engine.log.disk import DiskLog
 from streamsql.engine.log.log import TopicConfig
+from tests.examples import tried
 
 
 class CompactedAgainstModel(RuleBasedStateMachine):
@@ -96,9 +97,7 @@ class CompactedAgainstModel(RuleBasedStateMachine):
 
 
 TestCompactedAgainstModel = CompactedAgainstModel.TestCase
-TestCompactedAgainstModel.settings = settings(
-    max_examples=max(40, settings.default.max_examples // 5), stateful_step_count=25, deadline=None
-)
+TestCompactedAgainstModel.settings = tried(40, share=5, stateful_step_count=25)
 
 
 @given(
@@ -111,7 +110,7 @@ TestCompactedAgainstModel.settings = settings(
     ),
     segment_bytes=st.sampled_from([1, 700, 1 << 20]),
 )
-@settings(max_examples=max(30, settings.default.max_examples // 5), deadline=None)
+@tried(30, share=5)
 def test_pass_by_pass_every_key_keeps_its_last_record(
     batches: list[list[tuple[str, str | None]]], segment_bytes: int
 ) -> None:

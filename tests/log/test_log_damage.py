@@ -21,7 +21,7 @@ from streamsql.errors import DataError, ExternalError
 IN = TopicPartition("in", 0)
 # Every so many bytes, as each takes opening a log or three; `make check-long` takes every one.
 IS_LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
-STRIDE = 1 if IS_LONG else 29
+STRIDE = 1 if IS_LONG else 61
 # Of the damaged logs every so many is repaired, which takes as long as ten others.
 REPAIRED = 11 if IS_LONG else 3
 Records = dict[TopicPartition, dict[int, tuple[object, object]]]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from log_samples import timed
@@ -14,6 +13,7 @@ from streamsql.engine.log.groups import Groups, Places
 from streamsql.engine.log.log import TopicConfig, TopicPartition
 from streamsql.engine.log.memory import MemoryLog
 from streamsql.errors import ConflictError
+from tests.examples import tried
 
 TIMEOUT_MS = 100
 PARTITIONS = {"t": 3, "u": 2}
@@ -166,6 +166,4 @@ class GroupAgainstPromises(RuleBasedStateMachine):
 
 
 TestGroupAgainstPromises = GroupAgainstPromises.TestCase
-TestGroupAgainstPromises.settings = settings(
-    max_examples=max(60, settings.default.max_examples // 5), stateful_step_count=40, deadline=None
-)
+TestGroupAgainstPromises.settings = tried(60, share=5, stateful_step_count=40)

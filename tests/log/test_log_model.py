@@ -6,7 +6,6 @@ import tempfile
 from typing import Any
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from log_samples import rows, timed
@@ -15,6 +14,7 @@ from streamsql.engine.log.disk import DiskLog
 from streamsql.engine.log.log import ProducerId, Stamp, TopicConfig, TopicPartition
 from streamsql.engine.log.memory import MemoryLog
 from streamsql.errors import ConflictError
+from tests.examples import tried
 
 PARTITIONS = st.integers(0, 1)
 TIMES = st.lists(st.integers(0, 30), max_size=5)
@@ -165,6 +165,4 @@ class LogAgainstModel(RuleBasedStateMachine):
 
 
 TestLogAgainstModel = LogAgainstModel.TestCase
-TestLogAgainstModel.settings = settings(
-    max_examples=max(40, settings.default.max_examples // 5), stateful_step_count=25, deadline=None
-)
+TestLogAgainstModel.settings = tried(40, share=5, stateful_step_count=25)

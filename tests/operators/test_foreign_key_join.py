@@ -16,7 +16,7 @@ from streamsql.engine.check import CheckedOperator
 from streamsql.engine.operators.base import Context
 from streamsql.engine.operators.foreign_key_join import ForeignKeyJoin, ForeignKeyJoinOperator
 from streamsql.engine.problems import Problems
-from tests.operators.examples import many
+from tests.examples import many
 from tests.workspaces import KeptWorkspace
 
 META = [pa.field("$time", pa.int64()), pa.field("$seq", pa.int64()), pa.field("$weight", pa.int8())]

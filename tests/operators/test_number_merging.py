@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from streamsql.engine.operators.aggregate_call import Plain
 from streamsql.engine.operators.number_merging import LastPlaces, merge_numbers, merge_numbers_beside
 from streamsql.engine.state.columns import FixedColumn
-from tests.operators.examples import few
+from tests.examples import few
 
 SLOTS = 6
 HUGE = 2**62

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamsql.database import Database
@@ -15,9 +15,9 @@ from streamsql.engine.operators.aggregate_call import state_columns
 from streamsql.engine.windows import Session, hopping
 from streamsql.functions.aggregate import StateNames
 from streamsql.types import BIGINT, DOUBLE, INTEGER
+from tests.examples import few
 from tests.operators.aggregation import INPUT, Row, X, call, open_run, pieces, stage
 
-few = settings(deadline=None, max_examples=max(5, settings.default.max_examples // 3))
 AS_INTEGER, AS_DOUBLE = ("x", INTEGER), ("x", DOUBLE)
 
 # The calls, and how many state columns they have together.

@@ -17,7 +17,7 @@ from streamsql.engine.operators.stream_stream_join import StreamStreamJoin, Stre
 from streamsql.engine.problems import Problems
 from streamsql.engine.state import row_log
 from streamsql.engine.state.spine import Spine
-from tests.operators.examples import many
+from tests.examples import many
 from tests.operators.join_model import JoinModel, Row
 from tests.workspaces import kept_workspace
 

@@ -17,7 +17,7 @@ from streamsql.engine.operators.base import Context, Operator
 from streamsql.engine.operators.stream_table_join import StreamTableJoin
 from streamsql.engine.operators.table_table_join import TableTableJoin
 from streamsql.engine.problems import Problems
-from tests.operators.examples import many
+from tests.examples import many
 from tests.workspaces import KeptWorkspace
 
 META = [pa.field("$time", pa.int64()), pa.field("$seq", pa.int64())]

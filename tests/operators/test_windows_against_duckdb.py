@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from streamsql.engine.operators.aggregate import Aggregate
 from streamsql.engine.windows import Session, TimeWindow
+from tests.examples import few
 from tests.operators.aggregation import Row, batch, commutative_calls, open_run, pieces, stage
-from tests.operators.examples import few
 
 LONG = 10**6
 rows = st.lists(

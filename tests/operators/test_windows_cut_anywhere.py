@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from streamsql.engine.operators.aggregate import Aggregate
 from streamsql.engine.windows import Session, TimeWindow
+from tests.examples import few
 from tests.operators.aggregation import (
     Row,
     apply,
@@ -20,7 +21,6 @@ from tests.operators.aggregation import (
     pieces,
     stage,
 )
-from tests.operators.examples import few
 from tests.operators.window_model import Sessions, TimeWindows
 
 rows = st.lists(

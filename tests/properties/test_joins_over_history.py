@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from streamsql.database import Database
 from streamsql.engine.graph import Graph
 from streamsql.engine.log.memory import MemoryLog
-from tests.operators.examples import few
+from tests.examples import few
 from tests.properties.checked import checked_task
 from tests.workspaces import duckdb_beside
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.operators.examples import costly, few
+from tests.examples import costly, few
 from tests.properties.whole_queries import Event, events, history, last_per_key, run
 from tests.workspaces import duckdb_beside
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import tried
 from tests.properties.whole_queries import Event, events, history, last_per_key, run
 from tests.workspaces import duckdb_beside
 
@@ -41,7 +42,7 @@ def test_cuts_do_not_matter(name: str, rows: list[Event], cuts: list[int]) -> No
 
 @pytest.mark.parametrize("threads", [2, 3])
 @pytest.mark.parametrize("name", QUERIES)
-@settings(max_examples=settings().max_examples // 4)
+@tried(6, share=4)
 @given(rows=events, cuts=st.lists(st.integers(1, 40), max_size=6))
 def test_threads_do_not_matter(name: str, threads: int, rows: list[Event], cuts: list[int]) -> None:
     assert run(QUERIES[name], rows, cuts, threads) == run(QUERIES[name], rows, cuts)

@@ -29,7 +29,7 @@ class Terminal:
             env=ENVIRONMENT | {"NO_COLOR": "1", "PROMPT_TOOLKIT_NO_CPR": "" if answers else "1"},  # type: ignore[arg-type]
             dimensions=(40, 100),
             encoding="utf-8",
-            timeout=30,
+            timeout=120,  # it says nothing of how quick a shell is, on a machine that does much else
             cwd=str(folder),
         )
         self.expect("help says what to type")

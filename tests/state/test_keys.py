@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from streamsql.engine.kernel import Workspace
 from streamsql.engine.state.hashing import KeyHasher, hash_sql, integer_hashes, text_hashes
 from streamsql.engine.state.keys import KeyIndex
+from tests.examples import tried
 
 KEYS = pa.schema([("name", pa.string()), ("number", pa.int64())])
 Key = tuple[str | None, int | None]
@@ -201,7 +202,7 @@ def test_doubles_are_equal_as_group_by_has_it():
     workspace.close()
 
 
-@settings(max_examples=max(20, settings.default.max_examples // 5), deadline=None)
+@tried(20, share=5)
 @given(keys=some_keys)
 def test_a_hasher_agrees_with_the_hash_in_a_kernel(keys):
     workspace = Workspace()
