@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-_WIDTH, _HEIGHT = 640, 360
-_LEFT, _RIGHT, _TOP, _BOTTOM = 76, 150, 40, 52
+_WIDTH, _HEIGHT = 680, 360
+_LEFT, _RIGHT, _TOP, _BOTTOM = 76, 190, 40, 52
 _COLOURS = ("#1f6feb", "#d9480f", "#2b8a3e", "#9c36b5", "#0b7285", "#5f3dc4")
 
 
