@@ -18,6 +18,10 @@ class Checked:
         """Whether all of [start, end) is known to be good."""
         return any(a <= start and end <= b for a, b in self._stretches)
 
+    def from_position(self, start: int) -> int:
+        """The end of the good stretch that `start` lies in; `start` itself if it lies in none."""
+        return max((b for a, b in self._stretches if a <= start < b), default=start)
+
     def add(self, start: int, end: int) -> None:
         """Note that [start, end) is good; of too many stretches the shortest is forgotten.
 

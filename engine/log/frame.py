@@ -101,9 +101,10 @@ def decode(data: memoryview, position: int, end: int, seed: int) -> Header | Non
     """
     if position + HEADER_BYTES > end or data[position : position + 4] != MAGIC:
         return None
-    raw = data[position : position + HEADER_BYTES]
-    _, version, kind, flags, crc, payload_crc, *rest = _LAYOUT.unpack(raw)
-    if crc != _header_crc(raw, seed):
+    _, version, kind, flags, crc, *rest = _LAYOUT.unpack_from(data, position)
+    if crc != crc32(
+        data[position + 12 : position + HEADER_BYTES], crc32(data[position : position + 8], seed)
+    ):
         return None
     if version != VERSION:
         raise ExternalError(
@@ -111,8 +112,8 @@ def decode(data: memoryview, position: int, end: int, seed: int) -> Header | Non
             code="LOG-NEWER-FORMAT",
             hint="use a newer version of streamsql",
         )
-    header = Header(kind, flags, payload_crc, *rest)
-    return header if position + header.frame_bytes <= end else None
+    header = Header(kind, flags, *rest)
+    return header if position + HEADER_BYTES + header.payload_bytes <= end else None
 
 
 def is_schema(header: Header | None) -> bool:
@@ -164,9 +165,9 @@ def walk(data: memoryview, position: int, end: int, seed: int, offset: int) -> I
     while position < end:
         header = decode(data, position, end, seed)
         if header is not None and header.base_offset == offset:
-            yield Found(position, position + header.frame_bytes, offset, header)
-            position += header.frame_bytes
-            offset = header.next_offset
+            begin, position = position, position + HEADER_BYTES + header.payload_bytes
+            yield Found(begin, position, offset, header)
+            offset += header.span
             continue
         place = next_frame(data, position, end, seed, offset)
         yield Found(position, end if place is None else place, offset, None)

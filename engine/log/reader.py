@@ -133,11 +133,12 @@ class TopicReader:
     def _in_turn(self, max_rows: int) -> pa.RecordBatch | None:
         """The next rows of one partition after the other, until the batch is full."""
         ends = self._log.end_offsets(self._places)
+        share = -(-max_rows // len(self._turns))
         schema: pa.Schema | None = None
         max_bytes = _BATCH_BYTES
         given: list[tuple[Buffered, int]] = []
         for source in list(self._turns):
-            source.fill(self._log, 1, ends[source.place], self._shape, self._reset)
+            source.fill(self._log, share, ends[source.place], self._shape, self._reset)
             if source.rows:
                 chunks, schema, _ = source.fitting(schema or source.chunks[0].schema, max_bytes)
                 rows = _cut(source, chunks, max_rows)

@@ -216,17 +216,21 @@ class Segment:
         view = memoryview(data)
         chosen: list[tuple[int, Header]] = []
         reached, rows = offset, 0
-        for found in frames:
-            if rows >= max_rows or reached >= end_offset or found.offset > reached:
+        # Frames are many where partitions are: what is known to be good is found out once.
+        good = self._checked.from_position(position)
+        for start, stop, due, header in frames:
+            if rows >= max_rows or reached >= end_offset or due > reached:
                 break
-            header = found.header
-            if header is None or header.next_offset <= reached:
+            if header is None:
                 continue
-            if not self._is_good(view, found.start, shift, header):
+            ends = header.base_offset + header.span
+            if ends <= reached:
+                continue
+            if stop + shift > good and not self._is_good(view, start, shift, header):
                 break
-            chosen.append((found.start, header))
-            rows += min(header.rows, header.next_offset - reached)
-            reached = header.next_offset
+            chosen.append((start, header))
+            rows += min(header.rows, ends - reached)
+            reached = ends
         if not chosen:
             raise self.damaged(offset, position)
         start, last = chosen[-1]
