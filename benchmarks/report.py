@@ -50,7 +50,7 @@ def table(part: Part, result: Mapping[str, Any]) -> str:
     lines = [f"`python -m benchmarks {result['command']}`, {machine}", "", _cells(headings)]
     lines.append(_cells("---" if not shape else "--:" for _, shape in part.columns.values()))
     for row in result["rows"]:
-        lines.append(_cells(_shown(row[field], shape) for field, (_, shape) in part.columns.items()))
+        lines.append(_cells(_shown(row.get(field, ""), shape) for field, (_, shape) in part.columns.items()))
     return "\n".join(lines) + "\n"
 
 
