@@ -221,8 +221,8 @@ PARTS: Mapping[str, Part] = {
         },
     ),
     "soak": Part(
-        "soak --minutes 30",
-        "soak --minutes 0.5 --samples 10",
+        "soak --minutes 30 --threads 2",
+        "soak --minutes 0.5 --samples 10 --threads 2",
         ("seconds",),
         (),
         {

@@ -1,6 +1,6 @@
 """Soak: at full speed for a long time, with windows that expire: do memory and disk stay flat?
 
-    python -m benchmarks soak [--minutes M] [--json]
+    python -m benchmarks soak [--minutes M] [--threads N] [--json]
 
 Views and clicks come in as fast as they are processed, 5,000 views per second of event time. A tumbling
 count, a session count and a stream-stream join keep what their windows need, and no more. Memory, state
@@ -69,6 +69,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks soak")
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--samples", type=int, default=30)
+    parser.add_argument("--threads", type=int, default=1, help="of each query")
     parser.add_argument("--json", action="store_true", help="one object per sample and line")
     options = parser.parse_args(arguments)
     samples: list[Sample] = []
@@ -86,7 +87,7 @@ def main(arguments: list[str]) -> int:
             flush=True,
         )
 
-    _run(options.minutes * 60, options.samples, take)
+    _run(options.minutes * 60, options.samples, options.threads, take)
     memory, disk = [sample.resident for sample in samples], [sample.disk for sample in samples]
     if not options.json:
         for name, sizes in (("memory", memory), ("disk", disk)):
@@ -105,8 +106,9 @@ def _growth(sizes: list[int]) -> float:
     return min(sizes[-size:]) / min(sizes[size : 2 * size] or sizes) - 1
 
 
-def _run(seconds: float, count: int, take: Callable[[Sample], None]) -> None:
+def _run(seconds: float, count: int, threads: int, take: Callable[[Sample], None]) -> None:
     with tempfile.TemporaryDirectory() as folder, connect(Path(folder) / "data") as db:
+        db.execute(f"SET 'num.stream.threads' = '{threads}';")
         db.execute(_STATEMENTS)
         _forget_early(db)
         block = _Block()
