@@ -25,11 +25,8 @@ $(VENV)/.compiled: $(VENV)/.ready $(wildcard engine/*.py engine/*/*.py grammar/*
 demo: setup
 	@$(BIN)/python -m streamsql.repl.demo
 
-# A process per core, each with whole files; where there is no pytest-xdist, one after the other.
-PARALLEL = $(shell $(BIN)/python -c "import xdist" 2>/dev/null && echo --numprocesses=auto --dist=loadfile)
-
 test: setup
-	$(BIN)/python -m pytest -q $(PARALLEL)
+	$(BIN)/python -m pytest -q
 
 # What the gate checks beyond the tests: style, types, import directions.
 check: setup
@@ -37,7 +34,7 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q $(PARALLEL)
+	$(BIN)/python -m pytest -q
 
 # Invariance and oracles with 2,000 generated examples per operator, the functions over many rows, every byte of a
 # log flipped and its files cut at every length: two processes side by side. CONTRIBUTING.md says what runs how often.
