@@ -117,7 +117,8 @@ def test_an_aggregate_that_fails_stops_its_query_and_is_named(db: Database) -> N
         assert failed.value.source == sql  # each tells of its own text
     facts = dict(db.execute("DESCRIBE sums EXTENDED;").fetchall())
     assert facts["error"].startswith("SUM(D) failed: ")
-    assert facts["lag"] == "2 records"
+    # The first row may have been committed before the second one came.
+    assert facts["lag"] in ("1 record", "2 records")
     assert [row[3] for row in db.execute("SHOW QUERIES;").fetchall()] == [2]
 
 
