@@ -16,7 +16,7 @@ CREATE STREAM every (id INT KEY, x INT, hs ARRAY<STRUCT<key VARCHAR, value BYTES
     WITH (KAFKA_TOPIC = 's', FORMAT = 'JSON');
 CREATE STREAM others (id INT KEY, y INT) WITH (KAFKA_TOPIC = 'others', FORMAT = 'JSON');
 CREATE TABLE t (id INT PRIMARY KEY, z INT) WITH (FORMAT = 'JSON');
-INSERT INTO t VALUES (1, 7);
+INSERT INTO t (ROWTIME, id, z) VALUES (1, 1, 7);
 """
 GIVEN = [[{"key": "h", "value": b"A"}, {"key": "g", "value": None}, {"key": "h", "value": b"B"}], []]
 
