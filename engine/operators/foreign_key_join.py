@@ -230,8 +230,12 @@ class ForeignKeyJoinOperator(Operator):
         if batch is None or not batch.num_rows:
             empty = pa.RecordBatch.from_pylist([], schema=spec.right if side else spec.left)
             return _Events(empty, _NONE, _NONE, _NONE, _NONE, np.zeros(0, dtype=np.bool_), _NONE)
-        puts_in = batch.column(WEIGHT).to_numpy() > 0
-        slots, is_new = store.find_or_put_in([batch.column(n) for n in names], puts_in)
+        keys = [batch.column(n) for n in names]
+        if side and spec.keeps_unmatched:
+            # Left rows are there without it, and are said again by a delete of what was never there, too.
+            slots, is_new = store.find_or_add(keys)
+        else:
+            slots, is_new = store.find_or_put_in(keys, batch.column(WEIGHT).to_numpy() > 0)
         added = slots[is_new]
         batch, slots = without_replaced(*known(batch, slots))
         puts_in = batch.column(WEIGHT).to_numpy() > 0

@@ -96,7 +96,7 @@ class TableTableJoinOperator(Operator):
 
     def process(self, *inputs: pa.RecordBatch | None) -> pa.RecordBatch | None:
         found = [None if batch is None else self._complete(batch) for batch in inputs]
-        looked_up = [None if batch is None else self._slots(batch) for batch in found]
+        looked_up = [None if batch is None else self._slots(batch, side) for side, batch in enumerate(found)]
         batches: list[pa.RecordBatch | None] = []
         slots: list[Int64s] = []
         new: list[Int64s] = []
@@ -137,9 +137,18 @@ class TableTableJoinOperator(Operator):
         kept = batch if complete.all() else batch.filter(pa.array(complete))
         return kept if kept.num_rows else None
 
-    def _slots(self, batch: pa.RecordBatch) -> tuple[Int64s, Int64s]:
-        puts_in = batch.column(WEIGHT).to_numpy() > 0
-        slots, is_new = self.store.find_or_put_in([batch.column(n) for n in self.spec.keys], puts_in)
+    def _slots(self, batch: pa.RecordBatch, side: int) -> tuple[Int64s, Int64s]:
+        """The slot of each row, and which of them are new.
+
+        A delete of what was never there changes nothing. Where the other side has a row without it, that row
+        is said again, as by every other event; where it has none there is nothing to say, and no slot.
+        """
+        keys = [batch.column(n) for n in self.spec.keys]
+        (is_there_without,) = self._exists(np.array([side == 1]), np.array([side == 0]))
+        if is_there_without:
+            slots, is_new = self.store.find_or_add(keys)
+        else:
+            slots, is_new = self.store.find_or_put_in(keys, batch.column(WEIGHT).to_numpy() > 0)
         return slots, slots[is_new]
 
     def _exists(self, left: Bools, right: Bools) -> Bools:

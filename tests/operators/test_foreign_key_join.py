@@ -9,7 +9,7 @@ from itertools import pairwise
 import duckdb
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streamsql.engine.check import CheckedOperator
@@ -145,6 +145,7 @@ def events_of(drawn: Sequence[tuple[int, int, int | None, int]]) -> list[Event]:
 
 @many
 @given(drawn_events, st.lists(st.integers(0, 40), max_size=6), st.booleans())
+@example([(0, 0, 0, 1), (1, 0, None, 0)], [], True)  # a delete of what was never there
 def test_any_cut_gives_what_the_rules_give_one_by_one(
     context: Context,
     oracle: duckdb.DuckDBPyConnection,

@@ -9,7 +9,7 @@ from itertools import pairwise
 import duckdb
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streamsql.engine.check import CheckedOperator
@@ -95,6 +95,7 @@ def cut(events: Sequence[Event], places: Sequence[int]) -> list[Sequence[Event]]
 
 @many
 @given(drawn_events, drawn_cuts, st.sampled_from(["INNER", "LEFT", "RIGHT", "FULL"]))
+@example([(1, 1, 1), (0, 1, 0)], [], "RIGHT")  # a delete of what was never there
 def test_tables_joined_event_by_event(
     context: Context, drawn: list[tuple[int, int | None, int]], cuts: list[int], kind: str
 ) -> None:
