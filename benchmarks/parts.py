@@ -222,7 +222,7 @@ PARTS: Mapping[str, Part] = {
     ),
     "soak": Part(
         "soak --minutes 30 --threads 2",
-        "soak --minutes 0.5 --samples 10 --threads 2",
+        "soak --minutes 0.6 --samples 30 --threads 2",
         ("seconds",),
         (),
         {
