@@ -76,9 +76,7 @@ def merge_numbers(
             else:
                 np.add.at(column.values, slots, values)
             return
-        ufunc, identity = _EXTREMES[kind](values.dtype)
-        values = _filled(values, valid, identity)
-        _begin(column, slots, valid, identity)
+        ufunc, values = _begun(column, kind, slots, values, valid)
         if is_distinct:
             column.values[slots] = ufunc(column.values[slots], values)
         else:
@@ -104,9 +102,7 @@ def merge_numbers_beside(
             else:
                 np.add.at(column.values, slots, values)
             return
-        ufunc, identity = _EXTREMES[kind](values.dtype)
-        values = _filled(values, valid, identity)
-        _begin(column, slots, valid, identity)
+        ufunc, values = _begun(column, kind, slots, values, valid)
         column.values[touched] = ufunc(column.values[touched], values[last.places])
         # Few values of a batch are better than the last one of their slot.
         found = column.values[slots]
@@ -119,12 +115,15 @@ def _filled(values: Values, valid: Bools | None, by: Any) -> Values:
     return values if valid is None else np.where(valid, values, by)
 
 
-def _begin(column: FixedColumn, slots: Int64s, valid: Bools | None, identity: Any) -> None:
-    """Let slots that hold null, and are to have a value, begin with one that changes nothing."""
-    if column.valid is None:
-        return
-    column.values[slots[~column.valid[slots]]] = identity
-    column.valid[slots if valid is None else slots[valid]] = True
+def _begun(
+    column: FixedColumn, kind: Plain, slots: Int64s, values: Values, valid: Bools | None
+) -> tuple[np.ufunc, Values]:
+    """How a least or largest value is merged, and what to merge; nulls on either side change nothing."""
+    ufunc, identity = _EXTREMES[kind](values.dtype)
+    if column.valid is not None:
+        column.values[slots[~column.valid[slots]]] = identity
+        column.valid[slots if valid is None else slots[valid]] = True
+    return ufunc, _filled(values, valid, identity)
 
 
 def _least(dtype: np.dtype[Any]) -> tuple[np.ufunc, Any]:
