@@ -16,7 +16,7 @@ from streamsql.grammar.build_query import QUERY_ACTIONS
 from streamsql.grammar.build_statement import STATEMENT_ACTIONS
 from streamsql.grammar.build_text import exact_name, folded_name, string_value, whole_number
 from streamsql.grammar.lexer import Token
-from streamsql.grammar.places import PlacedNumber, PlacedText
+from streamsql.grammar.places import PlacedNothing, PlacedNumber, PlacedText
 
 
 def _name(_span: Span, token: Token) -> str:
@@ -59,8 +59,8 @@ def _only(_span: Span, value: object) -> object:
     return value
 
 
-def _sequence(_span: Span, *values: object) -> tuple[object, ...]:
-    return values
+def _sequence(span: Span, *values: object) -> tuple[object, ...]:
+    return values or PlacedNothing(span)
 
 
 def _sequence_or_empty(_span: Span, *values: object) -> tuple[object, ...]:

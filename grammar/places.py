@@ -40,6 +40,20 @@ class PlacedNumber(int):
         return int(self), self.span
 
 
+class PlacedNothing(tuple[()]):
+    """A list without parts, none of which could tell where it stands; `span` is where it was written."""
+
+    span: Span
+
+    def __new__(cls, span: Span) -> PlacedNothing:
+        made = super().__new__(cls)
+        made.span = span
+        return made
+
+    def __getnewargs__(self) -> tuple[Span]:
+        return (self.span,)
+
+
 def place_of(*parts: Any) -> Span | None:
     """From the first to the last of some nodes, names and numbers; None if none of them has a place.
 

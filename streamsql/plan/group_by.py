@@ -136,7 +136,8 @@ def _groups(planner: SelectPlanner, query: ast.Select, flow: Flow) -> list[ast.E
     if query.group_by is None:
         return []
     if not query.group_by:
-        raise at(query.span, "GROUP BY needs an expression", "PLAN-GROUP-BY")
+        hint = "GROUP BY 1 makes one group of all rows"
+        raise at(place_of(query.group_by), "GROUP BY needs an expression", "PLAN-GROUP-BY", hint)
     scope = flow.scope.in_clause("GROUP BY")
     found: list[ast.Expression] = []
     for written in query.group_by:

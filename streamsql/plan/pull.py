@@ -148,7 +148,7 @@ class Planner:
     def _select(self, query: ast.Select, ctes: dict[str, Result], outer: Scope | None) -> Result:
         for clause, place in (
             ("WINDOW", place_of(query.window)),
-            ("PARTITION BY", place_of(*(query.partition_by or ()))),
+            ("PARTITION BY", place_of(query.partition_by, *(query.partition_by or ()))),
         ):
             if place is not None:
                 raise at(place, f"{clause} needs a query that keeps running", "PLAN-PULL", "add EMIT CHANGES")

@@ -267,7 +267,10 @@ class SelectPlanner:
             )
         expressions = query.partition_by
         if not expressions:
-            raise at(query.span, "PARTITION BY needs an expression", "PLAN-PARTITION-BY")
+            hint = "PARTITION BY NULL gives records without a key"
+            raise at(
+                place_of(query.partition_by), "PARTITION BY needs an expression", "PLAN-PARTITION-BY", hint
+            )
         if any(isinstance(e, ast.NullLiteral) for e in expressions):
             if len(expressions) > 1:
                 raise at(place_of(*expressions), "PARTITION BY NULL stands alone", "PLAN-PARTITION-BY")
