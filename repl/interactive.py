@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from streamsql.errors import ExternalError, StreamSQLError
+from streamsql.repl.interrupts import on_interrupt
 from streamsql.repl.opening import open_database, printer
 from streamsql.repl.text import safe
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from streamsql.database import Database
     from streamsql.repl.records import Printer
+    from streamsql.result import Result
 
 
 def interact(arguments: Namespace) -> int:
@@ -44,10 +46,32 @@ def run_text(db: Database, text: str, show: Printer) -> None:
     """Run all statements of a text and print their results.
 
     raises  StreamSQLError of the first that fails; those before it are done
+            KeyboardInterrupt after Ctrl-C; of a push query it is then said how it went
     """
     for result in db.run(text):
         with result:
-            show.show(result)
+            if result.kind == "CHANGES":
+                _follow(result, show)
+            else:
+                show.show(result)
+
+
+def _follow(result: Result, show: Printer) -> None:
+    """Show a push query up to its LIMIT, or to Ctrl-C."""
+    is_interrupted = False
+
+    def end() -> None:
+        nonlocal is_interrupted
+        is_interrupted = True
+        if sys.stderr.isatty():
+            sys.stderr.write("\n")  # the terminal has written ^C, and what comes next begins a line
+        result.close()
+
+    with on_interrupt(end):
+        show.show(result)
+    if is_interrupted:
+        sys.stderr.write("ended by Ctrl-C\n")
+        raise KeyboardInterrupt
 
 
 def run_stream(db: Database, lines: TextIO, show: Printer) -> int:

@@ -73,15 +73,20 @@ def test_the_reader_of_the_output_may_leave(program: Program) -> None:
         assert process.wait(30) == 141
 
 
-def test_ctrl_c_ends_a_push_query_with_130(program: Program) -> None:
+@pytest.mark.parametrize("output", ["json", "table"])
+def test_ctrl_c_ends_a_push_query_with_130_and_says_how_it_went(program: Program, output: str) -> None:
     program.call("-e", CREATE + INSERTS).good()
-    with program.start("--output", "json", "-e", "SELECT * FROM views EMIT CHANGES;") as process:
+    sql = "SELECT * FROM views EMIT CHANGES; SHOW STREAMS;"
+    with program.start("--output", output, "-e", sql) as process:
         assert process.stdout is not None
         for _ in range(3):
             process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
-        assert (process.returncode, err) == (130, "")
+        out, err = process.communicate(timeout=30)
+    said = out if output == "table" else err
+    assert "3 rows read · 3 shown · 0 filtered · 0 skipped · 0 late\n" in said
+    assert err.endswith("ended by Ctrl-C\n")
+    assert process.returncode == 130 and "VIEWS" not in out
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
