@@ -55,5 +55,5 @@ class StatelessOperator(Operator):
         return StatelessOperator(self.spec, context)
 
     def view(self, rows: pa.RecordBatch | None) -> pa.RecordBatch | None:
-        """The stage over a snapshot of the table below it."""
-        return None if rows is None else self._kernel.run(rows)
+        """The stage over a snapshot of the table below it; what fails was reported when it was processed."""
+        return None if rows is None else self._kernel.attempt(rows)[0]

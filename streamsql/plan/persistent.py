@@ -245,6 +245,8 @@ def _with_sink(
             view = node = graph.add(spec, node)
     if sink.timestamp is not None:
         node = _restamped(graph, node, sink)
+        # Pull queries see a row with the time that its record has.
+        view = node if is_table else None
     if not is_table:
         _drop_unwritten(graph, node, {SEQ} if partitions > 1 else {SEQ, PARTITION})
     schemas = env.schemas

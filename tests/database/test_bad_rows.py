@@ -131,6 +131,19 @@ def test_each_expression_of_a_bad_row_has_its_entry() -> None:
         ]
 
 
+def test_a_table_that_is_asked_has_no_more_bad_rows_than_before() -> None:
+    with streamsql.connect() as db:
+        db.execute(
+            "CREATE STREAM s (id INT KEY, t VARCHAR);"
+            "CREATE TABLE r AS SELECT id, CAST(MAX(t) AS INTEGER) AS n FROM s GROUP BY id;"
+        )
+        db.append("s", [{"ID": 1, "T": "x"}], timestamps=[7])
+        for where in ("", "WHERE id = 1"):
+            assert db.execute(f"SELECT n FROM r {where};").fetchall() == [(None,)]
+        db.append("s", [{"ID": 2, "T": "5"}])
+        assert entries_of(db) == [(7, "CAST(MAX(T) AS INTEGER)", "cannot cast to INTEGER: 'x'")]
+
+
 def test_a_volatile_function_without_arguments_fails_a_row_and_not_the_query() -> None:
     with streamsql.connect(udfs=[every_second]) as db:
         db.execute("CREATE STREAM s (n BIGINT); CREATE STREAM r AS SELECT n, every_second() AS v FROM s;")

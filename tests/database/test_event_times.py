@@ -38,3 +38,30 @@ def test_records_of_a_result_have_the_time_of_its_column(db: Database, query: st
     db.wait_idle()
     found = [row["timestamp"] for batch in db.log.read("R", 0, 0, 100) for row in batch.to_pylist()]
     assert found == times
+
+
+TABLES = {
+    "from a table": "TABLE r WITH (TIMESTAMP = 'MS') AS SELECT id, CAST(x AS BIGINT) * 1000 AS ms FROM t",
+    "aggregated": "TABLE r WITH (TIMESTAMP = 'MS') AS SELECT id, MAX(CAST(x AS BIGINT)) * 1000 AS ms FROM s GROUP BY id",
+    "of windows": (
+        "TABLE r WITH (TIMESTAMP = 'MS') AS SELECT id, MAX(CAST(x AS BIGINT)) * 1000 AS ms FROM s "
+        "WINDOW TUMBLING (SIZE 1 SECOND) GROUP BY id"
+    ),
+    "joined": (
+        "TABLE r WITH (TIMESTAMP = 'MS') AS SELECT t.id AS id, CAST(t.x AS BIGINT) * 1000 AS ms "
+        "FROM t JOIN t AS u ON t.id = u.id"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("query", TABLES.values(), ids=TABLES)
+def test_a_table_has_these_times_however_it_is_read(db: Database, query: str) -> None:
+    db.execute(f"{DECLARED} CREATE {query};")
+    for row, time in [((1, 2), 10), ((2, 1), 20), ((3, -5), 30), ((1, 4), 40), ((4, None), 50)]:
+        for name in ("s", "t"):
+            db.append(name, [{"id": row[0], "x": row[1]}], timestamps=[time])
+    db.wait_idle()
+    expected = [(1, 4000, 4000), (2, 1000, 1000)]
+    ways = ["FROM r", "FROM r AS OF OFFSET 100", "FROM r WHERE id IN (1, 2, 3, 4)"]
+    found = {way: sorted(db.execute(f"SELECT id, ms, ROWTIME {way};").fetchall()) for way in ways}
+    assert found == dict.fromkeys(ways, expected)
