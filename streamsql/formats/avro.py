@@ -37,11 +37,11 @@ from streamsql.formats.registered import (
     FramedDecoder,
     ReadRecord,
     frame,
+    inferred,
     raw_values,
-    registered_schema,
     schema_id_of,
+    schema_to_write,
     schemas_of,
-    subject,
     write_all,
 )
 from streamsql.formats.scalars import Mismatch
@@ -52,7 +52,7 @@ class AvroEncoder:
     def __init__(self, layout: Layout) -> None:
         self._columns = layout.columns
         self._is_record = is_record(layout)
-        schema_id, text = register(layout)
+        schema_id, text = _schema(layout)
         self._frame = frame(schema_id)
         self._schema = AvroSchema(text)
         self._write = fastavro_package().schemaless_writer
@@ -84,17 +84,12 @@ class AvroEncoder:
         return target.getvalue()
 
 
-def register(layout: Layout) -> tuple[int, str]:
-    """(id, text) of the schema that a layout is written with; a new one is registered.
+def _schema(layout: Layout) -> tuple[int, str]:
+    return schema_to_write(layout, "AVRO", _text)
 
-    raises  PlanError if the registry refuses it
-    """
-    if schema_id_of(layout) is not None:
-        found = registered_schema(layout, "AVRO")
-        assert found is not None
-        return found
-    text = json.dumps(schema_of(layout), ensure_ascii=False)
-    return schemas_of(layout).register(subject(layout), text, "AVRO"), text
+
+def _text(layout: Layout) -> str:
+    return json.dumps(schema_of(layout), ensure_ascii=False)
 
 
 class AvroFormat(Format):
@@ -114,12 +109,11 @@ class AvroFormat(Format):
             schema_of(layout)
 
     def infer(self, layout: Layout) -> tuple[Column, ...] | None:
-        found = registered_schema(layout, "AVRO")
-        return None if found is None else columns_of(json.loads(found[1]), layout)
+        return inferred(layout, "AVRO", columns_of)
 
     def register(self, layout: Layout) -> None:
         if layout.columns:
-            register(layout)
+            _schema(layout)
 
     def decoder(self, layout: Layout, wanted: Sequence[str], workspace: Workspace) -> Decoder:
         columns = wanted_columns(layout, wanted)

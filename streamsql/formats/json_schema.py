@@ -182,8 +182,10 @@ def _kind(body: Any) -> str | None:
 
 def _properties(body: Any) -> list[tuple[str, Any]]:
     properties = body.get("properties", {}) if isinstance(body, dict) else {}
+    # A property may have any value there is: its schema is `true` then.
     indexed = [
-        (inner.get("connect.index", i), i, name, inner) for i, (name, inner) in enumerate(properties.items())
+        (inner.get("connect.index", i) if isinstance(inner, dict) else i, i, name, inner)
+        for i, (name, inner) in enumerate(properties.items())
     ]
     return [(name, inner) for _, _, name, inner in sorted(indexed, key=lambda entry: entry[:2])]
 

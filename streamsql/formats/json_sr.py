@@ -33,10 +33,9 @@ from streamsql.formats.registered import (
     UNFRAMED,
     by_name,
     frame,
-    registered_schema,
+    inferred,
     schema_id_of,
-    schemas_of,
-    subject,
+    schema_to_write,
 )
 from streamsql.schema import Column
 from streamsql.types import VARCHAR
@@ -62,7 +61,7 @@ class JsonSrDecoder:
 
 class JsonSrEncoder:
     def __init__(self, layout: Layout, workspace: Workspace) -> None:
-        schema_id, text = register(layout)
+        schema_id, text = _schema(layout)
         self._frame = pa.scalar(frame(schema_id), pa.binary())
         columns = list(layout.columns)
         self._places: list[int | None] = list(range(len(columns)))
@@ -94,17 +93,12 @@ def _in_schema_order(
     return ordered + [columns[i] for i in missing], [*places, *missing]
 
 
-def register(layout: Layout) -> tuple[int, str]:
-    """(id, text) of the schema that a layout is written with; a new one is registered.
+def _schema(layout: Layout) -> tuple[int, str]:
+    return schema_to_write(layout, "JSON", _text)
 
-    raises  PlanError if the registry refuses it
-    """
-    if schema_id_of(layout) is not None:
-        found = registered_schema(layout, "JSON")
-        assert found is not None
-        return found
-    text = json.dumps(schema_of(layout), ensure_ascii=False)
-    return schemas_of(layout).register(subject(layout), text, "JSON"), text
+
+def _text(layout: Layout) -> str:
+    return json.dumps(schema_of(layout), ensure_ascii=False)
 
 
 class JsonSrFormat(Format):
@@ -122,12 +116,11 @@ class JsonSrFormat(Format):
         schema_id_of(layout)
 
     def infer(self, layout: Layout) -> tuple[Column, ...] | None:
-        found = registered_schema(layout, "JSON")
-        return None if found is None else columns_of(json.loads(found[1]), layout)
+        return inferred(layout, "JSON", columns_of)
 
     def register(self, layout: Layout) -> None:
         if layout.columns:
-            register(layout)
+            _schema(layout)
 
     def decoder(self, layout: Layout, wanted: Sequence[str], workspace: Workspace) -> Decoder:
         columns = wanted_columns(layout, wanted)

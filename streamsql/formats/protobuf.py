@@ -37,8 +37,8 @@ from streamsql.formats.registered import (
     raw_values,
     registered_schema,
     schema_id_of,
+    schema_to_write,
     schemas_of,
-    subject,
     write_all,
 )
 from streamsql.schema import Column
@@ -152,7 +152,7 @@ class ProtobufFormat(Format):
 
     def register(self, layout: Layout) -> None:
         if layout.columns:
-            _register(layout)
+            _schema(layout)
 
     def decoder(self, layout: Layout, wanted: Sequence[str], workspace: Workspace) -> Decoder:
         columns = wanted_columns(layout, wanted)
@@ -170,24 +170,19 @@ class ProtobufFormat(Format):
         return FramedDecoder(columns, open_one)
 
     def encoder(self, layout: Layout, workspace: Workspace) -> Encoder:
-        schema_id, text = _register(layout)
+        schema_id, text = _schema(layout)
         file, imported = files_of(text, schemas_of(layout).references(schema_id))
         full_name, path = find_message(file, layout.properties.get("SCHEMA_FULL_NAME"))
         message = message_class(file, imported, full_name)
         return ProtobufEncoder(message, layout.columns, frame(schema_id) + message_indexes(path))
 
 
-def _register(layout: Layout) -> tuple[int, str]:
-    """(id, text) of the schema that a layout is written with; a new one is registered.
+def _schema(layout: Layout) -> tuple[int, str]:
+    return schema_to_write(layout, "PROTOBUF", _text)
 
-    raises  PlanError if the registry refuses it
-    """
-    if schema_id_of(layout) is not None:
-        found = registered_schema(layout, "PROTOBUF")
-        assert found is not None
-        return found
-    text = print_proto(schema_of(layout))
-    return schemas_of(layout).register(subject(layout), text, "PROTOBUF"), text
+
+def _text(layout: Layout) -> str:
+    return print_proto(schema_of(layout))
 
 
 class _BareDecoder:

@@ -6,6 +6,7 @@ bytes big-endian, then the format's own bytes.
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
@@ -55,7 +56,7 @@ def schema_id_of(layout: Layout) -> int | None:
     given = layout.properties.get("SCHEMA_ID")
     if given is None:
         return None
-    if not given.strip().isdigit():
+    if not given.strip().isdecimal():
         side = "KEY" if layout.is_key else "VALUE"
         raise PlanError(f"{side}_SCHEMA_ID is '{given}', and an id is a whole number", code="PLAN-SCHEMA-ID")
     return int(given)
@@ -77,6 +78,40 @@ def registered_schema(layout: Layout, kind: str) -> tuple[int, str] | None:
     if found[1] != kind:
         raise PlanError(f"schema {wanted} is {found[1]}, not {kind}", code="PLAN-SCHEMA-ID")
     return wanted, found[0]
+
+
+def schema_to_write(layout: Layout, kind: str, text_of: Callable[[Layout], str]) -> tuple[int, str]:
+    """(id, text) of the schema that a layout is written with: the one it names, else one of its columns.
+
+    text_of  the schema of the columns, registered if it is new
+    raises   PlanError if the registry refuses it
+    """
+    if schema_id_of(layout) is not None:
+        found = registered_schema(layout, kind)
+        assert found is not None
+        return found
+    text = text_of(layout)
+    return schemas_of(layout).register(subject(layout), text, kind), text
+
+
+def inferred(
+    layout: Layout, kind: str, columns_of: Callable[[Any, Layout], tuple[Column, ...]]
+) -> tuple[Column, ...] | None:
+    """The columns of a registered schema that is JSON; None if there is none.
+
+    raises  PlanError if it is no such schema, or one that SQL has no type for
+    """
+    found = registered_schema(layout, kind)
+    if found is None:
+        return None
+    try:
+        return columns_of(json.loads(found[1]), layout)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise PlanError(
+            f"the registered schema {found[0]} is no {kind} schema that can be read",
+            code="PLAN-SCHEMA",
+            hint="name the columns: CREATE .. (NAME TYPE, ..) WITH (..)",
+        ) from error
 
 
 def spelt(name: str, layout: Layout) -> str:

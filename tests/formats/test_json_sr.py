@@ -104,6 +104,16 @@ COLUMNS: list[tuple[Any, SqlType | None]] = [
     ({"type": "object"}, None),
 ]
 
+UNREADABLE = [
+    {"type": "object", "properties": ["a"]},
+    {"type": "object", "properties": {"a": {"connect.index": "x"}, "b": {"connect.index": 1}}},
+    {
+        "type": "number",
+        "title": "org.apache.kafka.connect.data.Decimal",
+        "connect.parameters": {"scale": "two"},
+    },
+]
+
 
 @pytest.mark.parametrize(("schema", "t"), COLUMNS, ids=lambda x: str(x)[:40])
 def test_inferred_columns(schema: Any, t: SqlType | None) -> None:
@@ -121,6 +131,22 @@ def test_inferred_columns(schema: Any, t: SqlType | None) -> None:
     registry.register("t-value", text, "JSON")
     expected = [Column("C1", VARCHAR)] + ([] if t is None else [Column("C2", t)])
     assert JSON_SR.infer(layout(registry=registry)) == tuple(expected)
+
+
+def test_a_field_that_may_be_anything_is_no_column() -> None:
+    registry = EmbeddedRegistry()
+    registry.register(
+        "t-value", '{"type": "object", "properties": {"a": true, "b": {"type": "string"}}}', "JSON"
+    )
+    assert JSON_SR.infer(layout(registry=registry)) == (Column("B", VARCHAR),)
+
+
+@pytest.mark.parametrize("schema", UNREADABLE, ids=str)
+def test_a_schema_that_does_not_read_is_named(schema: Any) -> None:
+    registry = EmbeddedRegistry()
+    schema_id = registry.register("t-value", json.dumps(schema), "JSON")
+    with pytest.raises(PlanError, match=f"the registered schema {schema_id} is no JSON schema"):
+        JSON_SR.infer(layout(registry=registry))
 
 
 def test_inferred_keys_and_exact_names() -> None:
