@@ -73,10 +73,19 @@ _DEFAULTS: dict[str, object] = {"data": DEFAULT_DATA, "output": "table", "settin
 
 def _main_parser() -> _Parser:
     common = _Parser(add_help=False, argument_default=argparse.SUPPRESS)
-    common.add_argument("--data", metavar="DIR")
-    common.add_argument("--output", choices=("table", "json", "csv"))
-    common.add_argument("--set", metavar="NAME=VALUE", dest="settings", action="append", type=_setting)
-    common.add_argument("--udf", metavar="FILE.py", action="append")
+    common.add_argument("--data", metavar="DIR", help=f"where the database lives (default {DEFAULT_DATA})")
+    common.add_argument("--output", choices=("table", "json", "csv"), help="how results are printed")
+    common.add_argument(
+        "--set",
+        metavar="NAME=VALUE",
+        dest="settings",
+        action="append",
+        type=_setting,
+        help="a setting; may come more than once",
+    )
+    common.add_argument(
+        "--udf", metavar="FILE.py", action="append", help="functions of your own; may come more than once"
+    )
 
     parser = _Main(prog="streamsql", parents=[common], allow_abbrev=False)
     parser.add_argument("--version", action="version", version=_version())
@@ -92,6 +101,7 @@ def _main_parser() -> _Parser:
         "run",
         parents=[common],
         allow_abbrev=False,
+        usage="streamsql run FILE.sql [--until-idle] [--interval SECONDS]",
         help="keep the persistent queries of a file running",
         description="Run the statements of a file and keep its persistent queries going until Ctrl-C or "
         "SIGTERM. What an earlier run has created with the same text is left as it is.",
@@ -106,13 +116,20 @@ def _main_parser() -> _Parser:
         "load",
         parents=[common],
         allow_abbrev=False,
+        usage="streamsql load TOPIC FILE.. --format lines|jsonl|csv|parquet [--resume]",
         help="put files into a topic",
         description="Append the records of files to a topic, which is made if there is none. "
         "Files that are compressed with gzip are read as they are.",
     )
-    load.add_argument("topic", metavar="TOPIC")
+    load.add_argument("topic", metavar="TOPIC", help="where the records go")
     load.add_argument("files", metavar="FILE", nargs="+", help="- for standard input")
-    load.add_argument("--format", required=True, choices=("lines", "jsonl", "csv", "parquet"))
+    load.add_argument(
+        "--format",
+        required=True,
+        choices=("lines", "jsonl", "csv", "parquet"),
+        help="what is in the files: lines of text, lines of JSON, CSV with the names of the columns in its "
+        "first line, or Parquet",
+    )
     load.add_argument(
         "--resume",
         action="store_true",
@@ -123,12 +140,18 @@ def _main_parser() -> _Parser:
         "datagen",
         parents=[common],
         allow_abbrev=False,
+        usage="streamsql datagen TEMPLATE --topic T --rows N [--rate R] [--seed N] [--create]",
         help="made-up data to try things with",
         description="Append made-up rows to a topic: clickstream (page views), clicks, users, orders.",
     )
-    datagen.add_argument("template", metavar="TEMPLATE", choices=("clickstream", "clicks", "users", "orders"))
-    datagen.add_argument("--topic", metavar="T", required=True)
-    datagen.add_argument("--rows", metavar="N", required=True, type=_count)
+    datagen.add_argument(
+        "template",
+        metavar="TEMPLATE",
+        choices=("clickstream", "clicks", "users", "orders"),
+        help="one of those four",
+    )
+    datagen.add_argument("--topic", metavar="T", required=True, help="where the rows go")
+    datagen.add_argument("--rows", metavar="N", required=True, type=_count, help="how many")
     datagen.add_argument("--rate", metavar="R", type=_positive, help="rows per second, stamped with the time")
     datagen.add_argument("--seed", metavar="N", type=int, default=0, help="another seed, other rows")
     datagen.add_argument("--create", action="store_true", help="declare the stream as well")
@@ -137,6 +160,7 @@ def _main_parser() -> _Parser:
         "check",
         parents=[common],
         allow_abbrev=False,
+        usage="streamsql check [DIR] [--repair] [--backup DIR]",
         help="verify every frame of a database",
         description="Look through every file of a database that nobody has open: settings, segments frame by "
         "frame, indexes, commits. Nothing is changed without --repair. Exit status 1 if there is damage.",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from streamsql.repl.opening import open_database
 from streamsql.repl.progress import ProgressLine, bar, rate_text
 from streamsql.repl.render import duration_text
+from streamsql.result import counted
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -22,9 +23,11 @@ def datagen(arguments: Namespace) -> int:
     template = generate.template(arguments.template)
     topic = arguments.topic
     line = ProgressLine(sys.stderr)
-    started = 0.0
+    started, done = 0.0, 0
 
     def show(rows: int) -> None:
+        nonlocal done
+        done = rows
         rate = rate_text(rows, time.perf_counter() - started, "rows")
         line.update(f"{topic} {bar(rows, arguments.rows, line.terminal)} {rows:,} rows · {rate}")
 
@@ -42,13 +45,16 @@ def datagen(arguments: Namespace) -> int:
         started = time.perf_counter()
         try:
             count = generate.send(rows, writer, show)
+        except KeyboardInterrupt:
+            line.clear()
+            sys.stderr.write(f"ended by Ctrl-C: {counted(done, 'row')} written\n")
+            raise
         finally:
             writer.close()
             line.clear()
     seconds = time.perf_counter() - started
-    print(
-        f"{count:,} rows into topic {topic} in {duration_text(seconds)} · {rate_text(count, seconds, 'rows')}"
-    )
+    speed = rate_text(count, seconds, "rows")
+    print(f"{counted(count, 'row')} into topic {topic} in {duration_text(seconds)} · {speed}")
     if arguments.create and not is_declared:
         print(f"\n  {statement}\n")
     elif not is_declared:

@@ -10,6 +10,7 @@ from streamsql.repl.opening import open_database
 from streamsql.repl.progress import ProgressLine, bar, bytes_text, rate_text
 from streamsql.repl.render import duration_text
 from streamsql.repl.text import safe
+from streamsql.result import counted
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -24,8 +25,11 @@ def load(arguments: Namespace) -> int:
 
     line = ProgressLine(sys.stderr)
     started = time.perf_counter()
+    rows = 0
 
     def show(progress: Progress) -> None:
+        nonlocal rows
+        rows = progress.rows
         rate = rate_text(progress.rows, time.perf_counter() - started, "rows")
         share = bar(progress.bytes, progress.total_bytes, line.terminal) if progress.total_bytes else ""
         line.update(f"{progress.file} {share} {progress.rows:,} rows · {rate}")
@@ -40,20 +44,24 @@ def load(arguments: Namespace) -> int:
                 resume=arguments.resume,
                 on_progress=show,
             )
+        except KeyboardInterrupt:
+            line.clear()
+            sys.stderr.write(f"ended by Ctrl-C: {counted(rows, 'record')} loaded\n")
+            raise
         finally:
             line.clear()
         declaration = for_topic(db, arguments.topic, arguments.format)
-    files_text = f"{len(arguments.files):,} file{'s' if len(arguments.files) > 1 else ''}"
+    files_text = counted(len(arguments.files), "file")
     speed = rate_text(report.rows, report.seconds, "rows")
     if report.bytes:
         speed += f" · {bytes_text(report.bytes / max(report.seconds, 1e-9))}/s"
     topic = safe(arguments.topic)
     print(
-        f"{report.rows:,} records from {files_text} into topic {topic} "
+        f"{counted(report.rows, 'record')} from {files_text} into topic {topic} "
         f"in {duration_text(report.seconds)} · {speed}"
     )
     if report.rows_before:
-        print(f"{report.rows_before:,} records of them were loaded before")
+        print(f"loaded before: {counted(report.rows_before, 'record')}")
     if declaration is not None:
         print(f"No stream reads topic {topic} yet. To query it:\n\n  {safe(declaration)}\n")
     return 0

@@ -94,6 +94,10 @@ def _header(file: IO[bytes], name: str, delimiter: str) -> list[str]:
         )
     except (UnicodeDecodeError, pa.ArrowInvalid) as error:
         raise DataError(f"{name}, row 1: the names of the columns cannot be read", code="LOAD-CSV") from error
+    if text.lstrip().startswith("{"):
+        raise DataError(
+            f"{name}, row 1: this is JSON, and no names of columns", code="LOAD-CSV", hint="load it as jsonl"
+        )
     names: list[str] = table.schema.names
     twice = sorted({n for n in names if names.count(n) > 1})
     if twice or not all(names):

@@ -24,6 +24,7 @@ from streamsql.connectors.topics import ensure_topic
 from streamsql.engine.kernel import Workspace
 from streamsql.errors import DataError, ExternalError, PlanError, StreamSQLError
 from streamsql.formats.format import Layout
+from streamsql.result import counted
 
 if TYPE_CHECKING:
     from streamsql.catalog import SourceInfo
@@ -111,7 +112,9 @@ def load(
                         on_progress(Progress(name, loading.rows, done_bytes + _position(raw), total))
                 done_bytes += _position(raw)
     except StreamSQLError as error:
-        kept = f"{loading.rows:,} records before it were loaded" if loading.rows else "nothing was loaded"
+        kept = (
+            f"loaded before it: {counted(loading.rows, 'record')}" if loading.rows else "nothing was loaded"
+        )
         error.hint = f"{error.hint}; {kept}" if error.hint else kept
         raise
     finally:

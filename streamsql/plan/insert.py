@@ -21,6 +21,7 @@ from streamsql.plan.environment import Environment
 from streamsql.plan.expressions import compile_expression
 from streamsql.plan.rewrite import columns_used
 from streamsql.plan.scope import Scope, at, suggestion
+from streamsql.result import counted
 from streamsql.schema import Column
 from streamsql.types import BIGINT, NULL, widens
 
@@ -50,7 +51,7 @@ def insert_values(statement: ast.InsertValues, env: Environment) -> Insert:
     if len(columns) != len(statement.values):
         raise at(
             place_of(*statement.values) or place_of(statement.target),
-            f"{len(columns)} columns and {len(statement.values)} values",
+            f"{counted(len(columns), 'column')} and {counted(len(statement.values), 'value')}",
             "PLAN-INSERT-COUNT",
             "the columns are " + ", ".join(quote_name(c.name) for c in columns),
         )

@@ -85,7 +85,7 @@ def test_a_bad_line_for_a_typed_stream_is_named(db: Database, tmp_path: Path) ->
     path = write(tmp_path / "a.jsonl", '{"n":1}\n\n{"n":"many"}\n')
     with pytest.raises(DataError, match=r"a\.jsonl, line 3: ") as error:
         load(db, "views", [path], "jsonl", batch_rows=1)
-    assert error.value.hint == "1 records before it were loaded"
+    assert error.value.hint == "loaded before it: 1 record"
 
 
 def test_lines_fill_the_only_column_of_a_typed_stream(db: Database, tmp_path: Path) -> None:
@@ -170,6 +170,7 @@ def test_progress_counts_rows_and_bytes_to_the_end(db: Database, tmp_path: Path)
             "bad.gz is a damaged gzip",
         ),
         ("a.csv", b"A,B\n1\n", "csv", "LOAD-CSV", "row 2: Expected 2 columns, got 1"),
+        ("a.csv", b'{"A": 1, "B": 2}\n', "csv", "LOAD-CSV", "row 1: this is JSON"),
         ("a.csv", b"A,B\n1,2\n", "parquet", "LOAD-PARQUET", "a.csv cannot be read as Parquet"),
     ],
 )

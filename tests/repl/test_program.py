@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from program import ENVIRONMENT, Program
 
+from streamsql.repl.progress import ProgressLine
+
 CREATE = "CREATE STREAM views (page VARCHAR, n BIGINT) WITH (KAFKA_TOPIC='views', VALUE_FORMAT='JSON');"
 INSERTS = "".join(f"INSERT INTO views VALUES ('{page}', {n});" for page, n in [("/", 1), ("/b", 2), ("/", 3)])
 TABLE = "CREATE TABLE sums AS SELECT page, SUM(n) AS total FROM views GROUP BY page;"
@@ -210,15 +212,28 @@ def test_a_load_that_is_resumed_stores_what_is_new(program: Program) -> None:
     assert program.call(*load).good().out.startswith("2 records from 1 file into topic lines")
     path.write_text("a\nb\nc\n")
     done = program.call(*load).good()
-    assert (
-        done.out.startswith("1 records from 1 file")
-        and "\n2 records of them were loaded before\n" in done.out
-    )
+    assert done.out.startswith("1 record from 1 file") and "\nloaded before: 2 records\n" in done.out
     path.write_text("other\n")
     done = program.call(*load)
     assert (done.code, "[LOAD-RESUME]" in done.err, "or without --resume" in done.err) == (1, True, True)
     done = program.call("--output", "json", "-e", "PRINT lines FROM BEGINNING;")
     assert [row["VALUE"] for row in done.json] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (("load", "t", "-", "--format", "lines"), "ended by Ctrl-C: 2 records loaded\n"),
+        (("datagen", "users", "--topic", "t", "--rows", "100000"), "ended by Ctrl-C: 65,536 rows written\n"),
+    ],
+)
+def test_ctrl_c_while_records_come_says_how_many_have(
+    program: Program, monkeypatch: pytest.MonkeyPatch, line: tuple[str, ...], said: str
+) -> None:
+    # Python raises what Ctrl-C is between any two steps: here, after the first batch.
+    monkeypatch.setattr(ProgressLine, "update", lambda *_: signal.raise_signal(signal.SIGINT))
+    done = program.call(*line, stdin="a\nb\n")
+    assert (done.code, done.out, done.err) == (130, "", said)
 
 
 @pytest.mark.parametrize("template", ["clickstream", "clicks", "users", "orders"])

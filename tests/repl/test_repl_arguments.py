@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from streamsql.repl.arguments import HELP, parse
+from streamsql.repl.arguments import COMMANDS, HELP, parse
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_options_stand_before_or_after_the_command(line: list[str], expected: di
         (["--output", "xml"], "invalid choice: 'xml'"),
         (["--nonsense"], "there is no option --nonsense"),
         (["--set", "novalue"], "'novalue' is not NAME=VALUE"),
-        (["load", "t", "a"], "--format"),
+        (["load", "t", "a"], "required: --format\n  usage: streamsql load TOPIC FILE.. --format lines|"),
         (["datagen", "users", "--topic", "t", "--rows", "many"], "'many' is not a whole number"),
         (["datagen", "users", "--topic", "t", "--rows", "1", "--rate", "0"], "'0' is not a number above 0"),
         (["-e", "a", "run", "x.sql"], "-e and -f do not go with run"),
@@ -71,6 +71,20 @@ def test_help_is_a_screen_that_begins_with_what_to_type(capsys: pytest.CaptureFi
     assert HELP.startswith("Type this:\n\n  streamsql ")
     assert len(HELP.splitlines()) <= 32
     assert max(map(len, HELP.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_says_what_each_option_is_for(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parse([command, "--help"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"usage: streamsql {command} ")
+    begun = [place for place, line in enumerate(lines) if line.startswith("  ") and line[2] not in " "]
+    for place, end in zip(begun, [*begun[1:], len(lines)], strict=True):
+        said = " ".join(lines[place:end]).split("  ")
+        assert len([part for part in said if part.strip()]) > 1, lines[place]
 
 
 def test_help_and_version_load_nothing_heavy() -> None:
