@@ -102,9 +102,10 @@ class StageKernel:
     def run_pieces(self, pieces: Sequence[pa.RecordBatch]) -> Sequence[pa.RecordBatch]:
         """As `run`, over pieces of a batch, each for itself; one that is large is cut further."""
         pieces = self._cut(pieces)
-        return [
-            self._reported(piece, *found) for piece, found in zip(pieces, self._attempts(pieces), strict=True)
-        ]
+        found = self._attempts(pieces)
+        for piece, (_, failed) in zip(pieces, found, strict=True):
+            self.report(piece, failed)
+        return [rows for rows, _ in found]
 
     def attempt(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Failed]:
         """The stage's rows for a batch, and what fails, with a reason each."""
@@ -114,7 +115,8 @@ class StageKernel:
         rows = one_batch(attempts[0][0].schema, [rows for rows, _ in attempts])
         return rows, joined([failed for _, failed in attempts], begins)
 
-    def _reported(self, batch: pa.RecordBatch, rows: pa.RecordBatch, failed: Failed) -> pa.RecordBatch:
+    def report(self, batch: pa.RecordBatch, failed: Failed) -> None:
+        """Tell the problems what has failed in a batch."""
         if len(failed):
             texts = pa.array([fallible.text for fallible in self.stage.fallible], pa.string())
             self._problems.expressions_failed(
@@ -122,7 +124,6 @@ class StageKernel:
                 texts.take(pa.array(failed.expressions)),
                 failed.reasons,
             )
-        return rows
 
     def _cut(self, pieces: Sequence[pa.RecordBatch]) -> Sequence[pa.RecordBatch]:
         return pieces if self._plain is None or len(pieces) > 1 else self._plain.cut(pieces[0])

@@ -15,7 +15,6 @@ from streamsql.engine import parallel, read_ahead
 from streamsql.engine.inputs import Inputs
 from streamsql.engine.log.log import TopicPartition
 from streamsql.engine.log.memory import MemoryLog
-from streamsql.engine.operators import group_aggregate
 from streamsql.engine.read_ahead import ReadAhead
 from streamsql.engine.task import Prepared, Task
 from streamsql.errors import InternalError
@@ -61,7 +60,6 @@ def small_batches_count_as_large() -> Iterator[None]:
     with (
         patch.object(parallel, "_PIECE_ROWS", 10),
         patch.object(read_ahead, "_LEAST_ROWS", 1),
-        patch.object(group_aggregate, "_LARGE_STATE", 15),
     ):
         yield
 

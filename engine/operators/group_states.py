@@ -18,7 +18,7 @@ from streamsql.engine.operators.aggregate_call import (
     schema_of,
     state_columns,
 )
-from streamsql.engine.operators.number_merging import LastRows, merge_numbers, merge_numbers_beside
+from streamsql.engine.operators.number_merging import LastRows, merge_numbers
 from streamsql.engine.state.columns import Bools, FixedColumn, Int64s, Values, to_numpy
 from streamsql.engine.state.hashing import KeyHasher
 from streamsql.engine.state.store import KeyedStore
@@ -106,13 +106,10 @@ class GroupStates:
         """Whether `merge_rows` can be used."""
         return all(column.of_row is not None for column in self._columns)
 
-    def merge_rows(
-        self, slots: Int64s, rows: pa.RecordBatch, last: LastRows, *, has_others_beside: bool
-    ) -> None:
+    def merge_rows(self, slots: Int64s, rows: pa.RecordBatch, last: LastRows) -> None:
         """Merge rows that were not grouped, each into the state of its slot.
 
-        rows               what the stage gives
-        has_others_beside  whether other threads have work to do at the same time
+        rows  what the stage gives
         """
         self.touched += len(slots)
         self.store.touch(slots[last.places])
@@ -120,10 +117,7 @@ class GroupStates:
         def merge(column: FixedColumn, kind: Plain, values: Values, valid: Bools | None) -> None:
             with np.errstate(all="ignore"):
                 own = values.astype(column.values.dtype, copy=False)
-            if has_others_beside:
-                merge_numbers_beside(column, kind, slots, last, own, valid)
-            else:
-                merge_numbers(column, kind, slots, own, valid, is_distinct=False)
+            merge_numbers(column, kind, slots, own, valid, is_distinct=False)
 
         for declared in self._columns:
             assert declared.plain is not None and declared.of_row is not None

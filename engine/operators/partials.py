@@ -6,7 +6,8 @@ second statement groups its rows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import duckdb
 import numpy as np
@@ -141,9 +142,16 @@ class Partials:
 
     def rows(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The stage's rows alone."""
+        rows, tell = self.rows_and_failures(batch)
+        tell()
+        return rows
+
+    def rows_and_failures(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Callable[[], None]]:
+        """The same, and what tells the problems about the rows that failed."""
         if self._alone is None:
             self._alone = StageKernel(self._stage, self._context.workspace, self._context.problems)
-        return self._alone.run(batch)
+        rows, failed = self._alone.attempt(batch)
+        return rows, partial(self._alone.report, batch, failed)
 
     def of_rows(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """Partials of rows that went through the stage; they may have further columns, always the same.

@@ -2,7 +2,7 @@
 
 Identifiers often count up from somewhere: an array over their range finds a slot with a single read, with
 no hash and nothing to compare. It stands beside the hash table of a key index, which knows the same keys;
-when the range gets too long for the number of keys it is given up for good.
+while the range is too long for the number of keys there is none.
 
 Great numbers of equal look-ups make this worth it: a perfect hash, as DuckDB's aggregation has it.
 """
@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from streamsql.engine.state.columns import Int64s, to_numpy
+from streamsql.engine.state.columns import FixedColumn, Int64s, to_numpy
+from streamsql.engine.state.rows import RowStore
 
 _SHORT_RANGE = 1 << 13
 """A range up to here is never too long."""
@@ -27,7 +28,8 @@ class DirectSlots:
     """is_on: every key of the index is in here."""
 
     def __init__(self, schema: pa.Schema) -> None:
-        self.is_on = len(schema) == 1 and pa.types.is_integer(schema.field(0).type)
+        self._is_possible = len(schema) == 1 and pa.types.is_integer(schema.field(0).type)
+        self.is_on = self._is_possible
         self._base = 0
         self._slots: npt.NDArray[np.int32] = np.full(0, _NONE, dtype=np.int32)
 
@@ -60,6 +62,21 @@ class DirectSlots:
             self._give_up()
             return
         self._slots[self._places(values)] = slots
+
+    def come_back(self, keys: RowStore, slots: Int64s) -> None:
+        """Take in the keys of all slots in use, if it was given up and there are enough of them by now.
+
+        Costs what there are, so it is for when the index looks at all of them anyway.
+        """
+        if self.is_on or not self._is_possible or not len(slots):
+            return
+        column = keys.columns[0]
+        assert isinstance(column, FixedColumn)
+        if column.valid is None:
+            values = column.values[slots]
+            self.is_on = self._reach(int(values.min()), int(values.max()), len(slots))
+            if self.is_on:
+                self._slots[self._places(values)] = slots
 
     def remove(self, values: npt.NDArray[Any]) -> None:
         """Forget keys that are here."""

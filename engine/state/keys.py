@@ -293,6 +293,7 @@ class KeyIndex:
             # Of several keys that met at one place one was written; the rest go on.
             homeless = self._table[places] != entries
             entries, places = entries[homeless], (places[homeless] + 1) & mask
+        self._direct.come_back(self.keys, slots)
 
 
 def _row(keys: Sequence[pa.Array], row: int) -> list[pa.Array]:

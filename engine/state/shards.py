@@ -36,11 +36,8 @@ _ALL = slice(None)
 class Shards(Generic[Shard]):
     """One state per thread of a workspace; with one thread, one that has all keys.
 
-    open      makes one, in the workspace given
-    from_rows so many rows of state there are before it is cut: handing rows out has its price, which is paid
-              back where there is much to do for each, or each is looked for in memory beyond the caches.
-              For stores without a bound: what is needed of the changelog is not known any more
-    besides   so many threads have enough to do with reading and commits
+    open     makes one, in the workspace given
+    besides  so many threads have enough to do with reading and commits
     """
 
     def __init__(
@@ -48,27 +45,16 @@ class Shards(Generic[Shard]):
         workspace: Workspace,
         open: Callable[[Workspace], Shard],
         *,
-        from_rows: int = 0,
         besides: int = 0,
     ) -> None:
         self._workspace = workspace
-        self._open = open
-        self._lanes = workspace.lanes[: max(1, len(workspace.lanes) - besides)]
-        self.from_rows = from_rows
-        self.all: Sequence[Shard] = [open(lane) for lane in self._lanes[: 1 if from_rows else None]]
-
-    @property
-    def may_be_cut(self) -> bool:
-        """Whether there is one, and may be several."""
-        return len(self.all) < len(self._lanes)
-
-    def cut(self) -> None:
-        """Have new ones, as many as there may be; they know nothing yet."""
-        self.all = [self._open(lane) for lane in self._lanes]
+        self.all: Sequence[Shard] = [
+            open(lane) for lane in workspace.lanes[: max(1, len(workspace.lanes) - besides)]
+        ]
 
     def store(self, of: Callable[[Shard], KeyedStore], hasher: Hasher) -> KeyedStore | ShardedStore[Shard]:
         """The stores of the shards as one; arguments as for `ShardedStore`."""
-        return of(self.all[0]) if len(self._lanes) == 1 else ShardedStore(self, of, hasher)
+        return of(self.all[0]) if len(self.all) == 1 else ShardedStore(self, of, hasher)
 
     def over(self, hashes: UInt64s, work: Callable[[Shard, Int64s | slice], Result]) -> list[Result]:
         """What `work` gives for each shard that rows with these hashes belong to, and the places of those."""
@@ -187,7 +173,6 @@ class ShardedStore(Generic[Shard]):
                 if other is not None and other is not own:
                     # Some of them lie before its own: it takes them for later ones, and keeps some more.
                     store.others_drained(other.num_rows)
-        self._cut_if_large()
         parts = [part for part in drained if part is not None]
         return one_batch(parts[0].schema, parts) if parts else None
 
@@ -199,24 +184,9 @@ class ShardedStore(Generic[Shard]):
     def restore(self, records: pa.RecordBatch) -> None:
         """As `Store.restore`; raises InternalError if the records have other columns than the stores."""
         self.stores[0].check(records)
-        self._restore(records)
-        self._cut_if_large()
-
-    def _restore(self, records: pa.RecordBatch) -> None:
-        if len(self._shards.all) == 1:
-            self.stores[0].restore(records)
-            return
         homes = homes_of(self._hasher(records.column("key").flatten()), len(self._shards.all))
 
         def restore(shard: Shard, number: int) -> None:
             self._of(shard).restore(records.filter(pa.array(homes == number)))
 
         self._shards.each(records.num_rows, restore, range(len(self._shards.all)))
-
-    def _cut_if_large(self) -> None:
-        """Cut the state when there is enough of it; all of it has been drained."""
-        if self._shards.may_be_cut and self.rows >= self._shards.from_rows:
-            (whole,) = self.stores
-            records = whole.records(whole.values.slots())
-            self._shards.cut()
-            self._restore(records)

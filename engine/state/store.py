@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import RLock
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,9 @@ class KeyedStore:
     restorations  how often `restore` was called: who keeps an index over the rows sees that it is stale
     time    the int64 value column (ms) that stamps changelog records; None stamps 0
     bound   what keeps it from growing with every new key; whoever removes rows says so
+
+    Keys may be looked up, and added, in another thread than the one that does all else. A key that was only
+    looked up is no row yet.
     """
 
     cleanup = "compact"
@@ -42,6 +46,7 @@ class KeyedStore:
         self.hasher = hasher
         self.restorations = 0
         self._time = time
+        self._looking = RLock()
         self._last = LastRecords()
         self._dirty: Bools = np.zeros(0, dtype=np.bool_)
         self._mark: npt.NDArray[np.int32] = np.zeros(0, dtype=np.int32)
@@ -50,7 +55,7 @@ class KeyedStore:
 
     @property
     def rows(self) -> int:
-        return len(self.index)
+        return self.values.rows
 
     @property
     def bytes(self) -> int:
@@ -58,14 +63,25 @@ class KeyedStore:
 
     def find(self, keys: Sequence[pa.Array], hashes: UInt64s | None = None) -> Int64s:
         """The slot of each key, -1 where there is none."""
-        return self.index.find(self.hasher if hashes is None else hashes, keys)
+        with self._looking:
+            return self.index.find(self.hasher if hashes is None else hashes, keys)
 
-    def find_or_add(self, keys: Sequence[pa.Array], hashes: UInt64s | None = None) -> tuple[Int64s, Bools]:
+    def find_or_add(
+        self, keys: Sequence[pa.Array], hashes: UInt64s | Hasher | None = None
+    ) -> tuple[Int64s, Bools]:
         """The slot of each key and whether the row is the first of a new key.
 
         The caller writes the values of new keys before the next drain.
+
+        hashes  of the keys, or what computes them
         """
-        return self.index.find_or_add(self.hasher if hashes is None else hashes, keys)
+        with self._looking:
+            return self.index.find_or_add(self.hasher if hashes is None else hashes, keys)
+
+    def keys(self, slots: Int64s) -> list[pa.Array]:
+        """The key columns of some slots."""
+        with self._looking:
+            return self.index.keys.get(slots).columns
 
     def find_or_put_in(self, keys: Sequence[pa.Array], puts_in: Bools) -> tuple[Int64s, Bools]:
         """As `find_or_add` for changes of a table: a delete adds no key, and has slot -1 if there is none.
@@ -112,8 +128,9 @@ class KeyedStore:
         times = np.zeros(len(slots), dtype=np.int64)
         if self._time is not None:
             times = self.values.fixed(self._time).values[slots]
-        self._removed.append((self.index.hashes(slots), self.index.keys.get(slots).columns, times))
-        self.index.remove(slots)
+        with self._looking:
+            self._removed.append((self.index.hashes(slots), self.index.keys.get(slots).columns, times))
+            self.index.remove(slots)
         self.values.remove(slots)
         if len(self._dirty):
             self._dirty[slots[slots < len(self._dirty)]] = False
@@ -121,8 +138,10 @@ class KeyedStore:
             self._last.gone(slots)
 
     def table(self, slots: Int64s | None = None) -> pa.RecordBatch:
-        """Key and value columns of all rows, or of the given slots."""
-        keys, values = self.index.keys.table(slots), self.values.table(slots)
+        """Key and value columns of all rows, or of the given slots; no keys may be looked up meanwhile."""
+        with self._looking:
+            keys = self.index.keys.table(slots)
+        values = self.values.table(slots)
         return pa.RecordBatch.from_arrays(
             [*keys.columns, *values.columns], schema=pa.schema([*keys.schema, *values.schema])
         )
@@ -172,7 +191,8 @@ class KeyedStore:
             self.values.put(slots[upserts], values.take(pa.array(upserts)).flatten())
         dropped = slots[final & ~present]
         if len(dropped):
-            self.index.remove(dropped)
+            with self._looking:
+                self.index.remove(dropped)
             self.values.remove(dropped)
         if self.bound is not None:
             self._last.restored(slots[upserts])
@@ -208,11 +228,11 @@ class KeyedStore:
 
     def records(self, slots: Int64s) -> pa.RecordBatch:
         """The rows of some slots as changelog records."""
-        keys, values = self.index.keys.get(slots), self.values.get(slots)
+        keys, values = self.keys(slots), self.values.get(slots)
         times = pa.array(np.zeros(len(slots), dtype=np.int64))
         if self._time is not None:
             times = values.column(self._time)
-        return _records(keys.columns, values.columns, times, keys.schema, values.schema)
+        return _records(keys, values.columns, times, self.index.keys.schema, values.schema)
 
     def _drain_removed(self) -> pa.RecordBatch | None:
         if not self._removed:
@@ -223,7 +243,7 @@ class KeyedStore:
         keys = [concatenated([part[1][i] for part in removed], f.type) for i, f in enumerate(schema)]
         times = np.concatenate([part[2] for part in removed])
         # A key that came back is an upsert, and one that went twice is said once.
-        gone = self.index.find(hashes, keys) < 0
+        gone = self.find(keys, hashes) < 0
         if len(removed) > 1:
             _, is_first = KeyIndex(schema).find_or_add(hashes, keys)
             gone &= is_first

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
-from unittest.mock import patch
 
 import pyarrow as pa
 
 from streamsql.engine.check import CheckedOperator
-from streamsql.engine.operators import group_aggregate
 from streamsql.engine.operators.aggregate import Aggregate
 from streamsql.engine.operators.aggregate_call import AggregateCall
 from streamsql.engine.operators.base import Context, Operator
@@ -138,6 +136,17 @@ class Run:
         output = self.operator.process(batch(rows, first_seq, schema))
         return [] if output is None else output.to_pylist()
 
+    def prepare(self, rows: Sequence[Row], place: int) -> Callable[[], list[dict[str, Any]]]:
+        """What gives what comes out for one batch, which is looked at now, in the workspace of `place`."""
+        finish = self.operator.prepare(batch(rows), place)
+        assert finish is not None
+
+        def finished() -> list[dict[str, Any]]:
+            output = finish()
+            return [] if output is None else output.to_pylist()
+
+        return finished
+
     def table(self) -> list[dict[str, Any]]:
         snapshot = self.operator.snapshot()
         assert snapshot is not None
@@ -147,11 +156,10 @@ class Run:
         return sorted(rows, key=lambda r: (r.get("k") or "", r.get("$start", 0)))
 
 
-def open_run(spec: Aggregate, threads: int = 1, from_rows: int = 0) -> Run:
-    """An operator whose state is cut into as many shards as there are threads, when it has so many rows."""
+def open_run(spec: Aggregate, threads: int = 1) -> Run:
+    """An operator in a workspace of so many threads."""
     problems = Problems()
-    with patch.object(group_aggregate, "_LARGE_STATE", from_rows):
-        operator: Operator = spec.open(Context(kept_workspace(threads), problems))
+    operator: Operator = spec.open(Context(kept_workspace(threads), problems))
     checked = CheckedOperator(operator, spec.output, spec.keys, takes_back_old=spec.emit_old)
     return Run(checked, problems)
 

@@ -1,4 +1,4 @@
-"""Merging numbers into slots: beside other threads as alone."""
+"""Merging numbers into slots: many at once as one by one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamsql.engine.operators.aggregate_call import Plain
-from streamsql.engine.operators.number_merging import LastPlaces, merge_numbers, merge_numbers_beside
+from streamsql.engine.operators.number_merging import merge_numbers
 from streamsql.engine.state.columns import FixedColumn
 from tests.examples import few
 
@@ -37,20 +37,20 @@ def started(t: pa.DataType, kind: Plain) -> FixedColumn:
 @pytest.mark.parametrize("kind", ["sum", "min", "max"])
 @few
 @given(data=st.data())
-def test_beside_other_threads_numbers_are_merged_alike(
-    t: pa.DataType, kind: Plain, data: st.DataObject
-) -> None:
-    alone, beside, places = started(t, kind), started(t, kind), LastPlaces()
+def test_numbers_are_merged_at_once_as_one_by_one(t: pa.DataType, kind: Plain, data: st.DataObject) -> None:
+    at_once, single = started(t, kind), started(t, kind)
     for _ in range(2):
         rows = data.draw(BATCHES[t])
         slots = np.array([slot for slot, _ in rows], dtype=np.int64)
         given_valid = np.array([value is not None for _, value in rows], dtype=np.bool_)
-        values = np.array([0 if value is None else value for _, value in rows], dtype=alone.values.dtype)
-        valid = None if given_valid.all() else given_valid
-        last, _ = places.find(slots, np.zeros(len(slots), dtype=np.bool_))
-        merge_numbers(alone, kind, slots, values, valid, is_distinct=False)
-        merge_numbers_beside(beside, kind, slots, last, values, valid)
-        assert _shown(beside) == _shown(alone)
+        values = np.array([0 if value is None else value for _, value in rows], dtype=at_once.values.dtype)
+        merge_numbers(
+            at_once, kind, slots, values, None if given_valid.all() else given_valid, is_distinct=False
+        )
+        for row in range(len(rows)):
+            own = slice(row, row + 1)
+            merge_numbers(single, kind, slots[own], values[own], given_valid[own], is_distinct=True)
+        assert _shown(at_once) == _shown(single)
 
 
 def _shown(column: FixedColumn) -> list[str]:

@@ -28,13 +28,13 @@ threads = st.sampled_from([*WORKSPACES])
 """A store for each, by the hash of the key."""
 
 
-def make(threads: int = 1, bound: str | None = None, from_rows: int = 0) -> Store:
+def make(threads: int = 1, bound: str | None = None) -> Store:
     def opened(workspace: Workspace) -> KeyedStore:
         store = KeyedStore("groups", KEYS, VALUES, KeyHasher(workspace, KEYS), time="$time")
         store.bound = bound
         return store
 
-    shards = Shards(WORKSPACES[threads], opened, from_rows=from_rows)
+    shards = Shards(WORKSPACES[threads], opened)
     return shards.store(lambda store: store, HASHER)
 
 
@@ -86,10 +86,9 @@ step = (
     cut=st.integers(0, 100),
     before=threads,
     after=threads,
-    rows=st.integers(0, 3),
 )
-def test_restoring_what_was_drained_gives_the_store_back(steps, cut, before, after, rows):
-    store, model, drained = make(before, from_rows=rows), {}, []
+def test_restoring_what_was_drained_gives_the_store_back(steps, cut, before, after):
+    store, model, drained = make(before), {}, []
     for number, (what, items) in enumerate(steps):
         if what == "put":
             put(store, items, time=number)
@@ -107,7 +106,7 @@ def test_restoring_what_was_drained_gives_the_store_back(steps, cut, before, aft
     if (records := store.drain()) is not None:
         drained.append(records)
     assert store.drain() is None
-    copy = make(after, from_rows=rows)
+    copy = make(after)
     if drained:
         # The changelog is read back in other pieces than it was written.
         log = pa.Table.from_batches(drained).combine_chunks().to_batches()[0]
