@@ -10,6 +10,7 @@ import numpy.typing as npt
 from streamsql.engine.operators.aggregate_call import Plain
 from streamsql.engine.state.columns import Bools, FixedColumn, Int64s, Values
 
+
 class LastRows(NamedTuple):
     """Where the slots of some rows occur last.
 
