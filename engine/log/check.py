@@ -239,24 +239,26 @@ class _Check:
 
     def _lost(self, one: Scan, limit: int, is_last: bool, where: _Where) -> None:
         """What is lost of a segment that should reach to offset `limit`."""
-        if one.bad and one.bad[-1].end == one.size:
-            tail = one.bad.pop()
-            if is_last and tail.offset >= limit:
-                says = (
-                    f"{one.size - tail.start} bytes of an append that was not finished: opening cuts them off"
-                )
-                self._found(False, says, one.path, where, tail.start)
-            else:
-                one.bad.append(tail._replace(end_offset=max(tail.end_offset, limit)))
+        torn = next((bad for bad in one.bad if bad.offset >= limit and bad.is_torn), None)
+        if is_last and torn is not None:
+            # Nothing proves that it was ever acknowledged, nor what was written after it.
+            self._unwritten(one, torn.start, where)
         elif is_last and one.good and frame.is_schema(one.good[-1][1]) and one.end_offset >= limit:
-            position, _ = one.good.pop()
-            says = f"{one.size - position} bytes of an append that was not finished: opening cuts them off"
-            self._found(False, says, one.path, where, position)
+            self._unwritten(one, one.good[-1][0], where)
+        elif one.bad and one.bad[-1].end == one.size:
+            tail = one.bad.pop()
+            one.bad.append(tail._replace(end_offset=max(tail.end_offset, limit)))
         elif one.end_offset < limit:
             one.bad.append(Stretch(one.size, one.size, one.end_offset, limit, "the file ends there"))
         for bad in one.bad:
             says = f"the records from offset {bad.offset} to {bad.end_offset} are lost: {bad.why}"
             self._found(True, says, one.path, where, bad.start, (bad.offset, bad.end_offset))
+
+    def _unwritten(self, one: Scan, position: int, where: _Where) -> None:
+        """What opening cuts off, from a position on."""
+        one.cut(position)
+        says = f"{one.size - position} bytes of an append that was not finished: opening cuts them off"
+        self._found(False, says, one.path, where, position)
 
     def _unfinished(self, part: PartitionScan, committed: int, where: _Where) -> None:
         """Frames at the end that belong to no commit on record."""

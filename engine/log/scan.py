@@ -23,7 +23,8 @@ from streamsql.errors import InternalError
 class Stretch(NamedTuple):
     """Bytes [start, end) of a file without a good frame, which held the offsets [offset, end_offset).
 
-    why  in a few words
+    why      in a few words
+    is_torn  its first bytes are no frame, or not the one that was written: opening sees it too
     """
 
     start: int
@@ -31,6 +32,7 @@ class Stretch(NamedTuple):
     offset: int
     end_offset: int
     why: str
+    is_torn: bool = True
 
 
 @dataclass(slots=True)
@@ -58,6 +60,11 @@ class Scan:
     @property
     def rows(self) -> int:
         return sum(header.rows for _, header in self.good)
+
+    def cut(self, position: int) -> None:
+        """Leave out what begins there, and all after it."""
+        self.good = [one for one in self.good if one[0] < position]
+        self.bad = [one for one in self.bad if one.start < position]
 
     def index(self, end: int) -> Index:
         """The index of the frames before position `end`, as whoever wrote them made it."""
@@ -92,7 +99,9 @@ def scan(path: Path, name: SegmentName, seed: int) -> Scan:
         if why is None:
             found.good.append((one.start, header))
         else:
-            _add(found, Stretch(one.start, one.end, header.base_offset, header.next_offset, why))
+            is_torn = not frame.is_payload_good(view, one.start, header)
+            lost = Stretch(one.start, one.end, header.base_offset, header.next_offset, why, is_torn)
+            _add(found, lost)
     return found
 
 

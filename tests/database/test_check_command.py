@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import streamsql
+from streamsql.engine.log.check import check
 from streamsql.repl.app import main
 
 
@@ -55,6 +56,16 @@ def test_a_whole_database_is_looked_through(data: Path, capsys: pytest.CaptureFi
     assert {path: path.read_bytes() for path in data.rglob("*") if path.is_file()} == before
     assert main(["check", "--data", str(data)]) == 0
     assert "│ RECORDS │" in capsys.readouterr().out
+
+
+def test_progress_counts_every_file_that_is_looked_through(data: Path) -> None:
+    told: list[tuple[int, int]] = []
+    check(data, lambda done, total: told.append((done, total)))
+    sizes = {path: path.stat().st_size for path in data.rglob("*") if path.is_file()}
+    looked_at = sum(size for path, size in sizes.items() if path.suffix in (".log", ".index"))
+    total = sum(sizes.values())
+    assert told == sorted(told)
+    assert told[-2:] == [(looked_at, total), (total, total)]
 
 
 def test_damage_is_named_with_its_place_and_nothing_is_changed(

@@ -315,6 +315,37 @@ def test_message_indexes(path: list[int]) -> None:
     assert read_message_indexes(written + b"rest") == (tuple(path), len(written))
 
 
+VALUES_OF_ANY_TYPE = """
+syntax = "proto3";
+package google.protobuf;
+message Struct { map<string, Value> fields = 1; }
+message Value { oneof kind { double number_value = 2; Struct struct_value = 5; } }
+"""
+
+
+@pytest.mark.parametrize("is_registered", [True, False])
+def test_fields_whose_type_sql_has_none_for_are_left_out(is_registered: bool) -> None:
+    place = "google/protobuf/struct.proto"
+    text = f"""syntax = "proto3"; import "{place}"; message M {{
+        int32 a = 1; google.protobuf.Struct b = 2; repeated google.protobuf.Value c = 3; string d = 4; }}"""
+    registry = EmbeddedRegistry()
+    if is_registered:
+        registry.register(place, VALUES_OF_ANY_TYPE, "PROTOBUF")
+    references = [Reference(place, place, 1)] if is_registered else []
+    registry.register("t-value", text, "PROTOBUF", references)
+    columns = (Column("A", INTEGER), Column("D", VARCHAR))
+    assert PROTOBUF.infer(layout(registry=registry)) == columns
+    payload = b"\0\0\0\0" + bytes([1 + is_registered]) + b"\0" + b"\x08\x05" + b"\x12\0" + b"\x22\x02ab"
+    assert values(decode("PROTOBUF", layout(*columns, registry=registry), [payload])) == [(5, "ab")]
+
+
+def test_fields_of_messages_that_nobody_has_registered_are_left_out() -> None:
+    text = 'syntax = "proto3"; import "o.proto"; message M { int32 a = 1; o.Thing b = 2; repeated o.Thing c = 3; }'
+    registry = EmbeddedRegistry()
+    registry.register("t-value", text, "PROTOBUF")
+    assert PROTOBUF.infer(layout(registry=registry)) == (Column("A", INTEGER),)
+
+
 def test_recursive_messages_are_refused() -> None:
     registry = EmbeddedRegistry()
     registry.register("t-value", 'syntax = "proto3"; message M { M next = 1; }', "PROTOBUF")

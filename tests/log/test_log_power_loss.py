@@ -17,6 +17,7 @@ import pytest
 from log_samples import batch, values
 
 from streamsql.engine.failpoints import armed
+from streamsql.engine.log.check import check
 from streamsql.engine.log.disk import DiskLog
 from streamsql.engine.log.log import Stamp, TopicConfig, TopicPartition
 
@@ -108,6 +109,7 @@ def test_a_machine_that_loses_power_keeps_what_was_acknowledged(data: Path, disk
 
 
 def check_image(image: Path, appended: int, committed: int, *, is_named: bool) -> None:
+    assert check(image).damage == []
     with DiskLog(image) as log:
         state = log.committed("q")
         turn = state.offsets[IN] if state else 0
@@ -128,6 +130,28 @@ def check_image(image: Path, appended: int, committed: int, *, is_named: bool) -
             assert appends == [f"a{n}" for n in range(1, appended + 3)]
 
 
+@pytest.mark.parametrize(("flush", "is_promised"), [("never", False), ("always", True)])
+def test_a_hole_is_damage_where_something_was_promised(data: Path, flush: str, is_promised: bool) -> None:
+    """Else opening cuts off what never counted, however much of what came after it is there."""
+    image = data.with_name("image")
+    with DiskLog(data, flush=flush) as log:  # type: ignore[arg-type]
+        log.create_topic("t", TopicConfig())
+        ends = []
+        for name in ("a", "b", "c"):
+            log.append("t", 0, batch(name))
+            ends.append(data.joinpath("topics/t/0/00000000000000000000.log").stat().st_size)
+        shutil.copytree(data, image)
+    file = image / "topics/t/0/00000000000000000000.log"
+    holed = bytearray(file.read_bytes())
+    holed[ends[0] + 100 : ends[1]] = bytes(ends[1] - ends[0] - 100)
+    file.write_bytes(holed)
+    (finding,) = check(image).findings
+    assert (finding.is_damage, finding.position) == (is_promised, ends[0])
+    assert finding.offsets == ((1, 2) if is_promised else None)
+    with DiskLog(image) as found:
+        assert found.end_offset("t", 0) == (3 if is_promised else 1)
+
+
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("flush", ["interval", "never"])
 def test_without_waiting_for_the_disk_a_crash_takes_the_last_commits_but_never_half_of_one(
@@ -141,6 +165,7 @@ def test_without_waiting_for_the_disk_a_crash_takes_the_last_commits_but_never_h
         log.commit("q", [("t", part, batch(f"c{turn}")) for part in (0, 1)], {IN: turn})
         image = data.with_name(f"image{turn}")
         disk.image(image, chance)
+        assert check(image).damage == [], "nothing that was promised is gone"
         with DiskLog(image) as found:
             state = found.committed("q")
             reached = state.offsets[IN] if state else 0

@@ -63,6 +63,11 @@ ANSWERS = [
         [(1, None), (2, 10), (3, 5)],
     ),
     ("SELECT TRANSFORM(ARRAY[1, 2], x => x + (SELECT MAX(v) FROM s)) AS a FROM p LIMIT 1", [([5, 6],)]),
+    # .. also where nothing can fail, so that there is no other text to fall back on
+    (
+        "SELECT TRANSFORM(ARRAY['1', '2'], x => x || (SELECT MAX(page) FROM s)) AS a FROM p LIMIT 1",
+        [(["1/b", "2/b"],)],
+    ),
     # several of them, inside a lambda and beside it, and around one another
     (
         "SELECT id, 10 / (v - (SELECT MIN(v) FROM p)) + (SELECT MAX(v) FROM s) AS x FROM p ORDER BY id",

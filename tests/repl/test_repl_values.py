@@ -34,6 +34,7 @@ CASES: list[tuple[str, pa.DataType, Any, str, str | None]] = [
     ("bytes", pa.binary(), b"\x00\xff", '"AP8="', None),
     ("date", pa.date32(), dt.date(1969, 12, 31), '"1969-12-31"', None),
     ("time", pa.time64("us"), dt.time(1, 2, 3, 4000), '"01:02:03.004"', None),
+    ("time ms", pa.time32("ms"), dt.time(1, 2, 3, 4000), '"01:02:03.004"', None),
     ("time in µs", pa.time64("us"), dt.time(1, 2, 3, 4), '"01:02:03.000004"', None),
     ("timestamp", pa.timestamp("us"), NOON, '"2024-01-31T12:30:00.000"', None),
     ("timestamp ms", pa.timestamp("ms"), NOON, '"2024-01-31T12:30:00.000"', None),
