@@ -23,8 +23,8 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from benchmarks.clickstream import QUERIES, Query
-from benchmarks.measure import declarations, load, sources
+from benchmarks.clickstream import QUERIES, Query, declarations, sources
+from benchmarks.measure import load
 from streamsql.database import connect
 from streamsql.engine.log.log import TopicPartition
 from streamsql.engine.runner import Runner, RunnerSettings

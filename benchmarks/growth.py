@@ -6,7 +6,7 @@
     window      a tumbling COUNT per key, by the length of the window, of 1 or 100 events to a key and window
     buffer      a stream-stream join of one match per row, by the rows that its window keeps
     partitions  a topic of that many partitions is read by a running COUNT, read by a filter, which keeps
-                rows in the order of time, or written; files are there
+                rows in the order of time and writes as many, or written by a COUNT; files are there
     queries     that many queries over one JSON, or ARROW, topic
     columns     a query that uses two columns of a topic that has that many
 

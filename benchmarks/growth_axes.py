@@ -125,7 +125,10 @@ def _pairs(begin: int, end: int) -> Tables:
 
 
 def _partitions(db: Database, kind: str, size: int, is_quick: bool) -> Point:
-    """kind  which side has so many partitions, the other has one; and whether time orders what is read"""
+    """kind  which side has so many partitions; and whether time orders what is read
+
+    What counts has one partition on its other side; what keeps the order writes as many as it reads.
+    """
     events = 1_000_000 if is_quick else 2_000_000
     read, written = (1, size) if kind == "written" else (size, 1)
     db.execute(_stream("views", "user_id BIGINT KEY, price DOUBLE", "ARROW", f"PARTITIONS = {read}"))

@@ -96,9 +96,8 @@ def measure(way: str, rate: int, seconds: float) -> Latency:
         reader.wait_for(_produce(db, rate, _WARM_UP_SECONDS))
         reader.reset()
         cpu, wall = time.process_time(), time.perf_counter()
-        sent = _produce(db, rate, seconds)
+        reader.wait_for(_produce(db, rate, seconds))
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-        reader.wait_for(sent)
         ms = reader.milliseconds()
         reader.stop()
     p50, p99, p999, worst = np.percentile(ms, [50, 99, 99.9, 100]).tolist()

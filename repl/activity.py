@@ -26,10 +26,6 @@ class Activity:
     lag: int
     read: int
 
-    @property
-    def is_idle(self) -> bool:
-        return self.lag == 0
-
     def __str__(self) -> str:
         parts = [f"{self.running} quer{'y' if self.running == 1 else 'ies'} running"]
         if self.paused:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TextIO
 
-BOLD, DIM, RED, GREEN, YELLOW, CYAN = "1", "2", "31", "32", "33", "36"
+BOLD, DIM, RED, YELLOW, CYAN = "1", "2", "31", "33", "36"
 
 
 @dataclass(frozen=True, slots=True)

@@ -270,11 +270,6 @@ def latest(log: Log, topic: str) -> dict[TopicPartition, int]:
     return log.end_offsets(_places(log, topic))
 
 
-def at_time(log: Log, topic: str, timestamp_ms: int) -> dict[TopicPartition, int]:
-    """Positions of the first record of each partition at or after a time."""
-    return {place: log.offset_for_time(*place, timestamp_ms) for place in _places(log, topic)}
-
-
 def _places(log: Log, topic: str) -> list[TopicPartition]:
     return [TopicPartition(topic, number) for number in range(log.topic_config(topic).partitions)]
 

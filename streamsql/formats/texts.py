@@ -237,15 +237,6 @@ def from_counts(counts: Vector, kind: SqlType) -> tuple[Vector, Mask]:
     return pc.multiply(counts, 1000).cast(kind.arrow), outside
 
 
-def to_counts(column: Vector, kind: SqlType) -> Vector:
-    """The other way: ms of day, days or ms; digits below a ms are cut off towards the past."""
-    if kind == DATE:
-        return column.cast(pa.int32())
-    micros = column.cast(pa.int64())
-    values = micros.fill_null(0).to_numpy(zero_copy_only=False) // 1000
-    return pa.array(values, mask=None if not micros.null_count else ~valid_mask(micros))
-
-
 _SIXBITS = np.full(256, 255, dtype=np.uint8)
 for _value, _letter in enumerate(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"):
     _SIXBITS[_letter] = _value

@@ -14,7 +14,7 @@ from log_samples import batch, numbered, timed
 from streamsql.engine.log.disk import DiskLog
 from streamsql.engine.log.log import Log, TopicConfig, TopicPartition
 from streamsql.engine.log.memory import MemoryLog
-from streamsql.engine.log.reader import TopicReader, at_time, earliest, latest
+from streamsql.engine.log.reader import TopicReader, earliest, latest
 from streamsql.engine.log.records import HEADERS
 from streamsql.engine.log.wanted import Wanted
 from streamsql.errors import InternalError
@@ -93,10 +93,10 @@ def test_only_the_partitions_of_the_topic_that_were_asked_for_are_read() -> None
     assert reader.positions == {TopicPartition("t", 1): 1}
 
 
-def test_reading_begins_at_the_time_asked_for() -> None:
+def test_reading_begins_where_it_is_asked_to() -> None:
     log = log_of([[1, 5, 3, 9]], [[2]])
-    assert at_time(log, "t", 4) == {TopicPartition("t", 0): 1, TopicPartition("t", 1): 1}
-    assert drain(TopicReader(log, "t", at_time(log, "t", 4))) == [(0, 1, 5), (0, 2, 3), (0, 3, 9)]
+    places = {TopicPartition("t", number): log.offset_for_time("t", number, 4) for number in (0, 1)}
+    assert drain(TopicReader(log, "t", places)) == [(0, 1, 5), (0, 2, 3), (0, 3, 9)]
     assert drain(TopicReader(log, "t", latest(log, "t"))) == []
 
 
