@@ -19,12 +19,11 @@ def aggregates() -> tuple[type, ...]:
             MiddleLengths,
             "MID_VAR_ARG(x BIGINT, rest VARCHAR..., m INTEGER literal, n INTEGER literal) -> BIGINT",
         ),
-        _declared(First, "GENERIC_VAR_ARG(x T, y U, rest V...) -> ARRAY<T>", takes_nulls=True),
-        _declared(First, "OBJ_COL_ARG(x INTEGER) -> ARRAY<INTEGER>", takes_nulls=True),
+        _declared(First, "GENERIC_VAR_ARG(x T, y U, rest V...) -> ARRAY<T>"),
+        _declared(First, "OBJ_COL_ARG(x INTEGER) -> ARRAY<INTEGER>"),
         _declared(
             First,
             "OBJ_COL_ARG(x INTEGER, a BIGINT, b BOOLEAN, c T, d INTEGER, e U) -> ARRAY<INTEGER>",
-            takes_nulls=True,
         ),
     )
 
@@ -37,10 +36,10 @@ _WITH_START = (
 )
 
 
-def _declared(base: type, declaration: str, *, takes_nulls: bool = True) -> type:
+def _declared(base: type, declaration: str) -> type:
     """A subclass of its own, so that one class may be several functions."""
     own: type = type(base.__name__, (base,), {})
-    return udaf(declaration, takes_nulls=takes_nulls)(own)
+    return udaf(declaration, takes_nulls=True)(own)
 
 
 def _size(value: Any) -> int:

@@ -93,8 +93,8 @@ QUERIES = (
     Query(
         "SUBSCRIBED",
         True,
-        "CREATE TABLE IF NOT EXISTS subscribed AS SELECT COALESCE(u.id, p.id) AS id, u.name, p.plan "
-        "FROM users u FULL OUTER JOIN plans p ON u.id = p.id;".replace("COALESCE(u.id, p.id)", "ROWKEY"),
+        "CREATE TABLE IF NOT EXISTS subscribed AS SELECT ROWKEY AS id, u.name, p.plan "
+        "FROM users u FULL OUTER JOIN plans p ON u.id = p.id;",
     ),
     Query(
         "CHAINED",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamsql.engine.log.partitioner import Partitioner, murmur2, murmur2_of, partition_keys
@@ -37,7 +37,6 @@ KEYS = st.lists(
 
 
 @given(KEYS, st.integers(0, 3))
-@settings(deadline=None)
 def test_all_keys_together_hash_as_each_alone(keys: list[bytes | None], skipped: int) -> None:
     array = pa.array([b"other"] * skipped + keys, pa.binary())[skipped:]
     hashes = murmur2_of(array).tolist()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from log_samples import batch, numbered, timed
 
@@ -115,7 +115,6 @@ def test_partitions_that_need_no_order_come_in_turn_and_go_on_where_the_batch_wa
 
 
 @given(PARTS, st.lists(st.integers(1, 9), min_size=1))
-@settings(deadline=None)
 def test_in_turn_a_backlog_is_read_once_whatever_the_cuts_and_resumes(
     parts: list[list[list[int]]], cuts: list[int]
 ) -> None:
@@ -136,7 +135,6 @@ def test_in_turn_a_backlog_is_read_once_whatever_the_cuts_and_resumes(
 
 
 @given(PARTS, st.lists(st.integers(1, 9), min_size=1))
-@settings(deadline=None)
 def test_a_backlog_comes_in_one_order_however_it_is_cut(
     parts: list[list[list[int]]], cuts: list[int]
 ) -> None:
@@ -161,7 +159,6 @@ def test_a_backlog_comes_in_one_order_however_it_is_cut(
 
 @pytest.mark.parametrize("in_order", [True, False])
 @given(PARTS, st.data())
-@settings(deadline=None)
 def test_live_records_each_come_once_and_in_their_partition_s_order(
     in_order: bool, parts: list[list[list[int]]], data: st.DataObject
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamsql.database import Database
@@ -16,6 +16,7 @@ from streamsql.engine.graph import Graph
 from streamsql.engine.log.memory import MemoryLog
 from streamsql.engine.operators import partials
 from streamsql.engine.operators.aggregate import Aggregate
+from tests.examples import tried
 from tests.properties.checked import checked_task
 
 PATTERNS = {
@@ -103,7 +104,7 @@ def test_a_text_that_says_a_unit_of_time_is_grouped_by_that(pattern: str) -> Non
 
 
 @pytest.mark.parametrize("pattern", [pattern for pattern, is_coarse in PATTERNS.items() if is_coarse])
-@settings(max_examples=max(25, settings.default.max_examples // 5))
+@tried(25, share=5)
 @given(rows)
 def test_the_groups_are_those_of_the_text(
     pattern: str, given: list[tuple[int | None, str | None, int]]

@@ -9,7 +9,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamsql.engine.kernel import Workspace
@@ -60,7 +60,6 @@ calls = st.lists(st.tuples(st.sampled_from(["add", "find", "remove"]), some_keys
 numbers = st.lists(st.integers(-3, 40) | st.sampled_from([-(2**63), 2**63 - 1, None, 9_000]), max_size=30)
 
 
-@settings(deadline=None)
 @given(calls=st.lists(st.tuples(st.sampled_from(["add", "find", "remove"]), numbers), max_size=12))
 def test_an_index_of_one_integer_column_agrees_with_a_dict(calls):
     """Close keys are found by themselves; far ones and nulls end that, with the same answers."""
@@ -100,7 +99,6 @@ def test_close_integers_are_hashed_once_when_they_are_new():
 
 
 @pytest.mark.parametrize("hashes", HASHES)
-@settings(deadline=None)
 @given(calls=calls)
 def test_an_index_agrees_with_a_dict(hashes, calls):
     index, model = KeyIndex(KEYS), {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamsql.engine.state import row_log
@@ -92,7 +92,6 @@ def test_a_row_log_is_a_dict_of_rows(drawn, random) -> None:
         assert shown(log) == model.rows
 
 
-@settings(deadline=None)
 @given(batches, batches, st.randoms(use_true_random=False), st.sampled_from([3, 1 << 20]))
 def test_it_comes_back_from_its_changelog(before, after, random, most_restored) -> None:
     log, model = opened(), Model()
@@ -162,7 +161,6 @@ class Kept:
             self.log.tag(numbers, numbers + 1000)
 
 
-@settings(deadline=None)
 @given(batches, st.randoms(use_true_random=False), st.sampled_from([0, 10, 1 << 18]))
 def test_it_comes_back_from_what_is_needed_of_its_changelog(drawn, random, most) -> None:
     row_log._NEEDED_RECORDS, saved = most, row_log._NEEDED_RECORDS

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamsql.engine.state.rows import RowStore, SlotPool
@@ -56,7 +56,6 @@ def batch(rows: list[dict[str, object]]) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist(rows, SCHEMA)
 
 
-@settings(deadline=None)
 @given(steps=st.lists(puts | removals, max_size=10), wanted=st.lists(st.integers(-1, 12), max_size=8))
 def test_a_store_agrees_with_a_dict_of_rows(steps, wanted):
     store, model = RowStore(SCHEMA), {}
@@ -110,7 +109,6 @@ def test_a_heap_of_many_small_batches_stays_in_few_chunks():
     assert store.get(picked).to_pydict() == {"name": ["row 2999", "row 0", "row 1500", "row 7"]}
 
 
-@settings(deadline=None)
 @given(steps=st.lists(st.integers(-6, 9), max_size=30))
 def test_a_pool_never_gives_a_slot_twice(steps):
     pool, held, most = SlotPool(), [], 0

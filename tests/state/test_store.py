@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streamsql.engine.kernel import Workspace
@@ -80,7 +80,6 @@ step = (
 )
 
 
-@settings(deadline=None)
 @given(
     steps=st.lists(step, max_size=15),
     cut=st.integers(0, 100),
@@ -117,7 +116,6 @@ def test_restoring_what_was_drained_gives_the_store_back(steps, cut, before, aft
     assert copy.drain() is None, "what was restored is not a change"
 
 
-@settings(deadline=None)
 @given(
     steps=st.lists(step | st.just(("restart", [])), max_size=25),
     stretch=st.sampled_from([1, 3]),
