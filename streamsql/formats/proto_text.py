@@ -162,10 +162,7 @@ class _Parser:
             self._expect(">")
         name = self._next()
         self._expect("=")
-        try:
-            number = int(self._next(), 0)
-        except ValueError:
-            raise PlanError(f"field {name} of the .proto schema has no number", code="PLAN-SCHEMA") from None
+        number = self._number(f"field {name}")
         digits = _digits(self._options()) if self._peek() == "[" else None
         self._expect(";")
         return ProtoField(name, number, token, label, key, digits)
@@ -178,7 +175,7 @@ class _Parser:
                 self._skip_statement()
             elif token != ";":
                 self._expect("=")
-                found.values.append((token, int(self._next(), 0)))
+                found.values.append((token, self._number(f"value {token}")))
                 if self._peek() == "[":
                     self._options()
                 self._expect(";")
@@ -200,6 +197,12 @@ class _Parser:
             depth += {"{": 1, "}": -1}.get(token, 0)
             if depth == 0 and token in (";", "}"):
                 return
+
+    def _number(self, what: str) -> int:
+        try:
+            return int(self._next(), 0)
+        except ValueError:
+            raise PlanError(f"{what} of the .proto schema has no number", code="PLAN-SCHEMA") from None
 
     def _peek(self) -> str:
         return self._tokens[self._at] if self._at < len(self._tokens) else ""
@@ -233,9 +236,8 @@ def _digits(options: list[str]) -> tuple[int, int] | None:
             if len(entry) == 2:
                 found[entry["key"]] = entry["value"]
                 entry = {}
-    if not found.get("precision", "").isdigit():
-        return None
-    return int(found["precision"]), int(found.get("scale", "0"))
+    precision, scale = found.get("precision", ""), found.get("scale", "0")
+    return (int(precision), int(scale)) if precision.isdecimal() and scale.isdecimal() else None
 
 
 def print_proto(file: ProtoFile) -> str:

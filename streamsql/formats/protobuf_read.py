@@ -173,13 +173,16 @@ def _read_date(value: Any) -> int:
 
 def _read_time(value: Any) -> int:
     seconds = (value.hours * 60 + value.minutes) * 60 + value.seconds
-    scalars.in_range(seconds * 1000, TIME)
-    return seconds * _MICROS + int(value.nanos) // 1000
+    return _in_range(seconds * _MICROS + int(value.nanos) // 1000, TIME)
 
 
 def _read_timestamp(value: Any) -> int:
-    scalars.in_range(value.seconds * 1000, TIMESTAMP)
-    return int(value.seconds) * _MICROS + int(value.nanos) // 1000
+    return _in_range(int(value.seconds) * _MICROS + int(value.nanos) // 1000, TIMESTAMP)
+
+
+def _in_range(micros: int, t: SqlType) -> int:
+    scalars.in_range(micros // 1000, t)
+    return micros
 
 
 _LOGICAL_READERS: dict[SqlType, Convert] = {DATE: _read_date, TIME: _read_time, TIMESTAMP: _read_timestamp}

@@ -238,7 +238,9 @@ def check_columns(info: SourceInfo, span: Span | None, keys: Mapping[str, Span |
     names = [c.name for c in schema.columns]
     for name in names:
         if names.count(name) > 1:
-            raise at(span, f"column {quote_name(name)} stands in key and value", "PLAN-DUPLICATE-COLUMN")
+            is_key = any(c.name == name for c in schema.key)
+            where = "stands in key and value" if is_key else "is there twice"
+            raise at(span, f"column {quote_name(name)} {where}", "PLAN-DUPLICATE-COLUMN")
 
 
 def check_key_type(column: Column, span: Span | None) -> None:

@@ -13,6 +13,7 @@ import pytest
 from format_samples import decode, encode, layout, values
 
 from streamsql import formats
+from streamsql.database import Database
 from streamsql.errors import DataError, PlanError
 from streamsql.formats.registry import EmbeddedRegistry
 from streamsql.schema import Column
@@ -265,6 +266,13 @@ def test_broken_payloads_spare_their_neighbours() -> None:
     assert decoded.reasons[5].as_py() == "the Avro record ends too early"
     assert decoded.reasons[-1].as_py() == "no Avro schema with id 99 is registered"
     assert values(decoded)[0] == values(decoded)[-1] == ("abc", 1.0)
+
+
+def test_two_fields_that_are_one_column_are_refused(db: Database) -> None:
+    schema = {"type": "record", "name": "r", "fields": [{"name": n, "type": "int"} for n in ("a", "A")]}
+    db.schemas.register("t-value", json.dumps(schema), "AVRO")
+    with pytest.raises(PlanError, match="column A is there twice"):
+        db.execute("CREATE STREAM t WITH (KAFKA_TOPIC = 't', PARTITIONS = 1, VALUE_FORMAT = 'AVRO');")
 
 
 def test_inferred_columns() -> None:

@@ -14,6 +14,7 @@ from streamsql.errors import DataError, PlanError
 from streamsql.formats.proto_text import parse_proto, print_proto
 from streamsql.formats.protobuf import message_indexes, read_message_indexes
 from streamsql.formats.protobuf_runtime import message_class
+from streamsql.formats.protobuf_schema import find_message, schema_of
 from streamsql.formats.registry import EmbeddedRegistry, Reference
 from streamsql.schema import Column
 from streamsql.types import (
@@ -212,6 +213,33 @@ def test_messages_that_others_wrote() -> None:
     assert values(decoded)[1][1] == "9"
 
 
+@pytest.mark.parametrize(
+    ("seconds", "nanos", "value"),
+    [
+        (86_399, 999_999_999, dt.time(23, 59, 59, 999_999)),
+        (86_399, 1_000_000_000, "$.T: '86400000' is outside the range of TIME"),
+        (0, -1, "$.T: '-1' is outside the range of TIME"),
+        (-1, 1_000_000_000, dt.time(0)),
+    ],
+)
+def test_a_time_of_day_lies_in_its_day(seconds: int, nanos: int, value: dt.time | str) -> None:
+    where = layout(Column("T", TIME))
+    file = schema_of(where)
+    message = message_class(file, {}, find_message(file, None)[0])()
+    message.T.seconds, message.T.nanos = seconds, nanos
+    decoded = decode("PROTOBUF_NOSR", where, [message.SerializeToString()])
+    assert [*values(decoded)[0], *decoded.reasons.to_pylist()] == (
+        [None, value] if isinstance(value, str) else [value]
+    )
+
+
+def test_digits_that_do_not_read_are_as_if_not_there() -> None:
+    entries = '{ key: "precision", value: "4" }, { key: "scale", value: "x" }'
+    options = f"(confluent.field_meta) = {{ params: [{entries}] }}"
+    file = parse_proto(f"message M {{ confluent.type.Decimal d = 1 [{options}]; }}")
+    assert file.messages[0].fields[0].digits is None
+
+
 def test_writing_with_a_given_schema() -> None:
     registry = shop()
     where = layout(
@@ -358,6 +386,7 @@ def test_recursive_messages_are_refused() -> None:
     [
         ("message M { int32 a = 1; ", "ends in the middle"),
         ("message M { int32 a = x; }", "field a of the .proto schema has no number"),
+        ("enum E { A = x; }", "value A of the .proto schema has no number"),
         ("message M { int32 a 1; }", "the .proto schema has '1' where '=' belongs"),
         ("nonsense { }", "the .proto schema has 'nonsense' where no such word belongs"),
         ("message M { \x01 }", "the .proto schema does not read at"),
