@@ -46,7 +46,7 @@ def message_class(file: ProtoFile, imported: Mapping[str, ProtoFile], full_name:
     """The class of a message.
 
     imported  the files that the schema refers to, by the names it imports them under
-    raises    PlanError if a type or an import is unknown
+    raises    PlanError if a type or an import is unknown, or Protobuf does not allow what is declared
     """
     runtime = Runtime.get()
     pool = runtime.pools.DescriptorPool()
@@ -75,12 +75,12 @@ def message_class(file: ProtoFile, imported: Mapping[str, ProtoFile], full_name:
         added[name] = found
         pool.Add(_described(found, name, _known(added)))
 
-    for name in file.imports:
-        add(name)
     try:
+        for name in file.imports:
+            add(name)
         pool.Add(_described(file, "schema.proto", _known({**added, "": file})))
         return runtime.factory.GetMessageClass(pool.FindMessageTypeByName(full_name))
-    except (TypeError, KeyError) as error:
+    except (TypeError, KeyError, ValueError) as error:
         raise PlanError(f"the .proto schema is not valid: {error}", code="PLAN-SCHEMA") from error
 
 

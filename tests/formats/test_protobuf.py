@@ -397,6 +397,26 @@ def test_texts_that_do_not_read(text: str, message: str) -> None:
         parse_proto(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("message M { int32 a = 1; int32 b = 1; }", "is not valid"),
+        ("message M { int32 a = 99999999999; }", "is not valid"),
+        ("message M { enum E { A = 1; } E e = 1; }", "is not valid"),
+        ('import "other.proto"; message M { int32 a = 1; }', "is not valid"),
+        (
+            'import "nowhere.proto"; message M { int32 a = 1; }',
+            "imports nowhere.proto, which is not registered",
+        ),
+        ("message M { Nothing a = 1; }", "has no type Nothing"),
+    ],
+)
+def test_declarations_that_protobuf_does_not_allow(text: str, message: str) -> None:
+    other = parse_proto('syntax = "proto3"; message O { int32 a = 0; }')
+    with pytest.raises(PlanError, match=message):
+        message_class(parse_proto(f'syntax = "proto3"; {text}'), {"other.proto": other}, "M")
+
+
 def test_printing_and_parsing_agree() -> None:
     file = parse_proto(PROTO)
     file.messages[1].enums = []  # enums are read, and no columns are written as one
