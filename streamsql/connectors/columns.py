@@ -86,7 +86,11 @@ def _header(file: IO[bytes], name: str, delimiter: str) -> list[str]:
     """The names in the first line, which is read off the file."""
     line = file.readline(1 << 20).removeprefix(b"\xef\xbb\xbf")
     if not line.strip():
-        raise DataError(f"{name} has no first line with the names of the columns", code="LOAD-CSV")
+        raise DataError(
+            f"{name} has no first line with the names of the columns",
+            code="LOAD-CSV",
+            hint="write them into its first line; --format lines stores lines of text as they are",
+        )
     try:
         text = line.decode()
         table = pyarrow.csv.read_csv(
@@ -102,7 +106,11 @@ def _header(file: IO[bytes], name: str, delimiter: str) -> list[str]:
     twice = sorted({n for n in names if names.count(n) > 1})
     if twice or not all(names):
         what = f"column {twice[0]} is there twice" if twice else "a column has no name"
-        raise DataError(f"{name}, row 1: {what}: {text.strip()}", code="LOAD-CSV")
+        raise DataError(
+            f"{name}, row 1: {what}: {text.strip()}",
+            code="LOAD-CSV",
+            hint="the first line has a name for each column",
+        )
     return names
 
 

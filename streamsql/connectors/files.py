@@ -257,7 +257,9 @@ class _Loading:
         except pa.ArrowInvalid as error:
             end = first_line + len(lines) - 1
             raise DataError(
-                f"{name}: a line between {first_line:,} and {end:,} is not UTF-8 text", code="LOAD-UTF8"
+                f"{name}: a line between {first_line:,} and {end:,} is not UTF-8 text",
+                code="LOAD-UTF8",
+                hint="a column of type BYTES takes any",
             ) from error
         return pa.RecordBatch.from_arrays([array], names=[column.name])
 
@@ -278,7 +280,11 @@ class _JsonLines:
         decoded = self._decoder.decode(lines)
         if len(decoded.bad):
             line = int(numbers[decoded.bad[0]])
-            raise DataError(f"{name}, line {line:,}: {decoded.reasons[0].as_py()}", code="LOAD-JSON")
+            raise DataError(
+                f"{name}, line {line:,}: {decoded.reasons[0].as_py()}",
+                code="LOAD-JSON",
+                hint="a topic with VALUE_FORMAT = 'JSON' takes each line as it is",
+            )
         return pa.RecordBatch.from_arrays(list(decoded.columns), names=[c.name for c in self._columns])
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ def ensure_topic(log: Log, topic: str) -> None:
             in another topic would be looked for in vain
     """
     if topic.startswith("_streamsql"):
-        raise PlanError(f"topic {topic} is the database's own", code="LOAD-TOPIC")
+        raise PlanError(f"topic {topic} is the database's own", code="LOAD-TOPIC", hint="take another name")
     if log.has_topic(topic):
         return
     alike = next((name for name in log.topics() if name.upper() == topic.upper()), None)

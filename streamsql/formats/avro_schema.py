@@ -21,7 +21,7 @@ from streamsql.errors import PlanError
 from streamsql.formats.checks import ColumnRefused, is_record
 from streamsql.formats.compatibility import avro_kind, named_schemas
 from streamsql.formats.format import Layout
-from streamsql.formats.registered import bare_name, spelt
+from streamsql.formats.registered import NAME_COLUMNS, bare_name, spelt
 from streamsql.schema import Column
 from streamsql.types import (
     BIGINT,
@@ -141,6 +141,7 @@ class _Reader:
             raise PlanError(
                 f"the schema's record {record['name']} holds itself: SQL has no such type",
                 code="PLAN-SCHEMA-RECURSIVE",
+                hint=NAME_COLUMNS,
             )
         outer = (*outer, record["name"])
         typed = [(f["name"], self.type(f["type"], outer)) for f in record["fields"]]

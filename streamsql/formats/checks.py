@@ -35,7 +35,9 @@ def cannot_hold(name: str, column: Column) -> PlanError:
     """The error for a column whose type the format has no bytes for."""
     kind = str(column.type).partition("<")[0].partition("(")[0]
     return ColumnRefused(
-        f"format {name} cannot hold type {kind}, which column {column.name} has", column.name
+        f"format {name} cannot hold type {kind}, which column {column.name} has",
+        column.name,
+        "formats JSON and ARROW can",
     )
 
 
@@ -47,7 +49,11 @@ def require_text_keys(name: str, layout: Layout) -> None:
     for column in layout.columns:
         if any(isinstance(t, Map) and t.key != VARCHAR for t in walk(column.type)):
             found = f"column {column.name} is {column.type}"
-            raise ColumnRefused(f"format {name} only has maps with VARCHAR keys, {found}", column.name)
+            raise ColumnRefused(
+                f"format {name} only has maps with VARCHAR keys, {found}",
+                column.name,
+                "format ARROW has others",
+            )
 
 
 def require_columns(name: str, layout: Layout) -> None:

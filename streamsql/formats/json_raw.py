@@ -31,6 +31,7 @@ Unescape = Callable[[Vector], Vector]
 """Quoted JSON texts, string[n] without nulls, as what they say."""
 
 _WHOLE = (INTEGER, BIGINT, DATE, TIME, TIMESTAMP)
+_DIGITS = "-0123456789"
 _NUMBER_STARTS = np.frombuffer(b"-0123456789NI", dtype=np.uint8)
 _STARTS_NUMBER = np.zeros(256, dtype=np.bool_)
 _STARTS_NUMBER[list(b"-0123456789")] = True
@@ -173,6 +174,8 @@ def _mostly_whole(found: Vector) -> tuple[Vector, Mask]:
     rows = np.flatnonzero(valid_mask(found) & ~bare)
     others = without_nulls(found.take(pa.array(rows)))
     texts, no_text = _unquoted(others, required=True)
+    # Arrow reads 0x1F, too, which as a bare number is no JSON.
+    no_text |= foreign(texts, _DIGITS)
     more, wrong = _some_whole(null_where(texts, no_text))
     odd[rows] = no_text | wrong
     read = np.flatnonzero(valid_mask(more))
@@ -185,7 +188,7 @@ def _some_whole(texts: Vector) -> tuple[Vector, Mask]:
     try:
         return texts.cast(pa.int64()), odd
     except pa.ArrowInvalid:
-        odd |= foreign(texts, "-0123456789")
+        odd |= foreign(texts, _DIGITS)
     try:
         return null_where(texts, odd).cast(pa.int64()), odd
     except pa.ArrowInvalid:

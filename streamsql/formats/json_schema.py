@@ -12,7 +12,7 @@ from typing import Any
 from streamsql.errors import PlanError
 from streamsql.formats.checks import is_record
 from streamsql.formats.format import Layout
-from streamsql.formats.registered import bare_name, spelt
+from streamsql.formats.registered import NAME_COLUMNS, bare_name, spelt
 from streamsql.schema import Column
 from streamsql.types import (
     BIGINT,
@@ -115,6 +115,7 @@ class _Reader:
                 raise PlanError(
                     f"the schema's {reference} holds itself: SQL has no such type",
                     code="PLAN-SCHEMA-RECURSIVE",
+                    hint=NAME_COLUMNS,
                 )
             outer = (*outer, reference)
         body = _body(schema, self._root)

@@ -32,7 +32,9 @@ class NoneFormat(Format):
     def check(self, layout: Layout) -> None:
         refuse_properties(self.name, self.properties, layout)
         if not layout.is_key:
-            raise PlanError("format NONE is only for keys", code="PLAN-FORMAT-SIDE")
+            raise PlanError(
+                "format NONE is only for keys", code="PLAN-FORMAT-SIDE", hint="KEY_FORMAT = 'NONE'"
+            )
         if layout.columns:
             raise PlanError(
                 f"a key in format NONE has no columns, and {layout.columns[0].name} is a key column",

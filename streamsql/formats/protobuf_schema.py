@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from streamsql.errors import PlanError
 from streamsql.formats.format import Layout
 from streamsql.formats.proto_text import SCALARS, ProtoField, ProtoFile, ProtoMessage
-from streamsql.formats.registered import spelt
+from streamsql.formats.registered import NAME_COLUMNS, spelt
 from streamsql.schema import Column
 from streamsql.types import (
     BIGINT,
@@ -267,6 +267,7 @@ def _fields(
         raise PlanError(
             f"the schema's message {full_name} holds itself: SQL has no such type",
             code="PLAN-SCHEMA-RECURSIVE",
+            hint=NAME_COLUMNS,
         )
     found: list[tuple[str, SqlType]] = []
     for field in known.messages[full_name].fields:

@@ -26,6 +26,9 @@ from streamsql.types import DATE, TIME, TIMESTAMP, Array, Map, SqlType, Struct
 FRAME_BYTES = 5
 UNFRAMED = "no schema id stands before the record: it does not begin with a zero byte and four bytes of id"
 
+NAME_COLUMNS = "name the columns: CREATE .. (NAME TYPE, ..) WITH (..)"
+"""What to do about a schema that gives none."""
+
 Convert: TypeAlias = "Callable[[Any], Any]"
 """One value to another; raises Mismatch."""
 
@@ -110,7 +113,7 @@ def inferred(
         raise PlanError(
             f"the registered schema {found[0]} is no {kind} schema that can be read",
             code="PLAN-SCHEMA",
-            hint="name the columns: CREATE .. (NAME TYPE, ..) WITH (..)",
+            hint=NAME_COLUMNS,
         ) from error
 
 

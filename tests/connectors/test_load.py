@@ -85,7 +85,9 @@ def test_a_bad_line_for_a_typed_stream_is_named(db: Database, tmp_path: Path) ->
     path = write(tmp_path / "a.jsonl", '{"n":1}\n\n{"n":"many"}\n')
     with pytest.raises(DataError, match=r"a\.jsonl, line 3: ") as error:
         load(db, "views", [path], "jsonl", batch_rows=1)
-    assert error.value.hint == "loaded before it: 1 record"
+    assert error.value.hint == (
+        "a topic with VALUE_FORMAT = 'JSON' takes each line as it is; loaded before it: 1 record"
+    )
 
 
 def test_lines_fill_the_only_column_of_a_typed_stream(db: Database, tmp_path: Path) -> None:

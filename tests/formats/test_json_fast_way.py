@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pyarrow as pa
 import pytest
-from both_ways import SCALARS, TRICKY, assert_same, columns_of, fast_and_exact
+from both_ways import SCALARS, TRICKY, assert_equal, assert_same, columns_of, fast_and_exact
 from format_samples import WORKSPACE
 
 from streamsql.formats.json import JsonDecoder
@@ -57,6 +57,18 @@ def test_both_ways_agree_on_tricky_values(t: SqlType, is_record: bool) -> None:
         payloads += [f"[{text}]".encode() for text in TRICKY]
         payloads += [f' {{"F": {text}}}'.encode() for text in TRICKY]
         assert_same([Column("A", t)], payloads, is_record=False)
+
+
+@pytest.mark.parametrize("t", SCALARS, ids=str)
+@pytest.mark.parametrize("is_record", [True, False], ids=["record", "bare"])
+def test_both_ways_agree_on_a_tricky_value_among_none(t: SqlType, is_record: bool) -> None:
+    """Beside others that a parser refuses, one that it should have refused might not show."""
+    columns = columns_of(t) if is_record else [Column("A", t)]
+    fast, exact = (JsonDecoder(columns, is_record=is_record, workspace=WORKSPACE) for _ in range(2))
+    exact._fast = None
+    for text in TRICKY:
+        payloads = pa.array([f'{{"A":{text}}}' if is_record else text] + [None] * 64, pa.binary())
+        assert_equal(columns, [text.encode()], fast.decode(payloads), exact.decode(payloads))
 
 
 MALFORMED = [
