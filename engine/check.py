@@ -50,14 +50,17 @@ class CheckedOperator(Operator):
             self._check(output, [batch for batch in inputs if batch is not None])
         return output
 
-    def prepare(self, batch: pa.RecordBatch, place: int) -> Finish | None:
-        finish = self.operator.prepare(batch, place)
-        return None if finish is None else lambda: self._finished(finish, batch)
+    def prepare(self, place: int, *inputs: pa.RecordBatch | None) -> Finish | None:
+        finish = self.operator.prepare(place, *inputs)
+        return None if finish is None else lambda: self._finished(finish, inputs)
 
-    def _finished(self, finish: Finish, batch: pa.RecordBatch) -> pa.RecordBatch | None:
+    def forget_prepared(self) -> None:
+        self.operator.forget_prepared()
+
+    def _finished(self, finish: Finish, inputs: Sequence[pa.RecordBatch | None]) -> pa.RecordBatch | None:
         output = finish()
         if output is not None:
-            self._check(output, [batch])
+            self._check(output, [batch for batch in inputs if batch is not None])
         return output
 
     def snapshot(self) -> pa.RecordBatch | None:

@@ -121,6 +121,7 @@ class ReadAhead:
         self._begun.clear()
         wait(begun)
         if any(read.result().batch is not None for read in begun):
+            self._task.forget_prepared()
             self._inputs = self._open(self.positions, self.reached)
 
     def close(self) -> None:

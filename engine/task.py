@@ -114,15 +114,19 @@ class Task:
         for number, (node, operator) in enumerate(zip(self.graph.nodes, self.operators, strict=True)):
             if self._is_early[number]:
                 outputs[number] = self._output(number, own.get(number, operator), outputs, raw)
-            elif is_ahead and len(node.inputs) == 1:
-                given = _whole(outputs.get(node.inputs[0], ()))
-                finish = None if given is None else operator.prepare(given, place)
+            elif is_ahead and all(other in outputs for other in node.inputs):
+                finish = operator.prepare(place, *(_whole(outputs[other]) for other in node.inputs))
                 if finish is not None:
                     begun[number] = finish
         rows = max((records.num_rows for records in raw.values()), default=0)
         early = self._early_problems[place]
         problems = None if early is self.problems else early.hand_over()
         return Prepared(rows, outputs, begun, problems, watch.seconds(), is_ahead)
+
+    def forget_prepared(self) -> None:
+        """The batches that were prepared and not applied will not be; none is being prepared now."""
+        for operator in self.operators:
+            operator.forget_prepared()
 
     def apply(self, prepared: Prepared) -> None:
         """Run the micro-batch that was prepared through the rest of the graph. In the order of reading."""

@@ -96,15 +96,18 @@ class Operator(ABC):
         """
         raise InternalError(f"{type(self).__name__} takes one batch after the other")
 
-    def prepare(self, batch: pa.RecordBatch, place: int) -> Finish | None:
-        """Do what of the work on a batch does not depend on the state, beside work on batches before it.
+    def prepare(self, place: int, *inputs: pa.RecordBatch | None) -> Finish | None:
+        """Do what of the work on a batch does not depend on those before it, beside the work on them.
 
-        For operators with one input. Nothing may change by it, as the batch may be forgotten.
+        Nothing of what can be seen may change by it, as the batch may be forgotten.
 
         place  of the workspace in `Workspace.ahead` to do it in: other ones are in use for other batches
         gives  what is to be called instead of `process`; None if there is nothing to be done so early
         """
         return None
+
+    def forget_prepared(self) -> None:  # noqa: B027 - most operators keep nothing of it
+        """The batches that were prepared and not finished will not be; none is being prepared now."""
 
     def process_pieces(self, pieces: Sequence[pa.RecordBatch]) -> Sequence[pa.RecordBatch]:
         """As `process` with one input, both in pieces that follow each other, no more than threads."""

@@ -70,8 +70,11 @@ class AggregateOperator(Operator):
             return self._changes(batch, self._of_rows(self._thread.partials.rows(batch), self._thread))
         return self._changes(batch, self._of_partials(*self._partials_of(batch)))
 
-    def prepare(self, batch: pa.RecordBatch, place: int) -> Finish | None:
+    def prepare(self, place: int, *inputs: pa.RecordBatch | None) -> Finish | None:
+        (batch,) = inputs
         thread = self._ahead[place]
+        if batch is None or not batch.num_rows:
+            return None
         if self.spec.explodes or self._uses_seq or not is_rising(batch.column(SEQ).to_numpy()):
             return None
         tell: Callable[[], None] | None = None

@@ -29,7 +29,7 @@ class Arrivals:
     has_key  no column of the row's key is null
     number   rank in processing, over both sides
     waits    the row's window is open, and the row will come out with nulls if no partner does
-    first    rows from this on in the buffer came with this batch
+    first    rows from this on in the buffer came with this batch, as soon as that is known
     kept     int64[kept]: the places of the rows that are in the buffer, rising
     """
 
@@ -61,47 +61,46 @@ class Arrivals:
 
 @dataclass(frozen=True, slots=True)
 class Ordered:
-    """The rows with the keys of one shard, by (slot, time), among those that arrived; int64[n].
+    """The rows that have a key among those that arrived, by (slot, time); int64[n].
 
     places       in the batch
-    slots, time  what they have there; slots are the shard's own
-    run          those that are in the buffer, to be found by key and time
+    slots, time  what they have there
+    run          all of them, to be found by key and time, as their places
     """
 
-    arrived: Arrivals
-    places: Int64s = field(default_factory=_nothing)
-    slots: Int64s = field(default_factory=_nothing)
-    time: Int64s = field(default_factory=_nothing)
-    run: Run | None = None
+    places: Int64s
+    slots: Int64s
+    time: Int64s
+    run: Run | None
 
-    def kept(self, arrived: Arrivals) -> Ordered:
-        """The same, when it is known which of the rows are in the buffer."""
-        rows, slots, time = arrived.rows_of(self.places), self.slots, self.time
-        if not arrived.are_all_kept:
-            stay = rows >= 0
-            rows, slots, time = rows[stay], slots[stay], time[stay]
-        return Ordered(arrived, self.places, self.slots, self.time, sorted_run(slots, time, rows))
+    @classmethod
+    def of(cls, run: Run | None) -> Ordered:
+        """Rows by the run that they are."""
+        return cls(NONE, NONE, NONE, None) if run is None else cls(run.rows, run.slots(), run.times(), run)
 
-    def everyone(self) -> Run | None:
-        """All the rows, kept or not, to be found as the row `first` + place."""
-        if self.arrived.are_all_kept:
-            return self.run
-        return sorted_run(self.slots, self.time, self.places + self.arrived.first)
+    def kept(self, arrived: Arrivals) -> Run | None:
+        """Those that are in the buffer, as the rows that they are there."""
+        if self.run is None:
+            return None
+        if arrived.are_all_kept:
+            return self.run.shifted(arrived.first)
+        rows = arrived.rows_of(self.places)
+        stay = rows >= 0
+        return sorted_run(self.slots[stay], self.time[stay], rows[stay])
 
 
-def arriving(batch: pa.RecordBatch | None, number: Int64s, keys: Sequence[str], first: int) -> Arrivals:
+def arriving(batch: pa.RecordBatch | None, number: Int64s, keys: Sequence[str]) -> Arrivals:
     """The rows of a batch; none of them kept yet, none waiting.
 
     keys   names of the key columns
-    first  the number that the next row in the side's buffer gets
     """
     nothing = np.zeros(len(number), dtype=np.bool_)
     if batch is None:
-        return Arrivals(None, first, nothing, nothing)
+        return Arrivals(None, 0, nothing, nothing)
     complete = is_complete([batch.column(n) for n in keys])
     time = batch.column(TIME).to_numpy()
     partition = batch.column(PARTITION).to_numpy().astype(np.int64)
-    return Arrivals(batch, first, nothing, complete, number, time, partition)
+    return Arrivals(batch, 0, nothing, complete, number, time, partition)
 
 
 def numbered(batches: Sequence[pa.RecordBatch | None]) -> tuple[Int64s, list[Int64s]]:

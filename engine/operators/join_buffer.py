@@ -1,7 +1,7 @@
 """One side of a stream-stream join: rows that may still find a partner, by key and time.
 
 The durable part is a row log; everything else is an index over it and is built anew after a restore: the rows
-of an outer join that wait for a partner, here; and how rows are found by key and time, in `join_shard.py`.
+of an outer join that wait for a partner, here; and how rows are found by key and time, in `join_index.py`.
 """
 
 from __future__ import annotations

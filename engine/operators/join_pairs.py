@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -37,44 +38,55 @@ class Pairs:
 NO_PAIRS = Pairs(NONE, NONE, NONE, NONE)
 
 
-def with_earlier(mine: Ordered, buffered: Spine, earlier_ms: int, later_ms: int) -> Pairs:
+def with_earlier(mine: Ordered, arrived: Arrivals, buffered: Spine, earlier_ms: int, later_ms: int) -> Pairs:
     """Pairs with rows of the other side that were there before the batch.
 
     earlier_ms, later_ms  how much earlier or later than a row its partner may be
     """
     found = buffered.find(mine.slots, mine.time - earlier_ms, mine.time + later_ms)
     probe = mine.places[found.probe]
-    return Pairs(probe, mine.arrived.number[probe], found.rows, found.times)
+    return Pairs(probe, arrived.number[probe], found.rows, found.times)
 
 
-def among(mine: Ordered, other: Ordered, earlier_ms: int, later_ms: int) -> tuple[Pairs, Pairs]:
-    """Pairs among the rows of a batch, made by the one that came later: those of this side, of the other.
+class Meetings(NamedTuple):
+    """Rows of one side that meet earlier ones of the other in their batch: the places of both; int64[m]."""
 
-    cost  by the rows of this side and the pairs
+    probe: Int64s
+    partner: Int64s
+
+    def pairs(self, arrived: Arrivals, other: Arrivals) -> Pairs:
+        """What they make; partners that are not kept are not found."""
+        probe, partner = self
+        rows = other.rows_of(partner)
+        if not other.are_all_kept:
+            kept = rows >= 0
+            probe, partner, rows = probe[kept], partner[kept], rows[kept]
+        return Pairs(probe, arrived.number[probe], rows, other.time[partner])
+
+
+NO_MEETINGS = Meetings(NONE, NONE)
+
+
+def among(
+    mine: Ordered, other: Ordered, earlier_ms: int, later_ms: int, arrivals: Sequence[Arrivals]
+) -> tuple[Meetings, Meetings]:
+    """How rows of a batch meet, made by the one that came later: those of this side, of the other.
+
+    arrivals  of this side, of the other
+    cost      by the rows of this side and the pairs
     """
-    run = other.everyone()
-    if run is None or not len(mine.places):
-        return NO_PAIRS, NO_PAIRS
-    asked = may_be_in(mine.slots, run)
+    if other.run is None or not len(mine.places):
+        return NO_MEETINGS, NO_MEETINGS
+    asked = may_be_in(mine.slots, other.run)
     time = mine.time[asked]
-    found = run.find(mine.slots[asked], time - earlier_ms, time + (later_ms + 1)) if len(asked) else None
+    found = None
+    if len(asked):
+        found = other.run.find(mine.slots[asked], time - earlier_ms, time + (later_ms + 1))
     if found is None:
-        return NO_PAIRS, NO_PAIRS
-    probe, partner = mine.places[asked[found.probe]], found.rows - other.arrived.first
-    is_later = mine.arrived.number[probe] > other.arrived.number[partner]
-    return (
-        _made(mine.arrived, probe[is_later], other.arrived, partner[is_later]),
-        _made(other.arrived, partner[~is_later], mine.arrived, probe[~is_later]),
-    )
-
-
-def _made(arrived: Arrivals, probe: Int64s, other: Arrivals, partner: Int64s) -> Pairs:
-    """Pairs of rows of a batch, by their places in it; partners that are not kept are not found."""
-    rows = other.rows_of(partner)
-    if not other.are_all_kept:
-        kept = rows >= 0
-        probe, partner, rows = probe[kept], partner[kept], rows[kept]
-    return Pairs(probe, arrived.number[probe], rows, other.time[partner])
+        return NO_MEETINGS, NO_MEETINGS
+    probe, partner = mine.places[asked[found.probe]], found.rows
+    is_later = arrivals[0].number[probe] > arrivals[1].number[partner]
+    return Meetings(probe[is_later], partner[is_later]), Meetings(partner[~is_later], probe[~is_later])
 
 
 def joined_pairs(parts: Sequence[Pairs]) -> Pairs:

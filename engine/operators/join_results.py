@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from streamsql.engine.batch import HEADERS, PARTITION, SEQ, TIME
+from streamsql.engine.kernel import one_batch
 from streamsql.engine.operators.join_arrivals import NONE, Arrivals
 from streamsql.engine.state.columns import Int64s, concatenated
 
@@ -34,8 +35,6 @@ class Results:
     partition: Int64s
 
 
-Taken = Callable[[Sequence[pa.RecordBatch], Int64s], pa.RecordBatch]
-
 NOTHING = Results([], NONE, PAIR, NONE, NONE, NONE)
 
 
@@ -45,13 +44,12 @@ def result_columns(output: pa.Schema) -> list[str]:
 
 
 def in_order(
-    results: Sequence[Results], output: pa.Schema, seq: Int64s, arrivals: Sequence[Arrivals], taken: Taken
+    results: Sequence[Results], output: pa.Schema, seq: Int64s, arrivals: Sequence[Arrivals]
 ) -> pa.RecordBatch | None:
     """All parts in the order of the rows that caused them; None if nothing is in them.
 
     results  those of pairs by number and tie each; a row's pairs are all in one of them
     seq      `$seq` by number
-    taken    takes rows of some batches that follow each other
     """
     results = [part for part in results if len(part.number)]
     if not results:
@@ -73,7 +71,7 @@ def in_order(
             columns[HEADERS] = _headers(output.field(HEADERS), arrivals).take(pa.array(part.number))
         typed = [_cast(columns[f.name], f.type) for f in output]
         parts.append(pa.RecordBatch.from_arrays(typed, schema=output))
-    return taken(parts, order)
+    return one_batch(output, parts).take(pa.array(order))
 
 
 def _cast(array: pa.Array[Any], target: pa.DataType) -> pa.Array[Any]:

@@ -20,24 +20,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from threading import Lock
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from streamsql.engine.batch import HEADERS, PARTITION, SEQ, TIME
-from streamsql.engine.operators.base import Context, Operator
+from streamsql.engine.operators.base import Context, Finish, Operator
 from streamsql.engine.operators.join_arrivals import (
-    NONE,
     Arrivals,
-    Ordered,
     arriving,
     numbered,
     reaches_back,
     times_of,
 )
 from streamsql.engine.operators.join_buffer import JoinBuffer
-from streamsql.engine.operators.join_pairs import Pairs, joined_pairs
+from streamsql.engine.operators.join_index import JoinIndex, LookedUp
+from streamsql.engine.operators.join_pairs import Pairs
 from streamsql.engine.operators.join_results import (
     ALONE,
     CLOSED,
@@ -47,16 +47,13 @@ from streamsql.engine.operators.join_results import (
     in_order,
     result_columns,
 )
-from streamsql.engine.operators.join_shard import JoinShard
 from streamsql.engine.operators.join_time import TimesInBatch
 from streamsql.engine.operators.pair_filter import PairFilter
 from streamsql.engine.operators.stream_time import NEVER, StreamTime
 from streamsql.engine.stage import Stage
 from streamsql.engine.state.columns import Bools, Int64s
 from streamsql.engine.state.hashing import KeyHasher
-from streamsql.engine.state.keys import UInt64s
 from streamsql.engine.state.ordering import order_of
-from streamsql.engine.state.shards import Shards, taken
 
 _SIDES = ("left", "right")
 
@@ -137,7 +134,11 @@ class StreamStreamJoin:
 
 
 class StreamStreamJoinOperator(Operator):
-    """Rows are in the buffers, and found by the shard of their key; a row's tag is its key's slot there."""
+    """Rows are in the buffers, with their keys' slots as their tags.
+
+    What rows have to do with their keys and with each other is found out ahead of the batches before, in
+    `_looked_up`; in `_joined`, one batch after the other, they meet what is in the buffers.
+    """
 
     def __init__(self, spec: StreamStreamJoin, context: Context) -> None:
         self.spec = spec
@@ -159,110 +160,76 @@ class StreamStreamJoinOperator(Operator):
         self.stores = (*stores, *self._times)
         keys = pa.schema([spec.left.field(n) for n in spec.keys])
         reach = (spec.reach_ms(0), spec.reach_ms(1))
-        # What is read is written to changelogs again: of two threads that leaves none with nothing to do.
-        self.shards = Shards(context.workspace, lambda lane: JoinShard(keys, stores, reach, lane), besides=1)
-        self._hasher = KeyHasher(context.workspace, keys)
+        self.index = JoinIndex(keys, stores, reach, context.workspace)
+        self._hashers_ahead = [KeyHasher(workspace, keys) for workspace in context.workspace.ahead]
+        self._rebuilding = Lock()
         self._restorations = 0
         self.met = 0
         """Pairs that were found so far: the work done, for who wants to count it."""
         self._filter = None if spec.matching is None else PairFilter(spec.matching, context)
 
     def process(self, *inputs: pa.RecordBatch | None) -> pa.RecordBatch | None:
+        found = self._looked_up(inputs, None)
+        return None if found is None else self._joined(found)
+
+    def prepare(self, place: int, *inputs: pa.RecordBatch | None) -> Finish | None:
+        found = self._looked_up(inputs, self._hashers_ahead[place])
+        return None if found is None else partial(self._joined, found)
+
+    def forget_prepared(self) -> None:
+        self.index.keys.forget_ahead()
+
+    def _joined(self, found: LookedUp) -> pa.RecordBatch | None:
+        """What follows from a batch after those before it."""
+        arrivals = [
+            replace(arrived, first=buffer.store.end)
+            for arrived, buffer in zip(found.arrivals, self.buffers, strict=True)
+        ]
+        own = [times_of([a], t.of) for a, t in zip(arrivals, self._times, strict=True)]
+        shared = times_of(arrivals if self._is_waited_for else [], self._shared_time)
+        arrivals = [self._kept(side, arrivals[side], found.slots[side], own[side], shared) for side in (0, 1)]
+        pairs = self._pairs(found, arrivals, own)
+        results = [self._of_pairs(side, arrivals[side], pairs[side]) for side in (0, 1)]
+        if self.spec.kind != "INNER":
+            for side in (0, 1):
+                if self.spec.is_preserved(side):
+                    results.append(self._alone(side, arrivals[side], pairs[side]))
+                    results.append(self._closed(side, arrivals[side], pairs, shared))
+        self._drop(found, arrivals, own)
+        for arrived, time in zip(arrivals, self._times, strict=True):
+            keyed = arrived.with_key()
+            time.advance(arrived.partition[keyed], arrived.time[keyed])
+        return in_order(results, self._output, found.seq, arrivals)
+
+    # --- what arrives ---------------------------------------------------------------------------
+
+    def _rebuild_if_restored(self) -> None:
+        with self._rebuilding:
+            restorations = sum(buffer.store.restorations for buffer in self.buffers)
+            if restorations != self._restorations:
+                self._restorations = restorations
+                self.index.clear()
+                for side, buffer in enumerate(self.buffers):
+                    enter = partial(self.index.enter, side)
+                    buffer.rebuild(self.spec.keys, self.spec.closing_ms(side), enter)
+
+    def _looked_up(
+        self, inputs: Sequence[pa.RecordBatch | None], hasher: KeyHasher | None
+    ) -> LookedUp | None:
+        """What can be said about a batch before those before it were joined; None if it is empty."""
         self._rebuild_if_restored()
         batches = [batch if batch is not None and batch.num_rows else None for batch in inputs]
         if all(batch is None for batch in batches):
             return None
         seq, numbers = numbered(batches)
         arrivals = [
-            arriving(batch, number, self.spec.keys, buffer.store.end)
-            for batch, number, buffer in zip(batches, numbers, self.buffers, strict=True)
+            arriving(batch, number, self.spec.keys) for batch, number in zip(batches, numbers, strict=True)
         ]
-        found, tags = self._looked_up(arrivals)
-        own = [times_of([a], t.of) for a, t in zip(arrivals, self._times, strict=True)]
-        shared = times_of(arrivals if self._is_waited_for else [], self._shared_time)
-        arrivals = [self._kept(side, arrivals[side], tags[side], own[side], shared) for side in (0, 1)]
-        parts = self._pairs(arrivals, found, own)
-        results = [
-            result
-            for both in self.shards.each(len(seq), lambda _, pairs: self._joined(arrivals, pairs), parts)
-            for result in both
-        ]
-        if self.spec.kind != "INNER":
-            pairs = [joined_pairs([part[side] for part in parts]) for side in (0, 1)]
-            for side in (0, 1):
-                if self.spec.is_preserved(side):
-                    results.append(self._alone(side, arrivals[side], pairs[side]))
-                    results.append(self._closed(side, arrivals[side], pairs, shared))
-        self._drop(arrivals, tags, own)
-        for arrived, time in zip(arrivals, self._times, strict=True):
-            keyed = arrived.with_key()
-            time.advance(arrived.partition[keyed], arrived.time[keyed])
-        return in_order(results, self._output, seq, arrivals, self.shards.taken)
-
-    # --- what arrives ---------------------------------------------------------------------------
-
-    def _rebuild_if_restored(self) -> None:
-        restorations = sum(buffer.store.restorations for buffer in self.buffers)
-        if restorations != self._restorations:
-            self._restorations = restorations
-            for shard in self.shards.all:
-                shard.clear()
-            for side, buffer in enumerate(self.buffers):
-                buffer.rebuild(self.spec.keys, self.spec.closing_ms(side), partial(self._entered, side))
-
-    def _entered(self, side: int, keys: list[pa.Array[Any]], times: Int64s, rows: Int64s) -> Int64s:
-        """Find restored rows by their keys again; gives their tags."""
-        hashes = self._hashes(keys)
-        places = self.shards.places(hashes, np.ones(len(rows), dtype=np.bool_))
-
-        def enter(shard: JoinShard, own: Int64s | slice) -> Int64s:
-            own_hashes = None if hashes is None else hashes[own]
-            return shard.enter(side, [taken(key, own) for key in keys], own_hashes, times[own], rows[own])
-
-        return self._tags(len(rows), places, self.shards.each(len(rows), enter, places))
-
-    def _looked_up(self, arrivals: Sequence[Arrivals]) -> tuple[list[list[Ordered]], list[Int64s]]:
-        """The rows by shard and side, and the tags of each side's; -1 where a key has a null in it."""
-        sides, places = [], []
-        for arrived in arrivals:
-            batch = arrived.batch
-            keys = [] if batch is None else [batch.column(n) for n in self.spec.keys]
-            hashes = self._hashes(keys) if keys else np.zeros(0, dtype=np.uint64)
-            sides.append((arrived, keys, hashes))
-            places.append(self.shards.places(hashes, arrived.has_key))
-
-        def look_up(shard: JoinShard, *own: Int64s | slice) -> list[tuple[Ordered, Int64s]]:
-            return [
-                (Ordered(arrived), NONE)
-                if arrived.batch is None
-                else shard.looked_up(arrived, places, keys, hashes)
-                for (arrived, keys, hashes), places in zip(sides, own, strict=True)
-            ]
-
-        count = sum(len(arrived.number) for arrived in arrivals)
-        found = self.shards.each(count, look_up, *places)
-        tags = [
-            self._tags(len(arrivals[side].number), places[side], [both[side][1] for both in found])
-            for side in (0, 1)
-        ]
-        return [[ordered for ordered, _ in both] for both in found], tags
-
-    def _hashes(self, keys: Sequence[pa.Array[Any]]) -> UInt64s | None:
-        """What rows are handed out to shards by; None if there is one."""
-        return self._hasher(keys) if len(self.shards.all) > 1 else None
-
-    def _tags(self, count: int, places: Sequence[Int64s | slice], slots: Sequence[Int64s]) -> Int64s:
-        """Tags of so many rows: the slot that a shard has for its key, and which shard; -1 without a key."""
-        shards = len(slots)
-        if shards == 1 and isinstance(places[0], slice):
-            return slots[0]
-        tags = np.full(count, -1, dtype=np.int64)
-        for number, (own, found) in enumerate(zip(places, slots, strict=True)):
-            tags[own] = found * shards + number
-        return tags
+        keys = [[] if batch is None else [batch.column(n) for n in self.spec.keys] for batch in batches]
+        return self.index.look_up(seq, arrivals, keys, hasher)
 
     def _kept(
-        self, side: int, arrived: Arrivals, tags: Int64s, own: TimesInBatch, shared: TimesInBatch
+        self, side: int, arrived: Arrivals, slots: Int64s, own: TimesInBatch, shared: TimesInBatch
     ) -> Arrivals:
         """Put the rows that may find a partner, or have to wait for one, into the buffer."""
         if arrived.batch is None:
@@ -284,8 +251,8 @@ class StreamStreamJoinOperator(Operator):
             kept = np.arange(len(keeps))
         else:
             kept = np.flatnonzero(keeps)
-            tags, columns = tags[kept], [column.take(pa.array(kept)) for column in columns]
-        rows = buffer.add(columns, tags, waits[kept])
+            slots, columns = slots[kept], [column.take(pa.array(kept)) for column in columns]
+        rows = buffer.add(columns, slots, waits[kept])
         waiting = waits[kept]
         if waiting.any():
             some = kept[waiting]
@@ -295,19 +262,13 @@ class StreamStreamJoinOperator(Operator):
     # --- what comes out -------------------------------------------------------------------------
 
     def _pairs(
-        self, arrivals: Sequence[Arrivals], found: Sequence[Sequence[Ordered]], own: Sequence[TimesInBatch]
-    ) -> list[list[Pairs]]:
-        """By shard and side the pairs that its rows make with the other's that came before them."""
-
-        def pairs(shard: JoinShard, ordered: Sequence[Ordered]) -> list[Pairs]:
-            both = shard.pairs([o.kept(arrived) for o, arrived in zip(ordered, arrivals, strict=True)])
-            return [self._valid(side, both[side], own[1 - side]) for side in (0, 1)]
-
-        parts = self.shards.each(sum(len(a.number) for a in arrivals), pairs, found)
-        self.met += sum(len(pairs) for part in parts for pairs in part)
-        if self._filter is None:
-            return parts
-        return [[self._matching(side, arrivals[side], part[side]) for side in (0, 1)] for part in parts]
+        self, found: LookedUp, arrivals: Sequence[Arrivals], own: Sequence[TimesInBatch]
+    ) -> list[Pairs]:
+        """By side the pairs that its rows make with the other's that came before them."""
+        both = self.index.pairs(found, arrivals)
+        pairs = [self._valid(side, both[side], own[1 - side]) for side in (0, 1)]
+        self.met += sum(map(len, pairs))
+        return [self._matching(side, arrivals[side], pairs[side]) for side in (0, 1)]
 
     def _valid(self, side: int, pairs: Pairs, other_times: TimesInBatch) -> Pairs:
         """Those pairs whose partner has not been left behind by its side's stream time."""
@@ -340,25 +301,20 @@ class StreamStreamJoinOperator(Operator):
         found.update(zip(theirs, self.buffers[1 - side].store.take(theirs, pairs.partner), strict=True))
         return found
 
-    def _joined(self, arrivals: Sequence[Arrivals], pairs: Sequence[Pairs]) -> list[Results]:
-        """The pairs of both sides as rows, in order."""
-        found = []
-        for side, (arrived, made) in enumerate(zip(arrivals, pairs, strict=True)):
-            if arrived.batch is None or not len(made):
-                continue
-            made = made.some(order_of(made.number, made.partner))
-            columns = self._columns_of(side, arrived.batch, made, self._names)
-            found.append(
-                Results(
-                    [columns[n] for n in self._names],
-                    made.number,
-                    PAIR,
-                    made.partner,
-                    np.maximum(arrived.time[made.probe], made.partner_time),
-                    arrived.partition[made.probe],
-                )
-            )
-        return found
+    def _of_pairs(self, side: int, arrived: Arrivals, pairs: Pairs) -> Results:
+        """The pairs that rows of a side make, as rows, in order."""
+        if arrived.batch is None or not len(pairs):
+            return NOTHING
+        made = pairs.some(order_of(pairs.number, pairs.partner))
+        columns = self._columns_of(side, arrived.batch, made, self._names)
+        return Results(
+            [columns[n] for n in self._names],
+            made.number,
+            PAIR,
+            made.partner,
+            np.maximum(arrived.time[made.probe], made.partner_time),
+            arrived.partition[made.probe],
+        )
 
     def _alone(self, side: int, arrived: Arrivals, pairs: Pairs) -> Results:
         """Rows that come out with nulls as they arrive: no partner is there, and none is waited for."""
@@ -414,13 +370,11 @@ class StreamStreamJoinOperator(Operator):
         times = due - self.spec.closing_ms(side) - 1
         return rows, times, np.full(len(rows), partition), shared.passed(partition, due - 1)
 
-    def _drop(
-        self, arrivals: Sequence[Arrivals], tags: Sequence[Int64s], own: Sequence[TimesInBatch]
-    ) -> None:
+    def _drop(self, found: LookedUp, arrivals: Sequence[Arrivals], own: Sequence[TimesInBatch]) -> None:
         """Forget rows that nobody will find any more, and keys that no row has."""
         unused = [
-            tag[_without(len(tag), arrived.kept) & arrived.has_key]
-            for arrived, tag in zip(arrivals, tags, strict=True)
+            slots[_without(len(slots), arrived.kept) & arrived.has_key]
+            for arrived, slots in zip(arrivals, found.slots, strict=True)
             if not arrived.are_all_kept
         ]
         # A row that waits does so to the very millisecond at which others go: all stay for that long.
@@ -428,14 +382,7 @@ class StreamStreamJoinOperator(Operator):
             buffer.expire(times.at_end, self.spec.retention_ms + 1)
             for buffer, times in zip(self.buffers, own, strict=True)
         ]
-        left = [np.concatenate([NONE, *unused]), *gone]
-        shards = len(self.shards.all)
-
-        def forget(shard: JoinShard, number: int) -> None:
-            slots = left if shards == 1 else [t[t % shards == number] // shards for t in left]
-            shard.forget(slots[0], slots[1:])
-
-        self.shards.each(sum(len(t) for t in left), forget, range(shards))
+        self.index.forget(found.held, unused, gone)
 
     # --- putting it together ----------------------------------------------------------------------
 

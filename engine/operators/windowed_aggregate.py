@@ -82,7 +82,10 @@ class WindowedAggregateOperator(Operator):
         (batch,) = inputs
         return None if batch is None else self._process(batch, None)
 
-    def prepare(self, batch: pa.RecordBatch, place: int) -> Finish | None:
+    def prepare(self, place: int, *inputs: pa.RecordBatch | None) -> Finish | None:
+        (batch,) = inputs
+        if batch is None:
+            return None
         # Whether a row is late is known when its turn comes. Usually none is.
         if self._uses_seq or self._must_see_rows or not is_rising(batch.column(SEQ).to_numpy()):
             return None

@@ -22,15 +22,19 @@ def order_of(major: Int64s, minor: Int64s, *, is_nearly: bool = False) -> Int64s
     bits = (int(minor.max()) - low).bit_length()
     if (int(major.max()) - least).bit_length() + bits > _KEY_BITS:
         return np.lexsort((minor, major))
-    keys = ((major - least) << bits) + (minor - low)
-    if is_nearly or len(keys) < _DIGIT_ROWS:
+    keys = (major - least) << bits
+    keys += minor
+    keys -= low
+    return np.argsort(keys, kind="stable") if is_nearly else places_by(keys)
+
+
+def places_by(keys: Int64s) -> Int64s:
+    """A stable argsort of numbers that are not negative; int64[n]."""
+    if len(keys) < _DIGIT_ROWS:
         return np.argsort(keys, kind="stable")
-    return _by_digits(keys)
-
-
-def _by_digits(keys: Int64s) -> Int64s:
-    """A stable argsort of numbers that are not negative, 16 bits at a time: numpy sorts those by counting."""
-    order = np.argsort(keys.astype(np.uint16), kind="stable")
+    # 16 bits at a time: numpy sorts those by counting. Few bytes a row are moved out of order.
+    order = np.argsort(keys.astype(np.uint16), kind="stable").astype(np.int32)
     for shift in range(16, int(keys.max()).bit_length(), 16):
-        order = order[np.argsort((keys[order] >> shift).astype(np.uint16), kind="stable")]
-    return order
+        digits = (keys >> shift).astype(np.uint16).take(order)
+        order = order.take(np.argsort(digits, kind="stable"))
+    return order.astype(np.int64)

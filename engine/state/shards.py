@@ -20,15 +20,12 @@ import pyarrow as pa
 
 from streamsql.engine.kernel import Workspace, one_batch
 from streamsql.engine.parallel import at_once, is_large
-from streamsql.engine.state.columns import Bools, Int64s
+from streamsql.engine.state.columns import Int64s
 from streamsql.engine.state.keys import Hasher, UInt64s
 from streamsql.engine.state.store import KeyedStore
 
 Shard = TypeVar("Shard")
 Result = TypeVar("Result")
-
-Changes = tuple[pa.RecordBatch, Int64s]
-"""Rows that follow from other rows, and the places of those, rising."""
 
 _ALL = slice(None)
 
@@ -36,21 +33,12 @@ _ALL = slice(None)
 class Shards(Generic[Shard]):
     """One state per thread of a workspace; with one thread, one that has all keys.
 
-    open     makes one, in the workspace given
-    besides  so many threads have enough to do with reading and commits
+    open  makes one, in the workspace given
     """
 
-    def __init__(
-        self,
-        workspace: Workspace,
-        open: Callable[[Workspace], Shard],
-        *,
-        besides: int = 0,
-    ) -> None:
+    def __init__(self, workspace: Workspace, open: Callable[[Workspace], Shard]) -> None:
         self._workspace = workspace
-        self.all: Sequence[Shard] = [
-            open(lane) for lane in workspace.lanes[: max(1, len(workspace.lanes) - besides)]
-        ]
+        self.all: Sequence[Shard] = [open(lane) for lane in workspace.lanes]
 
     def store(self, of: Callable[[Shard], KeyedStore], hasher: Hasher) -> KeyedStore | ShardedStore[Shard]:
         """The stores of the shards as one; arguments as for `ShardedStore`."""
@@ -75,36 +63,6 @@ class Shards(Generic[Shard]):
         parts  one for each shard, what `work` takes after it
         """
         return self._run([partial(work, *given) for given in zip(self.all, *parts, strict=True)], rows)
-
-    def changes(
-        self, hashes: UInt64s | None, work: Callable[[Shard, Int64s | slice], Changes]
-    ) -> pa.RecordBatch:
-        """What `work` makes of each shard's rows, put together in the order of the rows.
-
-        hashes  of the rows' keys; with one shard they are not looked at
-        work    takes the places of the shard's rows; the places it gives are among those
-        """
-        if hashes is None or len(self.all) == 1:
-            return work(self.all[0], _ALL)[0]
-
-        def own(shard: Shard, places: Int64s | slice) -> Changes:
-            changes, causes = work(shard, places)
-            return changes, causes if isinstance(places, slice) else places[causes]
-
-        parts = self.over(hashes, own)
-        # Stable sorting takes ordered stretches as they are: merging them is linear.
-        order = np.argsort(np.concatenate([causes for _, causes in parts]), kind="stable")
-        return self.taken([changes for changes, _ in parts], order)
-
-    def places(self, hashes: UInt64s | None, chosen: Bools) -> list[Int64s | slice]:
-        """The places of each shard's rows among those chosen; a slice stands for all rows.
-
-        hashes  of all rows; with one shard they are not looked at
-        """
-        if hashes is None or len(self.all) == 1:
-            return [_ALL if chosen.all() else np.flatnonzero(chosen)]
-        homes = homes_of(hashes, len(self.all))
-        return [np.flatnonzero(chosen & (homes == number)) for number in range(len(self.all))]
 
     def taken(self, batches: Sequence[pa.RecordBatch], order: Int64s) -> pa.RecordBatch:
         """Rows of some batches that follow each other, by their places, as one batch."""

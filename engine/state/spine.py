@@ -23,11 +23,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from streamsql.engine.state.columns import Bools, Int64s
+from streamsql.engine.state.ordering import places_by
 from streamsql.engine.state.tiers import FANOUT, tier
 
 Alive = Callable[[Int64s, Int64s], Bools]
@@ -81,6 +83,10 @@ class Run:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def shifted(self, by: int) -> Run:
+        """The same entries, whose rows have numbers so much larger."""
+        return replace(self, rows=self.rows + by, newest=self.newest + by)
 
     def find(self, slots: Int64s, low: Int64s, high: Int64s) -> Found | None:
         """Entries of each slot with low <= time < high; None if there are none."""
@@ -292,25 +298,55 @@ class Spine:
 
 
 def sorted_run(slots: Int64s, times: Int64s, rows: Int64s) -> Run | None:
-    """A run of entries; int64[n] each, slots >= 0, times in ms. Quickest if they are in order already."""
+    """A run of entries that are mostly in order; int64[n] each, slots >= 0, times in ms."""
     if not len(slots):
         return None
-    first, last, top = int(times.min()), int(times.max()), int(slots.max())
-    # One more than is needed for the times: the place after the last of them.
-    bits = (last - first + 1).bit_length()
-    ranks = None
-    if top.bit_length() + 1 + bits <= _KEY_BITS:
-        keys = (slots << bits) + (times - first)
-    else:
-        ranks = np.unique(times)
-        bits = len(ranks).bit_length()
-        keys = (slots << bits) + np.searchsorted(ranks, times)
+    found = _keys(slots, times)
+    keys = found.keys
     if len(keys) > 1 and not (keys[1:] >= keys[:-1]).all():
         # Stable, and sorted stretches are taken as they are: merging two runs is linear.
         order = np.argsort(keys, kind="stable")
         keys, rows = keys[order], rows[order]
+    return _run(found, keys, rows, int(rows.max()))
+
+
+def run_of_places(slots: Int64s, times: Int64s) -> Run | None:
+    """A run of entries in any order, whose rows are their places."""
+    if not len(slots):
+        return None
+    found = _keys(slots, times)
+    order = places_by(found.keys)
+    return _run(found, found.keys.take(order), order, len(order) - 1)
+
+
+class _Keys(NamedTuple):
+    """Entries' keys, and what they are made of; as in a run."""
+
+    keys: Int64s
+    ranks: Int64s | None
+    first: int
+    last: int
+    bits: int
+    top: int
+
+
+def _keys(slots: Int64s, times: Int64s) -> _Keys:
+    first, last, top = int(times.min()), int(times.max()), int(slots.max())
+    # One more than is needed for the times: the place after the last of them.
+    bits = (last - first + 1).bit_length()
+    if top.bit_length() + 1 + bits <= _KEY_BITS:
+        keys = slots << bits
+        keys += times
+        keys -= first
+        return _Keys(keys, None, first, last, bits, top)
+    ranks = np.unique(times)
+    bits = len(ranks).bit_length()
+    return _Keys((slots << bits) + np.searchsorted(ranks, times), ranks, first, last, bits, top)
+
+
+def _run(found: _Keys, keys: Int64s, rows: Int64s, newest: int) -> Run:
     begins, shift = _neighbourhoods(keys) if len(keys) >= _LONG else (None, 0)
-    return Run(keys, rows, ranks, first, last, bits, top, int(rows.max()), begins, shift)
+    return Run(keys, rows, found.ranks, *found[2:], newest, begins, shift)
 
 
 def may_be_in(slots: Int64s, run: Run) -> Int64s:

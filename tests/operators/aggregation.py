@@ -138,7 +138,7 @@ class Run:
 
     def prepare(self, rows: Sequence[Row], place: int) -> Callable[[], list[dict[str, Any]]]:
         """What gives what comes out for one batch, which is looked at now, in the workspace of `place`."""
-        finish = self.operator.prepare(batch(rows), place)
+        finish = self.operator.prepare(place, batch(rows))
         assert finish is not None
 
         def finished() -> list[dict[str, Any]]:

@@ -77,7 +77,7 @@ def touched(operator: Operator) -> int:
         elif isinstance(store, RowLog):
             count += store.end
     if isinstance(operator, StreamStreamJoinOperator):
-        count += operator.met + sum(spine.reached for shard in operator.shards.all for spine in shard.by_key)
+        count += operator.met + sum(spine.reached for spine in operator.index.by_key)
     if isinstance(operator, ForeignKeyJoinOperator):
         count += operator.by_target.reached
     if isinstance(operator, SessionAggregateOperator):
@@ -244,9 +244,9 @@ def _held(operator: Operator) -> list[int]:
     """Rows of the stores, and of the indexes over them, and bytes."""
     found = [store.rows for store in operator.stores] + [store.bytes for store in operator.stores]
     if isinstance(operator, StreamStreamJoinOperator):
-        found += [sum(len(shard.by_key[side]) for shard in operator.shards.all) for side in (0, 1)]
+        found += [len(operator.index.by_key[side]) for side in (0, 1)]
         found += [len(buffer) for buffer in operator.buffers]
-        found.append(sum(len(shard.keys) for shard in operator.shards.all))
+        found.append(len(operator.index.keys))
     if isinstance(operator, SessionAggregateOperator):
         found.append(sum(len(shard.index.keys) for shard in operator.shards.all))
         found.append(sum(len(shard.calendar) for shard in operator.shards.all))
