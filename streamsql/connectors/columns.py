@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from streamsql.connectors.declare import sql_names
 from streamsql.errors import DataError
-from streamsql.grammar.names import quote_name
 from streamsql.types import SqlType, from_arrow
 
 _CSV_BLOCK_BYTES = 8 * 1024 * 1024
@@ -73,15 +73,6 @@ def read_parquet(
         ) from error
 
 
-def sql_name(name: str) -> str:
-    """The name of a file's column as a stream has it: in upper case if it then needs no quotes.
-
-    >>> sql_name("user_id"), sql_name("user id")
-    ('USER_ID', 'user id')
-    """
-    return name.upper() if quote_name(name.upper()) == name.upper() else name
-
-
 def _header(file: IO[bytes], name: str, delimiter: str) -> list[str]:
     """The names in the first line, which is read off the file."""
     line = file.readline(1 << 20).removeprefix(b"\xef\xbb\xbf")
@@ -141,7 +132,7 @@ def _as_sql(batch: pa.RecordBatch, name: str) -> pa.RecordBatch:
                 f"{name}: column {field.name} is {field.type}, which has no SQL type", code="LOAD-TYPE"
             ) from error
         arrays.append(array if array.type == kind else array.cast(kind))
-    return pa.RecordBatch.from_arrays(arrays, names=[sql_name(n) for n in batch.schema.names])
+    return pa.RecordBatch.from_arrays(arrays, names=sql_names(batch.schema.names))
 
 
 def _csv_reason(text: str) -> str:

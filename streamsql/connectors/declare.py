@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from streamsql.grammar.names import quote_name
+from streamsql.schema import RESERVED_COLUMNS
 from streamsql.types import (
     BIGINT,
     BOOLEAN,
@@ -40,8 +42,23 @@ def for_topic(db: Database, topic: str, format: str) -> str | None:
     values = found[0].column("value")
     if format == "jsonl":
         return _for_json(topic, values[0].as_py())
-    columns = [(field.name, str(from_arrow(field.type))) for field in values.type]
-    return declaration(name_of(topic), columns, topic)
+    return _declared(topic, [(field.name, from_arrow(field.type)) for field in values.type], {})
+
+
+def sql_names(names: Sequence[str]) -> list[str]:
+    """The names of a file's columns as a stream has them: in upper case where they then need no quotes.
+
+    As they are they stay where two would become one, or the database's own.
+
+    >>> sql_names(["user_id", "user id", "a", "A", "rowtime"])
+    ['USER_ID', 'user id', 'a', 'A', 'rowtime']
+    """
+    upper = [name.upper() for name in names]
+    times = Counter(upper)
+    return [
+        other if quote_name(other) == other and times[other] == 1 and other not in RESERVED_COLUMNS else name
+        for name, other in zip(names, upper, strict=True)
+    ]
 
 
 def declaration(
@@ -78,15 +95,23 @@ def _for_json(topic: str, line: bytes) -> str | None:
         found = orjson.loads(line)
     except orjson.JSONDecodeError:
         return None
-    if not isinstance(found, dict) or not found:
+    if not isinstance(found, dict):
         return None
-    columns = [(_json_name(name), str(_json_type(value))) for name, value in found.items()]
-    return declaration(name_of(topic), columns, topic, {"VALUE_FORMAT": "JSON"})
+    return _declared(topic, _json_fields(found), {"VALUE_FORMAT": "JSON"})
 
 
-def _json_name(name: str) -> str:
-    """Format JSON finds a field under a column's name in any case."""
-    return name.upper() if quote_name(name.upper()) == name.upper() else name
+def _declared(
+    topic: str, columns: Iterable[tuple[str, SqlType]], properties: Mapping[str, str]
+) -> str | None:
+    """A stream of those of the columns that a stream can have; None if there are none."""
+    kept = [(name, str(t)) for name, t in columns if name not in RESERVED_COLUMNS]
+    return declaration(name_of(topic), kept, topic, properties) if kept else None
+
+
+def _json_fields(found: Mapping[str, Any]) -> list[tuple[str, SqlType]]:
+    """Names and types; format JSON finds a field under a column's name in any case."""
+    named = zip(sql_names(list(found)), found.values(), strict=True)
+    return [(name, _json_type(value)) for name, value in named if name]
 
 
 def _json_type(value: Any) -> SqlType:
@@ -100,6 +125,8 @@ def _json_type(value: Any) -> SqlType:
             return DOUBLE
         case [first, *_]:
             return Array(_json_type(first))
-        case dict() if value:
-            return Struct(tuple((_json_name(n), _json_type(v)) for n, v in value.items()))
+        case dict() if fields := _json_fields(value):
+            # A STRUCT has no two fields that differ in case alone; as a text it is all there.
+            has_own_names = len({name.upper() for name, _ in fields}) == len(fields)
+            return Struct(tuple(fields)) if has_own_names else VARCHAR
     return VARCHAR

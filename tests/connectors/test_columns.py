@@ -12,7 +12,8 @@ import pyarrow.parquet
 import pytest
 
 from streamsql.connectors import columns
-from streamsql.connectors.columns import read_csv, read_parquet, sql_name
+from streamsql.connectors.columns import read_csv, read_parquet
+from streamsql.connectors.declare import sql_names
 from streamsql.errors import DataError
 from streamsql.types import BIGINT, BOOLEAN, VARCHAR, Array, Decimal, SqlType
 
@@ -120,6 +121,14 @@ def test_a_type_without_a_counterpart_is_refused(tmp_path: Path) -> None:
         list(read_parquet(str(path), "f.parquet", 100, is_declared=False))
 
 
-@pytest.mark.parametrize(("name", "as_sql"), [("user_id", "USER_ID"), ("from", "from"), ("a-b", "a-b")])
-def test_names_lose_their_case_only_if_sql_would_fold_them(name: str, as_sql: str) -> None:
-    assert sql_name(name) == as_sql
+@pytest.mark.parametrize(
+    ("names", "as_sql"),
+    [
+        (["user_id"], ["USER_ID"]),
+        (["from", "a-b"], ["from", "a-b"]),
+        (["id", "Id", "n"], ["id", "Id", "N"]),
+        (["rowtime", "ROWTIME"], ["rowtime", "ROWTIME"]),
+    ],
+)
+def test_names_lose_their_case_only_if_sql_would_fold_them(names: list[str], as_sql: list[str]) -> None:
+    assert sql_names(names) == as_sql

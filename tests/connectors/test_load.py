@@ -145,6 +145,41 @@ def test_a_first_line_of_json_suggests_a_stream(db: Database, tmp_path: Path) ->
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "format", "columns", "found"),
+    [
+        (
+            "a.jsonl",
+            '{"id": 1, "ID": 2, "rowtime": 3, "WINDOWEND": 4, "": 5, "two": {"a": 6, "A": 7}, "no": {"": 8}}\n',
+            "jsonl",
+            "`id` BIGINT, ID BIGINT, `rowtime` BIGINT, TWO VARCHAR, NO VARCHAR",
+            [(1, 2, 3, '{"a":6,"A":7}', '{"":8}')],
+        ),
+        ("a.csv", "id,ID,rowtime,ROWOFFSET\n1,2,3,4\n", "csv", "`id` BIGINT, ID BIGINT, `rowtime` BIGINT", [(1, 2, 3)]),
+    ],
+)  # fmt: skip
+def test_names_that_sql_would_fold_into_one_or_has_itself_are_suggested_as_they_are(
+    db: Database,
+    tmp_path: Path,
+    name: str,
+    text: str,
+    format: str,
+    columns: str,
+    found: list[tuple[Any, ...]],
+) -> None:
+    load(db, "t", [write(tmp_path / name, text)], format)
+    statement = declare.for_topic(db, "t", format)
+    assert statement is not None and f"({columns})" in statement
+    db.execute(statement)
+    assert rows(db, "SELECT * FROM t;") == found
+
+
+@pytest.mark.parametrize("line", ['{"": 1}\n', "[1]\n", '{"ROWTIME": 1}\n'])
+def test_a_line_without_a_column_suggests_nothing(db: Database, tmp_path: Path, line: str) -> None:
+    load(db, "t", [write(tmp_path / "a.jsonl", line)], "jsonl")
+    assert declare.for_topic(db, "t", "jsonl") is None
+
+
 def test_progress_counts_rows_and_bytes_to_the_end(db: Database, tmp_path: Path) -> None:
     seen: list[Progress] = []
     paths = [write(tmp_path / name, "x\n" * 100) for name in ("a", "b")]
