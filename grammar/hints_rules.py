@@ -7,6 +7,7 @@ parenthesis. A rule gives the error, or None if it has nothing to say.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from streamsql.errors import ParseError, Span
@@ -36,6 +37,7 @@ _CLAUSE_OF = {clause.split()[0]: place for place, clause in enumerate(_CLAUSES)}
 }
 _ORDER = "SELECT .. FROM .. WINDOW .. WHERE .. GROUP BY .. PARTITION BY .. HAVING .. EMIT .. LIMIT"
 
+_MORE_OF_A_NAME = re.compile(r"(?:\.[\w@]+)*")
 _STATEMENTS = "SELECT, CREATE, INSERT, DROP, SHOW, DESCRIBE, EXPLAIN, PRINT, TERMINATE, SET"
 _ELSEWHERE = {
     "UPDATE": "to change a row of a table, INSERT one with the same key",
@@ -98,8 +100,15 @@ def _quotes(trouble: Trouble) -> ParseError | None:
     """A name where a string belongs, or a string where a name belongs."""
     token, expected = trouble.token, trouble.expected
     if token.kind == WORD and "STRING_LITERAL" in expected and "NAME" not in expected:
+        # Settings, topics and files have dots in their names.
+        more = _MORE_OF_A_NAME.match(trouble.text, token.end)
+        end = token.end if more is None else more.end()
+        whole = trouble.text[token.start : end]
         return trouble.error(
-            "QUOTES", f"found {token.text}, expected {trouble.expectation}", f"write text as '{token.text}'"
+            "QUOTES",
+            f"found {whole}, expected {trouble.expectation}",
+            f"write text as '{whole}'",
+            Span(token.start, end),
         )
     inner = token.text[1:-1]
     if token.kind in NAMES and "STRING_LITERAL" in expected and "NAME" not in expected:

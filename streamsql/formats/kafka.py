@@ -53,8 +53,9 @@ class FixedDecoder:
             values[good] = data[places].view(self._wire).ravel()
         column = pa.array(values, self._kind.arrow, mask=None if good.all() else ~good)
         bad = np.flatnonzero(valid & ~good)
-        reasons = [f"{length} bytes, {self._kind} has {width}" for length in lengths[bad].tolist()]
-        return Decoded((column,), bad, pa.array(reasons, pa.string()))
+        known, which = np.unique(lengths[bad], return_inverse=True)
+        said = [f"{n} byte{'' if n == 1 else 's'}, {self._kind} has {width}" for n in known.tolist()]
+        return Decoded((column,), bad, pa.array(said, pa.string()).take(pa.array(which)))
 
 
 class TextDecoder:

@@ -191,7 +191,14 @@ CASES = {
     ),
     "PROTOBUF": _framed("PROTOBUF", [(b"\0\0\0\0\x63rest", "no Protobuf schema with id 99 is registered")]),
     "KAFKA": Case(
-        "KAFKA", layout(Column("A", INTEGER)), [b"\0\0\0\1", None], [(b"123", "3 bytes, INTEGER has 4")]
+        "KAFKA",
+        layout(Column("A", INTEGER)),
+        [b"\0\0\0\1", None],
+        [
+            (b"123", "3 bytes, INTEGER has 4"),
+            (b"1", "1 byte, INTEGER has 4"),
+            (b"", "0 bytes, INTEGER has 4"),
+        ],
     ),
 }
 ROWS = 1100
