@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from streamsql.engine.batch import PARTITION, TIME
-from streamsql.engine.by_partition import largest_by_partition, rows_by_partition
+from streamsql.engine.by_partition import Partitions, largest_by_partition, rows_by_partition
 from streamsql.engine.state.columns import Int64s
 
 NEVER = -(1 << 60)
@@ -38,8 +38,8 @@ class StreamTime:
     def partitions(self) -> list[int]:
         return [partition for partition in self._times if partition != _NUMBERED]
 
-    def running(self, partition: Int64s, time: Int64s) -> Int64s:
-        """Stream time at each row, itself included, if these rows came now; int64[n] -> int64[n].
+    def running(self, partition: Partitions, time: Int64s) -> Int64s:
+        """Stream time at each row, itself included, if these rows came now; [n], int64[n] -> int64[n].
 
         gives  `time` itself if the rows are of one partition and in order
         """
@@ -55,7 +55,7 @@ class StreamTime:
             result[rows] = np.maximum(np.maximum.accumulate(time[rows]), self.of(number))
         return result
 
-    def advance(self, partition: Int64s, time: Int64s) -> None:
+    def advance(self, partition: Partitions, time: Int64s) -> None:
         """Rows of these partitions and times have been seen; stream time never goes back."""
         for number, latest in largest_by_partition(partition, time):
             if latest > self.of(number):

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from streamsql.engine.batch import PARTITION, SEQ, TIME, WINDOW_START
+from streamsql.engine.by_partition import Partitions, largest_by_partition
 from streamsql.engine.kernel import one_batch
 from streamsql.engine.operators.aggregate import Aggregate
 from streamsql.engine.operators.base import Context, Finish, Operator, WindowBounds
@@ -26,7 +27,7 @@ from streamsql.engine.operators.partials import Numbering, is_rising, numbered
 from streamsql.engine.operators.stream_time import StreamTime
 from streamsql.engine.operators.window_plan import LOW, OTHER_PARTITION, WindowPlan
 from streamsql.engine.operators.window_shard import WindowRows, WindowShard
-from streamsql.engine.state.columns import Int64s, distinct
+from streamsql.engine.state.columns import Int64s
 from streamsql.engine.state.hashing import HASH
 from streamsql.engine.state.keys import UInt64s
 from streamsql.engine.state.ordering import order_of
@@ -173,8 +174,8 @@ class WindowedAggregateOperator(Operator):
 
     def _latest(self, batch: pa.RecordBatch) -> int:
         """No stream time is later than this once the batch has been seen."""
-        known = (self.stream_time.of(int(p)) for p in distinct(self._partitions(batch)))
-        return max(int(batch.column(TIME).to_numpy().max()), *known)
+        times = largest_by_partition(self._partitions(batch), batch.column(TIME).to_numpy())
+        return max(max(latest, self.stream_time.of(number)) for number, latest in times)
 
     def _partials_of_batch(self, batch: pa.RecordBatch, prepared: pa.RecordBatch | None) -> _Partials | None:
         """Partials by the fused statement; None if a row fails, or groups turn out to span partitions.
@@ -211,7 +212,7 @@ class WindowedAggregateOperator(Operator):
         return _Partials(partials, None if self.spec.by_partition else 0, numbering)
 
     def _rows(self, rows: pa.RecordBatch) -> WindowRows:
-        partition, time = self._partitions(rows), rows.column(TIME).to_numpy()
+        partition, time = self._partitions(rows).astype(np.int64), rows.column(TIME).to_numpy()
         seq = rows.column(SEQ).to_numpy()
         return WindowRows(rows, partition, time, seq, self.stream_time.running(partition, time))
 
@@ -223,15 +224,16 @@ class WindowedAggregateOperator(Operator):
         partition = self._partitions(rows)
         return int(partition[0]) if (partition == partition[0]).all() else None
 
-    def _partitions_of(self, partials: _Partials) -> Int64s:
+    def _partitions_of(self, partials: _Partials) -> Partitions:
         if partials.partition is None:
             return self._partitions(partials.rows)
         return np.full(partials.rows.num_rows, partials.partition)
 
-    def _partitions(self, rows: pa.RecordBatch) -> Int64s:
+    def _partitions(self, rows: pa.RecordBatch) -> Partitions:
         if not self.spec.by_partition:
-            return np.zeros(rows.num_rows, dtype=np.int64)
-        return rows.column(PARTITION).to_numpy().astype(np.int64)
+            return np.zeros(rows.num_rows, dtype=np.int32)
+        partitions: Partitions = rows.column(PARTITION).to_numpy()
+        return partitions
 
     # What follows from it
 

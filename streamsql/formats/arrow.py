@@ -35,13 +35,17 @@ class ArrowDecoder:
                 payloads, self._columns, "it is bytes and not ARROW columns: another format reads it"
             )
         columns: list[Vector] = []
-        reasons = Reasons(len(payloads))
+        reasons: Reasons | None = None
         for column in self._columns:
             field, reason, rows = _field(payloads, column)
             columns.append(field)
             if reason is not None:
+                reasons = reasons or Reasons(len(payloads))
                 reasons.note(np.flatnonzero(rows), reason)
-        return reasons.decoded([null_where(column, reasons.wrong) for column in columns])
+        if reasons is None:
+            return Decoded(tuple(columns))
+        wrong = reasons.wrong
+        return reasons.decoded([null_where(column, wrong) for column in columns])
 
 
 def _field(payloads: Vector, column: Column) -> tuple[Vector, str | None, Mask]:
