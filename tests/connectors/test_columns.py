@@ -41,6 +41,18 @@ def test_an_empty_field_is_null_and_quotes_make_an_empty_text() -> None:
     assert csv_rows('A,B\n,""\n', {"A": VARCHAR, "B": VARCHAR}) == [{"A": None, "B": ""}]
 
 
+@pytest.mark.parametrize("wanted", [None, {"A": VARCHAR, "B": VARCHAR}], ids=["guessed", "declared"])
+def test_only_an_empty_field_is_null(wanted: dict[str, SqlType] | None) -> None:
+    texts = ["NA", "N/A", "null", "NULL", "nan", "#N/A", "-NaN", "x"]
+    found = csv_rows("A,B\n" + "".join(f"{text},\n" for text in texts), wanted)
+    assert [(row["A"], row["B"]) for row in found] == [(text, None) for text in texts]
+
+
+def test_a_number_that_is_none_is_refused_and_not_null() -> None:
+    with pytest.raises(DataError, match=r"row 2, column 1: int64: invalid value 'N/A'"):
+        csv_rows("A\nN/A\n", {"A": BIGINT})
+
+
 def test_a_quoted_field_may_span_lines_and_hold_quotes() -> None:
     assert csv_rows('A,B\n"one\ntwo","say ""hi"""\n') == [{"A": "one\ntwo", "B": 'say "hi"'}]
 

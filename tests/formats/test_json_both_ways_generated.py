@@ -37,7 +37,7 @@ from tests.examples import tried
         max_size=12,
     )
 )
-@tried(60)
+@tried(60, share=5)
 @example([[("a", "1")], [("A", "1")], [("id", "null")], [("ID", "2")]])
 def test_fields_are_found_in_any_case(records: list[list[tuple[str, str]]]) -> None:
     columns = [Column("A", BIGINT), Column("ID", BIGINT), Column("mixed", VARCHAR), Column("FIT", DOUBLE)]
@@ -73,7 +73,7 @@ TYPES = st.recursive(
 
 
 @given(TYPES, st.lists(JSON_VALUES, min_size=1, max_size=20), st.booleans())
-@tried(60)
+@tried(60, share=5)
 def test_both_ways_agree_on_generated_records(t: SqlType, values: list[Any], compact: bool) -> None:
     separators = (",", ":") if compact else (", ", ": ")
     payloads = [
@@ -133,7 +133,7 @@ def spelt_records(draw: st.DrawFn) -> bytes:
 
 
 @given(st.lists(spelt_records(), min_size=1, max_size=20))
-@tried(60)
+@tried(60, share=5)
 @pytest.mark.parametrize(
     "types",
     [
