@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from streamsql.engine.batch import SEQ, TIME, WEIGHT, WINDOW_END, WINDOW_START
-from streamsql.engine.operators.base import Finish, Operator
+from streamsql.engine.operators.base import Finish, Guess, Operator
 from streamsql.errors import InternalError
 
 
@@ -37,6 +37,7 @@ class CheckedOperator(Operator):
     ) -> None:
         self.operator = operator
         self.stores = operator.stores
+        self.takes_guesses = operator.takes_guesses
         self._schema = output
         bounds = [name for name in (WINDOW_START, WINDOW_END) if name in output.names]
         self._keys = [*keys, *bounds]
@@ -50,12 +51,23 @@ class CheckedOperator(Operator):
             self._check(output, [batch for batch in inputs if batch is not None])
         return output
 
-    def prepare(self, place: int, *inputs: pa.RecordBatch | None) -> Finish | None:
-        finish = self.operator.prepare(place, *inputs)
-        return None if finish is None else lambda: self._finished(finish, inputs)
+    def prepare(self, place: int, *inputs: pa.RecordBatch | None) -> Finish | Guess | None:
+        begun = self.operator.prepare(place, *inputs)
+        if begun is None:
+            return None
+        if isinstance(begun, Guess):
+            return Guess(begun.output, lambda: self._is_right(begun, inputs))
+        return lambda: self._finished(begun, inputs)
 
     def forget_prepared(self) -> None:
         self.operator.forget_prepared()
+
+    def _is_right(self, guess: Guess, inputs: Sequence[pa.RecordBatch | None]) -> bool:
+        if not guess.is_right():
+            return False
+        if guess.output is not None:
+            self._check(guess.output, [batch for batch in inputs if batch is not None])
+        return True
 
     def _finished(self, finish: Finish, inputs: Sequence[pa.RecordBatch | None]) -> pa.RecordBatch | None:
         output = finish()

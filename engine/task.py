@@ -16,7 +16,7 @@ from streamsql.engine.batch import SEQ
 from streamsql.engine.batch_size import Stopwatch
 from streamsql.engine.graph import Graph
 from streamsql.engine.kernel import Workspace, one_batch
-from streamsql.engine.operators.base import Context, Finish, Operator, Store, WindowBounds
+from streamsql.engine.operators.base import Context, Finish, Guess, Operator, Store, WindowBounds
 from streamsql.engine.operators.sink import CollectOperator, SinkOperator
 from streamsql.engine.operators.source import Source
 from streamsql.engine.operators.stateless import Stateless, StatelessOperator
@@ -35,6 +35,8 @@ class Prepared:
     rows      of the largest of its inputs
     outputs   node -> its output, in pieces
     begun     node -> the rest of its work, where a part of it is done
+    guesses   node -> its output, if all goes as expected
+    relies_on  node with guessed inputs -> the nodes whose guesses must have been right
     problems  what went wrong on the way, unless it was told already
     seconds   what it took, as a `Stopwatch` has it
     is_ahead  whether it was prepared while the batch before was worked on
@@ -43,6 +45,8 @@ class Prepared:
     rows: int
     outputs: Mapping[int, Sequence[pa.RecordBatch]]
     begun: Mapping[int, Finish]
+    guesses: Mapping[int, Guess]
+    relies_on: Mapping[int, frozenset[int]]
     problems: Problems | None
     seconds: float
     is_ahead: bool
@@ -110,18 +114,27 @@ class Task:
         watch = Stopwatch()
         outputs: dict[int, Sequence[pa.RecordBatch]] = {}
         begun: dict[int, Finish] = {}
+        guesses: dict[int, Guess] = {}
+        relies_on: dict[int, frozenset[int]] = {}
         own = self._others[place - 1] if place else {}
         for number, (node, operator) in enumerate(zip(self.graph.nodes, self.operators, strict=True)):
             if self._is_early[number]:
                 outputs[number] = self._output(number, own.get(number, operator), outputs, raw)
-            elif is_ahead and all(other in outputs for other in node.inputs):
-                finish = operator.prepare(place, *(_whole(outputs[other]) for other in node.inputs))
-                if finish is not None:
-                    begun[number] = finish
+            elif is_ahead and all(other in outputs or other in guesses for other in node.inputs):
+                guessed = [other for other in node.inputs if other in guesses]
+                if guessed and not operator.takes_guesses:
+                    continue
+                relies_on[number] = frozenset(guessed).union(*(relies_on[other] for other in guessed))
+                given = [guesses[i].output if i in guesses else _whole(outputs[i]) for i in node.inputs]
+                prepared = operator.prepare(place, *given)
+                if isinstance(prepared, Guess):
+                    guesses[number] = prepared
+                elif prepared is not None:
+                    begun[number] = prepared
         rows = max((records.num_rows for records in raw.values()), default=0)
         early = self._early_problems[place]
         problems = None if early is self.problems else early.hand_over()
-        return Prepared(rows, outputs, begun, problems, watch.seconds(), is_ahead)
+        return Prepared(rows, outputs, begun, guesses, relies_on, problems, watch.seconds(), is_ahead)
 
     def forget_prepared(self) -> None:
         """The batches that were prepared and not applied will not be; none is being prepared now."""
@@ -135,10 +148,18 @@ class Task:
         self.problems.counters.batches += 1
         self._snapshots.clear()
         outputs = dict(prepared.outputs)
+        mistaken: set[int] = set()
         for number, operator in enumerate(self.operators):
-            if number in prepared.begun:
-                outputs[number] = _pieces(prepared.begun[number]())
-            elif number not in outputs:
+            if number in outputs:
+                continue
+            holds = not prepared.relies_on.get(number, frozenset()) & mistaken
+            guess, finish = prepared.guesses.get(number), prepared.begun.get(number)
+            if guess is not None and holds and guess.is_right():
+                outputs[number] = _pieces(guess.output)
+            elif finish is not None and holds:
+                outputs[number] = _pieces(finish())
+            else:
+                mistaken.add(number)
                 outputs[number] = self._output(number, operator, outputs, {})
 
     def feed(self, raw: Mapping[int, pa.RecordBatch]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import pyarrow as pa
 
@@ -73,13 +73,25 @@ Finish = Callable[[], pa.RecordBatch | None]
 """The rest of the work on a batch; gives what `Operator.process` would have given."""
 
 
+class Guess(NamedTuple):
+    """What a batch gives if nothing that it was made of changes before its turn.
+
+    is_right  to be asked when its turn has come; if it is not, the batch is to be processed instead
+    """
+
+    output: pa.RecordBatch | None
+    is_right: Callable[[], bool]
+
+
 class Operator(ABC):
     """A node of a running query.
 
-    stores  its durable state, () if it keeps none
+    stores         its durable state, () if it keeps none
+    takes_guesses  whether it may prepare what is then not finished, beside other batches that are
     """
 
     stores: Sequence[Store] = ()
+    takes_guesses = True
 
     @abstractmethod
     def process(self, *inputs: pa.RecordBatch | None) -> pa.RecordBatch | None:
@@ -96,13 +108,14 @@ class Operator(ABC):
         """
         raise InternalError(f"{type(self).__name__} takes one batch after the other")
 
-    def prepare(self, place: int, *inputs: pa.RecordBatch | None) -> Finish | None:
-        """Do what of the work on a batch does not depend on those before it, beside the work on them.
+    def prepare(self, place: int, *inputs: pa.RecordBatch | None) -> Finish | Guess | None:
+        """Do what of the work on a batch does not, or will hardly, depend on those before it, beside them.
 
         Nothing of what can be seen may change by it, as the batch may be forgotten.
 
         place  of the workspace in `Workspace.ahead` to do it in: other ones are in use for other batches
-        gives  what is to be called instead of `process`; None if there is nothing to be done so early
+        gives  what is to be called instead of `process`, or what that will probably give; None if there is
+               nothing to be done so early
         """
         return None
 

@@ -140,6 +140,9 @@ class StreamStreamJoinOperator(Operator):
     `_looked_up`; in `_joined`, one batch after the other, they meet what is in the buffers.
     """
 
+    # Rows that were looked up hold their keys.
+    takes_guesses = False
+
     def __init__(self, spec: StreamStreamJoin, context: Context) -> None:
         self.spec = spec
         # The spec works these out anew each time.

@@ -61,8 +61,8 @@ class KeyedStore:
     def bytes(self) -> int:
         return self.index.bytes + self.values.bytes + self._dirty.nbytes + self._mark.nbytes
 
-    def find(self, keys: Sequence[pa.Array], hashes: UInt64s | None = None) -> Int64s:
-        """The slot of each key, -1 where there is none."""
+    def find(self, keys: Sequence[pa.Array], hashes: UInt64s | Hasher | None = None) -> Int64s:
+        """The slot of each key, -1 where there is none; `hashes` of the keys, or what computes them."""
         with self._looking:
             return self.index.find(self.hasher if hashes is None else hashes, keys)
 

@@ -18,14 +18,12 @@ from streamsql.engine.operators.stream_table_join import StreamTableJoin
 from streamsql.engine.operators.table_table_join import TableTableJoin
 from streamsql.engine.operators.union import Union
 from streamsql.engine.task import Task
-from tests.workspaces import KeptWorkspace
-
-_workspace = KeptWorkspace()
+from tests.workspaces import kept_workspace
 
 
 def checked_task(graph: Graph, threads: int = 1) -> Task:
-    """A task with the checker around its operators; with one thread, in a workspace for all of them."""
-    task = Task(graph, workspace=_workspace) if threads == 1 else Task(graph, threads)
+    """A task with the checker around its operators, in a workspace for all that have as many threads."""
+    task = Task(graph, workspace=kept_workspace(threads))
     check_operators(task)
     return task
 

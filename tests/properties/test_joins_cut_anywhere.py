@@ -6,7 +6,8 @@ Four inputs in one order of arrival: two streams (times out of order, null keys,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -21,6 +22,7 @@ from hypothesis import strategies as st
 from streamsql.database import Database
 from streamsql.engine.graph import Graph
 from streamsql.engine.log.memory import MemoryLog
+from streamsql.engine.task import Prepared, Task
 from tests.examples import few
 from tests.properties.checked import checked_task
 
@@ -172,16 +174,22 @@ def planned(query: str) -> tuple[Graph, int | None]:
         return plan.graph, plan.view
 
 
-def run(query: str, rows: Sequence[Event], places: Sequence[int]) -> tuple[list[Any], list[tuple[Any, ...]]]:
-    """The records a query writes and, for a table, its rows at the end; places are where `rows` is cut."""
+def run(
+    query: str, rows: Sequence[Event], places: Sequence[int], ahead: int = 0
+) -> tuple[list[Any], list[tuple[Any, ...]]]:
+    """The records a query writes and, for a table, its rows at the end.
+
+    places  where `rows` is cut
+    ahead   so many batches are prepared before the one at hand is applied
+    """
     graph, view = planned(query)
-    task = checked_task(graph)
+    task = checked_task(graph, threads=2 if ahead else 1)
     records: list[Any] = []
     table: list[tuple[Any, ...]] = []
     try:
         bounds = sorted({0, len(rows), *(p for p in places if p < len(rows))})
-        for begin, end in pairwise(bounds):
-            task.feed(dict(inputs(graph, rows, begin, end)))
+        batches = [dict(inputs(graph, rows, begin, end)) for begin, end in pairwise(bounds)]
+        for _ in fed(task, batches, ahead):
             for _, partition, batch in task.take_records():
                 records += [(partition, row) for row in batch.to_pylist()]
         if view is not None and (snapshot := task.snapshot(view)) is not None:
@@ -190,6 +198,23 @@ def run(query: str, rows: Sequence[Event], places: Sequence[int]) -> tuple[list[
     finally:
         task.close()
     return records, table
+
+
+def fed(task: Task, batches: Sequence[Mapping[int, pa.RecordBatch]], ahead: int) -> Iterator[None]:
+    if not ahead:
+        for batch in batches:
+            task.feed(batch)
+            yield
+        return
+    prepared: deque[Prepared] = deque()
+    for batch in batches:
+        prepared.append(task.prepare(batch, is_ahead=True))
+        if len(prepared) > ahead:
+            task.apply(prepared.popleft())
+            yield
+    while prepared:
+        task.apply(prepared.popleft())
+        yield
 
 
 def inputs(graph: Graph, rows: Sequence[Event], begin: int, end: int) -> Iterator[tuple[int, pa.RecordBatch]]:
@@ -243,11 +268,13 @@ def last_per_key(records: Sequence[Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", QUERIES)
 @few
-@given(rows=events, places=cuts)
-def test_cuts_do_not_matter(name: str, rows: list[Event], places: list[int]) -> None:
+@given(rows=events, places=cuts, ahead=st.integers(0, 2))
+def test_neither_cuts_matter_nor_what_is_prepared_ahead(
+    name: str, rows: list[Event], places: list[int], ahead: int
+) -> None:
     query = QUERIES[name].text
     one_by_one, final = run(query, rows, list(range(len(rows))))
-    records, table = run(query, rows, places)
+    records, table = run(query, rows, places, ahead)
     assert table == final
     if query.startswith("CREATE STREAM"):
         assert by_partition(records) == by_partition(one_by_one)
