@@ -26,6 +26,7 @@ from streamsql.engine.operators.sink import Sink
 from streamsql.engine.operators.source import Source
 from streamsql.engine.operators.stateless import Stateless
 from streamsql.engine.partition_order import needs_order
+from streamsql.engine.ramps import counting
 from streamsql.engine.state.columns import Int64s
 
 
@@ -87,7 +88,7 @@ class Inputs:
         if len(self.positions) > 1:
             # Without an order between partitions there is nothing to go on with.
             self.reached.update(reader.reached)
-        numbered = batch.append_column(SEQ, pa.array(np.arange(batch.num_rows)))
+        numbered = batch.append_column(SEQ, counting(batch.num_rows))
         return dict.fromkeys(self._nodes[topic], numbered)
 
     def _fill(self, max_rows: int) -> frozenset[str]:

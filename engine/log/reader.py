@@ -23,7 +23,8 @@ from streamsql.engine.kernel import one_batch
 from streamsql.engine.log.buffered import LARGE_BATCH_ROWS, NO_TIME, Buffered, Chunk, Int64Array
 from streamsql.engine.log.log import Log, Readable, TopicPartition
 from streamsql.engine.log.pieces import whole_pieces
-from streamsql.engine.log.wanted import EVERYTHING, Shape, Wanted
+from streamsql.engine.log.wanted import EVERYTHING, PARTITION, Shape, Wanted
+from streamsql.engine.ramps import repeated
 from streamsql.errors import InternalError
 
 # A batch of `LARGE_BATCH_ROWS` that is half of what could be given, or whose rows are long, is given as it
@@ -205,7 +206,16 @@ def _next_of_one(source: Buffered, schema: pa.Schema, max_rows: int, joins: bool
         # In parts of one size, so that no small one is left over.
         rows = -(-first // -(-first // rows))
     rows = _cut(source, chunks, rows)
-    return one_batch(schema, list(source.take(rows, schema)))
+    return _of_one_partition(schema, list(source.take(rows, schema)), source.place.partition)
+
+
+def _of_one_partition(schema: pa.Schema, batches: list[pa.RecordBatch], partition: int) -> pa.RecordBatch:
+    """Batches that follow each other as one; the number of their partition is not copied."""
+    if len(batches) == 1:
+        return batches[0]
+    place = schema.get_field_index(PARTITION)
+    whole = one_batch(schema.remove(place), [batch.drop_columns([PARTITION]) for batch in batches])
+    return whole.add_column(place, schema.field(place), repeated(partition, whole.num_rows))
 
 
 def _cut(source: Buffered, chunks: list[Chunk], max_rows: int) -> int:

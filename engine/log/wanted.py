@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from streamsql.engine.log import records
+from streamsql.engine.ramps import repeated
 
 PARTITION = "$partition"
 OFFSET = "$offset"
@@ -58,7 +58,7 @@ class Shape:
         if self._wanted.headers and "headers" in batch.schema.names:
             columns.append(batch.column("headers"))
         columns += [
-            pa.array(np.full(batch.num_rows, partition, dtype=np.int32)),
+            repeated(partition, batch.num_rows),
             batch.column("offset"),
         ]
         if self._latest is None or not self._latest[0].equals(batch.schema):
