@@ -23,8 +23,8 @@ from streamsql.engine.kernel import one_batch
 from streamsql.engine.log.buffered import LARGE_BATCH_ROWS, NO_TIME, Buffered, Chunk, Int64Array
 from streamsql.engine.log.log import Log, Readable, TopicPartition
 from streamsql.engine.log.pieces import whole_pieces
-from streamsql.engine.log.wanted import EVERYTHING, PARTITION, Shape, Wanted
-from streamsql.engine.ramps import repeated
+from streamsql.engine.log.wanted import EVERYTHING, OFFSET, PARTITION, Shape, Wanted
+from streamsql.engine.ramps import counting, repeated
 from streamsql.errors import InternalError
 
 # A batch of `LARGE_BATCH_ROWS` that is half of what could be given, or whose rows are long, is given as it
@@ -210,12 +210,18 @@ def _next_of_one(source: Buffered, schema: pa.Schema, max_rows: int, joins: bool
 
 
 def _of_one_partition(schema: pa.Schema, batches: list[pa.RecordBatch], partition: int) -> pa.RecordBatch:
-    """Batches that follow each other as one; the number of their partition is not copied."""
+    """Batches that follow each other as one; what counts up or stays the same is not copied."""
     if len(batches) == 1:
         return batches[0]
-    place = schema.get_field_index(PARTITION)
-    whole = one_batch(schema.remove(place), [batch.drop_columns([PARTITION]) for batch in batches])
-    return whole.add_column(place, schema.field(place), repeated(partition, whole.num_rows))
+    counted = [PARTITION, OFFSET]
+    rows = sum(batch.num_rows for batch in batches)
+    first, last = batches[0].column(OFFSET)[0].as_py(), batches[-1].column(OFFSET)[-1].as_py()
+    if last - first + 1 != rows:
+        return one_batch(schema, batches)  # compaction has left gaps
+    kept = pa.schema([field for field in schema if field.name not in counted])
+    whole = one_batch(kept, [batch.drop_columns(counted) for batch in batches])
+    columns = [*whole.columns, repeated(partition, rows), pa.array(counting(rows).to_numpy() + first)]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def _cut(source: Buffered, chunks: list[Chunk], max_rows: int) -> int:
