@@ -44,7 +44,7 @@ check-long: setup
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=target check-long-parts check-long-queries
 
 check-long-parts:
-	$(LONG) tests/operators tests/state tests/log tests/functions/test_registry.py
+	$(LONG) tests/operators tests/state tests/log tests/formats tests/functions/test_registry.py
 
 check-long-queries:
 	$(LONG) tests/properties

@@ -26,6 +26,7 @@ from streamsql import formats
 from streamsql.formats.registry import EmbeddedRegistry
 from streamsql.schema import Column
 from streamsql.types import BYTES, VARCHAR, Array, Map, SqlType, Struct
+from tests.examples import tried
 
 RECORD_FORMATS = ["JSON", "JSON_SR", "AVRO"]
 
@@ -74,6 +75,7 @@ def tables(
 
 
 @pytest.mark.parametrize("name", RECORD_FORMATS)
+@tried(25, share=5)
 @given(table=tables())
 def test_generated_tables(name: str, table: tuple[list[Column], list[tuple[Any, ...]]]) -> None:
     columns, rows = table
@@ -138,6 +140,7 @@ def is_writable(t: SqlType) -> bool:
 
 @pytest.mark.parametrize("name", ["PROTOBUF", "PROTOBUF_NOSR"])
 @pytest.mark.parametrize("representation", ["OPTIONAL", "WRAPPER"])
+@tried(25, share=5)
 @given(table=tables(TYPES.filter(is_writable)))
 def test_generated_tables_protobuf(
     name: str, representation: str, table: tuple[list[Column], list[tuple[Any, ...]]]

@@ -62,7 +62,7 @@ TEXTS = (
 
 @pytest.mark.parametrize("kind", EXACT, ids=str)
 @given(st.lists(st.none() | st.sampled_from(TEXTS) | st.text("0123456789+-.eE", max_size=6), max_size=30))
-@tried(60)
+@tried(60, share=5)
 @example([*TEXTS, None])
 def test_many_texts_are_read_as_each_alone(kind: SqlType, texts: list[str | None]) -> None:
     column, reasons = read_texts(pa.array(texts, pa.string()), kind)
