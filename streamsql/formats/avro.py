@@ -19,7 +19,6 @@ import pyarrow as pa
 from streamsql.engine.codec import Decoder, Encoder
 from streamsql.engine.kernel import Workspace
 from streamsql.engine.texts import Vector
-from streamsql.errors import DataError
 from streamsql.formats.avro_read import open_reader
 from streamsql.formats.avro_schema import columns_of, schema_of
 from streamsql.formats.avro_values import UNREADABLE, AvroSchema, fastavro_package
@@ -42,6 +41,7 @@ from streamsql.formats.registered import (
     schema_id_of,
     schema_to_write,
     schemas_of,
+    unwritable,
     write_all,
 )
 from streamsql.formats.scalars import Mismatch
@@ -78,9 +78,9 @@ class AvroEncoder:
         try:
             self._write(target, self._schema.parsed, convert(value))
         except Mismatch as mismatch:
-            raise DataError(f"a record cannot be written as Avro: {mismatch}", code="DATA-AVRO") from None
+            raise unwritable("Avro", mismatch) from None
         except UNREADABLE as error:
-            raise DataError(f"a record cannot be written as Avro: {error}", code="DATA-AVRO") from error
+            raise unwritable("Avro", error) from error
         return target.getvalue()
 
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal as Number
 from typing import Any, TypeAlias
 
-from streamsql.errors import DataError, PlanError
+from streamsql.errors import PlanError
 from streamsql.formats import scalars
 from streamsql.formats.protobuf_runtime import Runtime, is_map, kind_of
 from streamsql.formats.protobuf_schema import DECIMAL_MESSAGE, LOGICAL_MESSAGES, WRAPPERS
-from streamsql.formats.registered import Convert, by_name, same
+from streamsql.formats.registered import Convert, by_name, same, unwritable
 from streamsql.formats.scalars import Mismatch
 from streamsql.schema import Column
 from streamsql.types import (
@@ -48,13 +48,9 @@ def open_writer(message: Any, columns: Sequence[Column]) -> Callable[[Sequence[A
             write(target, row)
             return bytes(target.SerializeToString())
         except Mismatch as mismatch:
-            raise DataError(
-                f"a record cannot be written as Protobuf: {mismatch}", code="DATA-PROTOBUF"
-            ) from None
+            raise unwritable("Protobuf", mismatch) from None
         except (TypeError, ValueError) as error:
-            raise DataError(
-                f"a record cannot be written as Protobuf: {error}", code="DATA-PROTOBUF"
-            ) from error
+            raise unwritable("Protobuf", error) from error
 
     return to_bytes
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from streamsql.engine.codec import Decoded
 from streamsql.engine.texts import Ints, Vector, parts
-from streamsql.errors import ExternalError, PlanError
+from streamsql.errors import DataError, ExternalError, PlanError
 from streamsql.formats.arrays import mask_of, nulls, put_at, valid_mask
 from streamsql.formats.format import Layout, SchemaStore
 from streamsql.formats.reasons import Reasons
@@ -259,6 +259,15 @@ def write_all(n: int, absent: Vector | None, write: Callable[[int], bytes | None
     # A row at a time, as in `gather`.
     payloads = [None if skipped is not None and skipped[row] else write(row) for row in range(n)]
     return pa.array(payloads, pa.binary())
+
+
+def unwritable(kind: str, error: Exception) -> DataError:
+    """The error for a record that a format has no bytes for, or that its schema forbids."""
+    return DataError(
+        f"a record cannot be written as {kind}: {error}",
+        code=f"DATA-{kind.upper()}",
+        hint="leave such rows out with WHERE, or choose a format that holds them: JSON, ARROW",
+    )
 
 
 def missing_extra(name: str, package: str, extra: str) -> ExternalError:

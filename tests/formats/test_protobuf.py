@@ -253,8 +253,9 @@ def test_writing_with_a_given_schema() -> None:
     (payload,) = encode("PROTOBUF", where, [("x", "HEARTS", {"timestamp": 1})])
     assert payload is not None and payload[:7] == b"\0\0\0\0\x02\x02\x02"
     assert values(decode("PROTOBUF", where, [payload])) == [("x", "HEARTS", {"timestamp": 1})]
-    with pytest.raises(DataError, match="'CLUBS' is none of SPADES, HEARTS"):
+    with pytest.raises(DataError, match="'CLUBS' is none of SPADES, HEARTS") as error:
         encode("PROTOBUF", where, [("x", "CLUBS", None)])
+    assert "leave such rows out with WHERE" in (error.value.hint or "")
 
 
 @pytest.mark.parametrize(
