@@ -91,11 +91,6 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def braced(text: str) -> str:
-    """A text for a place in a template: its own braces doubled."""
-    return text.replace("{", "{{").replace("}", "}}")
-
-
 class Expressions:
     """Draws trees of a type.
 
