@@ -28,6 +28,7 @@ from streamsql.engine.operators.stateless import Stateless
 from streamsql.engine.partition_order import needs_order
 from streamsql.engine.ramps import counting
 from streamsql.engine.state.columns import Int64s
+from streamsql.engine.state.ordering import merged
 
 
 class Inputs:
@@ -113,38 +114,33 @@ class Inputs:
                 return frozenset(topic for topic, lag in lags.items() if lag)
 
     def _interleave(self, unfinished: frozenset[str]) -> dict[int, pa.RecordBatch] | None:
-        ready = {topic: buffer for topic, buffer in self._buffers.items() if buffer is not None}
+        # In the order of the readers: equal times go by it.
+        ready = {topic: rows for topic in self._readers if (rows := self._buffers[topic]) is not None}
         if not ready:
             return None
-        places = {topic: place for place, topic in enumerate(self._readers)}
-        times = {topic: self._running_times(topic, batch) for topic, batch in ready.items()}
-        holders = {topic: int(times[topic][-1]) for topic in ready if topic in unfinished}
+        # A topic by itself is in order as it is.
+        times = {topic: self._running_times(topic, rows) for topic, rows in ready.items() if len(ready) > 1}
+        holders = {topic: int(times[topic][-1]) for topic in times if topic in unfinished}
         taken: dict[str, pa.RecordBatch] = {}
-        for topic, batch in ready.items():
-            count = batch.num_rows
+        for topic, rows in ready.items():
+            count = rows.num_rows
             for holder, held_to in holders.items():
                 if holder != topic:
-                    # The holder's next record may have this time too, and equal times go by topic.
-                    end = held_to + 1 if places[topic] < places[holder] else held_to
+                    # The holder's next record may have this time too.
+                    end = held_to + 1 if self._comes_before(topic, holder) else held_to
                     count = min(count, int(np.searchsorted(times[topic], end)))
             if count:
-                taken[topic] = batch.slice(0, count)
-                self._buffers[topic] = batch.slice(count) if count < batch.num_rows else None
+                taken[topic] = rows.slice(0, count)
+                self._buffers[topic] = rows.slice(count) if count < rows.num_rows else None
                 self._advance(topic, taken[topic])
-        topics = list(taken)
-        time = np.concatenate([times[t][: taken[t].num_rows] for t in topics])
-        place = np.concatenate([np.full(taken[t].num_rows, places[t]) for t in topics])
-        order = np.lexsort((place, time))
-        seq: Int64s = np.empty(len(order), dtype=np.int64)
-        seq[order] = np.arange(len(order))
         result: dict[int, pa.RecordBatch] = {}
-        begin = 0
-        for topic in topics:
-            end = begin + taken[topic].num_rows
-            numbered = taken[topic].append_column(SEQ, pa.array(seq[begin:end]))
-            result.update(dict.fromkeys(self._nodes[topic], numbered))
-            begin = end
+        for (topic, rows), seq in zip(taken.items(), _order(taken, times), strict=True):
+            result.update(dict.fromkeys(self._nodes[topic], rows.append_column(SEQ, seq)))
         return result
+
+    def _comes_before(self, topic: str, other: str) -> bool:
+        topics = list(self._readers)
+        return topics.index(topic) < topics.index(other)
 
     def _catch_up(self, topic: str) -> None:
         """All a reader has given is taken: it may have stepped over offsets without a record, too."""
@@ -153,8 +149,8 @@ class Inputs:
     def _running_times(self, topic: str, batch: pa.RecordBatch) -> Int64s:
         """For every row the largest timestamp its topic had reached with it, ms; int64[n]."""
         before = max((time for place, time in self.reached.items() if place.topic == topic), default=NO_TIME)
-        running: Int64s = np.maximum(np.maximum.accumulate(batch.column("timestamp").to_numpy()), before)
-        return running
+        running: Int64s = np.maximum.accumulate(batch.column("timestamp").to_numpy())
+        return np.maximum(running, before, out=running)
 
     def _advance(self, topic: str, batch: pa.RecordBatch) -> None:
         partitions = batch.column(PARTITION).to_numpy()
@@ -164,6 +160,13 @@ class Inputs:
         for partition, latest in largest_by_partition(partitions, times):
             place = TopicPartition(topic, partition)
             self.reached[place] = max(latest, self.reached.get(place, latest))
+
+
+def _order(taken: Mapping[str, pa.RecordBatch], times: Mapping[str, Int64s]) -> list[pa.Int64Array]:
+    """The `$seq` of each topic's rows; `times` of all topics that have rows, if there are several."""
+    if len(taken) == 1:
+        return [counting(rows.num_rows) for rows in taken.values()]
+    return [pa.array(places) for places in merged([times[t][: rows.num_rows] for t, rows in taken.items()])]
 
 
 def reached_as_metadata(reached: Mapping[TopicPartition, int]) -> dict[str, Any]:

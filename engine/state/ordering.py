@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from streamsql.engine.state.columns import Int64s
@@ -38,3 +40,27 @@ def places_by(keys: Int64s) -> Int64s:
         digits = (keys >> shift).astype(np.uint16).take(order)
         order = order.take(np.argsort(digits, kind="stable"))
     return order.astype(np.int64)
+
+
+def merged(stretches: Sequence[Int64s]) -> list[Int64s]:
+    """The place of each number of rising stretches when they are merged; of equal ones the earlier stretch's
+    come first.
+
+    cost  all numbers once, and those that are not in the longest stretch times the logarithm of its length
+
+    >>> [places.tolist() for places in merged([np.array([1, 5]), np.array([1, 2, 9])])]
+    [[0, 3], [1, 2, 4]]
+    """
+    longest = max(range(len(stretches)), key=lambda number: len(stretches[number]))
+    is_left = np.ones(sum(len(stretch) for stretch in stretches), dtype=np.bool_)
+    places: list[Int64s] = []
+    for own, stretch in enumerate(stretches):
+        place = np.arange(len(stretch))
+        if own != longest:
+            for number, other in enumerate(stretches):
+                if number != own:
+                    place += np.searchsorted(other, stretch, side="right" if number < own else "left")
+            is_left[place] = False
+        places.append(place)
+    places[longest] = np.flatnonzero(is_left)
+    return places
