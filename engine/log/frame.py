@@ -91,7 +91,7 @@ def encode(header: Header, seed: int) -> bytes:
     """The 88 bytes of a header."""
     fields = (header.payload_crc, *header[3:])
     blank = _LAYOUT.pack(MAGIC, VERSION, header.kind, header.flags, 0, *fields)
-    return blank[:8] + _header_crc(blank, seed).to_bytes(4, "little") + blank[12:]
+    return blank[:8] + _header_crc(blank, 0, seed).to_bytes(4, "little") + blank[12:]
 
 
 def decode(data: memoryview, position: int, end: int, seed: int) -> Header | None:
@@ -102,9 +102,7 @@ def decode(data: memoryview, position: int, end: int, seed: int) -> Header | Non
     if position + HEADER_BYTES > end or data[position : position + 4] != MAGIC:
         return None
     _, version, kind, flags, crc, *rest = _LAYOUT.unpack_from(data, position)
-    if crc != crc32(
-        data[position + 12 : position + HEADER_BYTES], crc32(data[position : position + 8], seed)
-    ):
+    if crc != _header_crc(data, position, seed):
         return None
     if version != VERSION:
         raise ExternalError(
@@ -233,5 +231,7 @@ def payload_crc(payload: Payload) -> int:
     return crc
 
 
-def _header_crc(raw: bytes | memoryview, seed: int) -> int:
-    return crc32(raw[12:], crc32(raw[:8], seed))
+def _header_crc(data: bytes | memoryview, position: int, seed: int) -> int:
+    """Of the header at `position`, all of it but the checksum itself."""
+    before = crc32(data[position : position + 8], seed)
+    return crc32(data[position + 12 : position + HEADER_BYTES], before)

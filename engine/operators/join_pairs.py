@@ -35,9 +35,6 @@ class Pairs:
         return Pairs(self.probe[chosen], self.number[chosen], self.partner[chosen], self.partner_time[chosen])
 
 
-NO_PAIRS = Pairs(NONE, NONE, NONE, NONE)
-
-
 def with_earlier(mine: Ordered, arrived: Arrivals, buffered: Spine, earlier_ms: int, later_ms: int) -> Pairs:
     """Pairs with rows of the other side that were there before the batch.
 

@@ -85,7 +85,7 @@ class WindowedAggregateOperator(Operator):
 
     def prepare(self, place: int, *inputs: pa.RecordBatch | None) -> Finish | None:
         (batch,) = inputs
-        if batch is None:
+        if batch is None or not batch.num_rows:
             return None
         # Whether a row is late is known when its turn comes. Usually none is.
         if self._uses_seq or self._must_see_rows or not is_rising(batch.column(SEQ).to_numpy()):

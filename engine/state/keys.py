@@ -30,7 +30,6 @@ UInt64s = npt.NDArray[np.uint64]
 Hasher = Callable[[Sequence[pa.Array]], UInt64s]
 
 _HIGH = np.uint64(0xFFFFFFFF00000000)
-_LOW = np.uint64(0xFFFFFFFF)
 _EMPTY = np.uint64(0)
 _TOMBSTONE = np.uint64(0xFFFFFFFF)
 _ONE = np.uint64(1)

@@ -31,11 +31,9 @@ from streamsql.plan.type_names import resolve_type
 from streamsql.types import (
     BIGINT,
     BOOLEAN,
-    DATE,
     DOUBLE,
     INTEGER,
     NULL,
-    TIME,
     TIMESTAMP,
     VARCHAR,
     Array,
@@ -77,7 +75,6 @@ _NESTED = {
     ast.WindowFunction: "OVER",
 }
 _TIME_PSEUDO_COLUMNS = {"ROWTIME", "WINDOWSTART", "WINDOWEND"}
-_TIMELIKE = (DATE, TIME, TIMESTAMP)
 
 
 class _Compiler:

@@ -218,6 +218,13 @@ def test_groups_may_be_looked_up_before_earlier_batches_are_merged(rows, cuts, e
         assert restored.table() == whole.table()
 
 
+@pytest.mark.parametrize("window", [None, tumbling(10), hopping(10, 5)], ids=["none", "tumbling", "hopping"])
+def test_of_a_batch_without_rows_nothing_is_prepared(window):
+    run = open_run(Aggregate(stage(), ("k",), plain_calls(), window), 2)
+    assert run.operator.prepare(0, batch([])) is None
+    assert run.feed([]) == []
+
+
 def test_without_keys_everything_is_one_group():
     run = open_run(Aggregate(stage(), (), (call("n", "COUNT"),), emit_old=True))
     assert run.feed([Row("a", 1, 5), Row("b", 2, 3)]) == [{"n": 2, "$time": 5, "$seq": 1, "$weight": 1}]
