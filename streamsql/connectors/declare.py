@@ -16,6 +16,7 @@ from streamsql.types import (
     DOUBLE,
     VARCHAR,
     Array,
+    Decimal,
     SqlType,
     Struct,
     duckdb_string,
@@ -120,7 +121,8 @@ def _json_type(value: Any) -> SqlType:
         case bool():
             return BOOLEAN
         case int():
-            return BIGINT
+            # The largest that is read as a whole number has 20 digits.
+            return BIGINT if -(1 << 63) <= value < 1 << 63 else Decimal(20, 0)
         case float():
             return DOUBLE
         case [first, *_]:

@@ -68,6 +68,7 @@ _TOKEN = re.compile(
     r"""|(?P<mark>[{}\[\]()<>=;,:/-])""",
     re.DOTALL,
 )
+_OCTAL = re.compile("-?0[0-7]+")
 
 
 def parse_proto(text: str) -> ProtoFile:
@@ -199,8 +200,10 @@ class _Parser:
                 return
 
     def _number(self, what: str) -> int:
+        token = self._next()
         try:
-            return int(self._next(), 0)
+            # As C has it: 012 is ten.
+            return int(token, 8 if _OCTAL.fullmatch(token) else 0)
         except ValueError:
             raise PlanError(f"{what} of the .proto schema has no number", code="PLAN-SCHEMA") from None
 

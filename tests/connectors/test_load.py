@@ -174,6 +174,15 @@ def test_names_that_sql_would_fold_into_one_or_has_itself_are_suggested_as_they_
     assert rows(db, "SELECT * FROM t;") == found
 
 
+def test_a_whole_number_too_large_for_a_bigint_suggests_a_decimal(db: Database, tmp_path: Path) -> None:
+    line = '{"id": 18446744073709551615, "least": -9223372036854775808}\n'
+    load(db, "t", [write(tmp_path / "a.jsonl", line)], "jsonl")
+    statement = declare.for_topic(db, "t", "jsonl")
+    assert statement is not None and "(ID DECIMAL(20, 0), LEAST BIGINT)" in statement
+    db.execute(statement)
+    assert rows(db, "SELECT * FROM t;") == [(18446744073709551615, -9223372036854775808)]
+
+
 @pytest.mark.parametrize("line", ['{"": 1}\n', "[1]\n", '{"ROWTIME": 1}\n'])
 def test_a_line_without_a_column_suggests_nothing(db: Database, tmp_path: Path, line: str) -> None:
     load(db, "t", [write(tmp_path / "a.jsonl", line)], "jsonl")

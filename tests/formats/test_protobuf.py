@@ -383,6 +383,14 @@ def test_recursive_messages_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "number"), [("12", 12), ("-3", -3), ("0x1F", 31), ("012", 10), ("-017", -15)]
+)
+def test_numbers_are_decimal_hexadecimal_or_octal(text: str, number: int) -> None:
+    (enum,) = parse_proto(f"enum E {{ A = 0; B = {text}; }}").enums
+    assert enum.values == [("A", 0), ("B", number)]
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("message M { int32 a = 1; ", "ends in the middle"),
