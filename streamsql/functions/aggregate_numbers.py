@@ -1,4 +1,4 @@
-"""Aggregates that count and calculate: COUNT, SUM, SUM_LIST, AVG, STDDEV_SAMPLE, STDDEV_SAMP, CORRELATION."""
+"""Aggregates that count and add up: COUNT, COUNT_DISTINCT, SUM, SUM_LIST, AVG."""
 
 from __future__ import annotations
 
@@ -7,17 +7,9 @@ from typing import Literal
 
 from streamsql.functions.aggregate import AggregateBinding, AggregateFunction, State
 from streamsql.functions.distinct_count import ESTIMATE, MERGE, SKETCH
-from streamsql.functions.moments import (
-    covariance_partials,
-    moment_states,
-    reversible_moment_states,
-    variance_partials,
-)
 from streamsql.types import Decimal
 
 _NUMBERS = ("INTEGER", "BIGINT", "DOUBLE")
-_PUT_IN = ' FILTER (WHERE "$weight" > 0)'
-_TAKEN_BACK = ' FILTER (WHERE "$weight" < 0)'
 
 
 def _wrapped(total: str, t: str) -> str:
@@ -166,45 +158,8 @@ def _average(t: str) -> AggregateFunction:
     )
 
 
-def _deviation(name: str, says: str, root: str, gives: str, t: str) -> AggregateFunction:
-    return AggregateFunction(
-        name,
-        f"(x {t}) -> DOUBLE",
-        says,
-        state=moment_states(variance_partials("{x}"), "x"),
-        value=f"CASE WHEN {{n}} < 2 THEN 0.0::DOUBLE ELSE {root}(greatest({{dev_xx}}, 0) / ({{n}} - 1)) END",
-        on_table=reversible_moment_states(
-            variance_partials("{x}", _PUT_IN), variance_partials("{x}", _TAKEN_BACK), "x"
-        ),
-        example=f"{name}(x) of 1, 5, NULL, 9",
-        gives=gives,
-    )
-
-
-def _correlation(t: str) -> AggregateFunction:
-    return AggregateFunction(
-        "CORRELATION",
-        f"(x {t}, y {t}) -> DOUBLE",
-        "Pearson's coefficient of the pairs without a null; NaN if there are none or a side does not vary.",
-        state=moment_states(covariance_partials("{x}", "{y}"), "xy"),
-        value="CASE WHEN {dev_xx} > 0 AND {dev_yy} > 0"
-        " THEN greatest(-1, least(1, {dev_xy} / sqrt({dev_xx}) / sqrt({dev_yy})))"
-        " ELSE 'NaN'::DOUBLE END",
-        on_table=reversible_moment_states(
-            covariance_partials("{x}", "{y}", _PUT_IN), covariance_partials("{x}", "{y}", _TAKEN_BACK), "xy"
-        ),
-        example="CORRELATION(x, y) of (1, 1), (2, 4), (NULL, 1), (3, 7)",
-        gives="1.0",
-    )
-
-
-_SAMPLE = ("STDDEV_SAMPLE", "Sample standard deviation; 0.0 for fewer than two values.", "sqrt", "4.0")
-_SAMP = ("STDDEV_SAMP", "Sample variance (no root is taken); 0.0 for fewer than two values.", "", "16.0")
-
 NUMBERS = (
     *_COUNTS,
     *_SUMS,
     *map(_average, _NUMBERS),
-    *(_deviation(*row, t) for row in (_SAMPLE, _SAMP) for t in _NUMBERS),
-    *map(_correlation, _NUMBERS),
 )

@@ -6,6 +6,8 @@ import ast
 import math
 import random
 from decimal import Decimal as Number
+from fractions import Fraction
+from statistics import mean, variance
 from typing import Any
 
 import numpy as np
@@ -261,6 +263,68 @@ def same(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
+def came_and_went(match: Match[AggregateFunction], stayed: list[Any], gone: list[Any]) -> Any:
+    """The aggregate over rows of which some are put in first and taken back one by one at the end."""
+    history = [*gone, *stayed, *gone]
+    weights = [*(1 for _ in gone), *(1 for _ in stayed), *(-1 for _ in gone)]
+    return run(match, history, cuts=tuple(range(len(history))), weights=weights)
+
+
+@pytest.mark.parametrize("t", [INTEGER, BIGINT, DOUBLE], ids=str)
+@pytest.mark.parametrize("name", ["STDDEV_SAMPLE", "STDDEV_SAMP", "CORRELATION"])
+def test_what_no_longer_varies_has_no_deviation_and_no_correlation(name, t):
+    """Rounding alone would leave a little over, and a correlation of -0.9999999999999999."""
+    whole = [(3, -1), (1_000_003, 7), (-2, 1_999_999), (17, -5), (3, 3)]
+    rows = [(x / 10, y / 10) for x, y in whole] if t == DOUBLE else whole
+    types = (t, t) if name == "CORRELATION" else (t,)
+    rows = [r[: len(types)] for r in rows]
+    found = came_and_went(find(name, *types), [rows[0]] * 3, rows[1:])
+    assert math.isnan(found) if name == "CORRELATION" else found == 0.0
+
+
+def test_a_column_that_came_to_be_constant_has_no_correlation_whatever_the_cuts():
+    rows = [(2, -2), (2, -2), (2, -2), (-1, -1), (2, -2), (1, -1)]
+    weights = [1, -1, 1, 1, -1, 1]
+    for cuts in ((5,), (1, 2, 3, 4, 5), ()):
+        assert math.isnan(run(find("CORRELATION", INTEGER, INTEGER), rows, cuts=cuts, weights=weights))
+
+
+@pytest.mark.parametrize("t", [INTEGER, BIGINT], ids=str)
+def test_whole_numbers_that_were_taken_back_have_left_no_trace(t):
+    largest = 2**31 - 1 if t == INTEGER else 2**63 - 1
+    gone = [(largest,), (-largest - 1,), (largest,), (None,)]
+    assert came_and_went(find("STDDEV_SAMP", t), [(1,), (2,), (3,)], gone) == 1.0
+    pairs = [(1, 2), (2, 4), (3, 6)]
+    gone_pairs = [(largest, -largest), (largest, largest), (-largest - 1, 5), (None, 7), (7, None)]
+    assert came_and_went(find("CORRELATION", t, t), pairs, gone_pairs) == pytest.approx(1.0, rel=1e-15)
+
+
+whole_numbers = st.integers(-4, 4) | st.integers(-(2**63), 2**63 - 1) | st.sampled_from([-(2**63), 2**63 - 1])
+
+
+@given(rows=st.lists(st.tuples(whole_numbers, whole_numbers, st.booleans()), min_size=1, max_size=12))
+def test_deviations_over_a_table_are_exact_to_the_last_digits(rows):
+    """Of 64-bit numbers, whose products and sums of them are wider than any number DuckDB has."""
+    pairs = [(x, y) for x, y, _ in rows]
+    gone = [(x, y) for x, y, stays in rows if not stays]
+    history, weights = pairs + gone, [1] * len(pairs) + [-1] * len(gone)
+
+    def found(name: str, width: int) -> float:
+        taken = [row[:width] for row in history]
+        return run(find(name, *[BIGINT] * width), taken, cuts=(len(pairs),), weights=weights)
+
+    kept = [(Fraction(x), Fraction(y)) for x, y, stays in rows if stays]
+    xs, ys = ([*side] for side in zip(*kept, strict=True)) if kept else ([], [])
+    spread = variance(xs) if len(xs) > 1 else 0
+    assert found("STDDEV_SAMP", 1) == pytest.approx(float(spread), rel=1e-15, abs=0)
+    if len({*xs}) > 1 and len({*ys}) > 1:
+        products = sum((x - mean(xs)) * (y - mean(ys)) for x, y in kept) / (len(kept) - 1)
+        expected = float(products) / math.sqrt(spread) / math.sqrt(variance(ys))
+        assert found("CORRELATION", 2) == pytest.approx(expected, rel=1e-14, abs=1e-15)
+    else:
+        assert math.isnan(found("CORRELATION", 2))
+
+
 def test_variance_does_not_lose_its_digits_far_from_zero():
     """Sums of squares would: the squares are 1e18, the variance is 1."""
     rows = [(1e9 + i,) for i in (0, 1, 2)]
@@ -268,6 +332,14 @@ def test_variance_does_not_lose_its_digits_far_from_zero():
     rows = [*rows, (1e9 + 50,), (1e9 + 50,)]
     back = run(find("STDDEV_SAMP", DOUBLE), rows, cuts=(4,), weights=[1, 1, 1, 1, -1])
     assert back == pytest.approx(1.0, rel=1e-6)
+
+
+def test_a_correlation_with_nan_is_nan():
+    """It is larger than 1 to DuckDB, which a coefficient is never above."""
+    rows = [(1.0, 2.0), (2.0, math.nan), (3.0, 1.0)]
+    match = find("CORRELATION", DOUBLE, DOUBLE)
+    assert math.isnan(run(match, rows, cuts=(2,)))
+    assert math.isnan(run(match, rows, cuts=(2,), weights=[1, 1, 1]))
 
 
 def test_nan_is_the_largest_number():
