@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def datagen(arguments: Namespace) -> int:
     """Generate, then say how much it was and what to type next."""
     from streamsql.connectors import generate
-    from streamsql.connectors.topics import ensure_topic
+    from streamsql.connectors.topics import ensured_topic
 
     template = generate.template(arguments.template)
     topic = arguments.topic
@@ -36,22 +36,22 @@ def datagen(arguments: Namespace) -> int:
         statement = generate.create_statement(template, topic, has_key=arguments.create)
         if arguments.create and not is_declared:
             db.execute(statement)
-        ensure_topic(db.log, topic)
         if arguments.rate is None:
             rows = generate.batches(template, arguments.rows, seed=arguments.seed)
         else:
             rows = generate.paced(template, arguments.rows, arguments.rate, db.clock, seed=arguments.seed)
-        writer = db.topic_writer(topic)
-        started = time.perf_counter()
-        try:
-            count = generate.send(rows, writer, show)
-        except KeyboardInterrupt:
-            line.clear()
-            sys.stderr.write(f"ended by Ctrl-C: {counted(done, 'row')} written\n")
-            raise
-        finally:
-            writer.close()
-            line.clear()
+        with ensured_topic(db, topic):
+            writer = db.topic_writer(topic)
+            started = time.perf_counter()
+            try:
+                count = generate.send(rows, writer, show)
+            except KeyboardInterrupt:
+                line.clear()
+                sys.stderr.write(f"ended by Ctrl-C: {counted(done, 'row')} written\n")
+                raise
+            finally:
+                writer.close()
+                line.clear()
     seconds = time.perf_counter() - started
     speed = rate_text(count, seconds, "rows")
     print(f"{counted(count, 'row')} into topic {topic} in {duration_text(seconds)} · {speed}")

@@ -20,7 +20,7 @@ import pyarrow as pa
 from streamsql.connectors.columns import read_csv, read_parquet
 from streamsql.connectors.lines import Block, Places, read_lines, without_blank
 from streamsql.connectors.resume import Bookmark, Place, unended_line
-from streamsql.connectors.topics import ensure_topic
+from streamsql.connectors.topics import ensured_topic
 from streamsql.engine.kernel import Workspace
 from streamsql.errors import DataError, ExternalError, PlanError, StreamSQLError
 from streamsql.formats.format import Layout
@@ -84,7 +84,7 @@ def load(
                   happens. A file may have grown since; one that has changed otherwise is refused
 
     Records get the time at which they are loaded. What comes before an error stays loaded; the hint
-    says how much that is.
+    says how much that is. If that is nothing, a topic that was made for it goes again.
     raises  ExternalError for a file that cannot be read, DataError for contents that cannot, or LOAD-RESUME,
             PlanError for an unknown format, a topic of the database's own, or resuming standard input
     """
@@ -96,29 +96,31 @@ def load(
         raise PlanError("standard input cannot be resumed", code="LOAD-RESUME", hint="name a file")
     started = time.perf_counter()
     total = _total_bytes(paths)
-    ensure_topic(db.log, topic)
-    loading = _Loading(db, topic, format, batch_rows)
-    done_bytes = rows_before = 0
-    try:
-        for path in paths:
-            with _opened(path) as (file, raw, name):
-                bookmark = _bookmark(db, topic, path, format, file) if resume else None
-                if bookmark is not None:
-                    rows_before += bookmark.place.rows
-                    if bookmark.is_done:
-                        continue
-                for _ in loading.file(file, name, bookmark):
-                    if on_progress is not None:
-                        on_progress(Progress(name, loading.rows, done_bytes + _position(raw), total))
-                done_bytes += _position(raw)
-    except StreamSQLError as error:
-        kept = (
-            f"loaded before it: {counted(loading.rows, 'record')}" if loading.rows else "nothing was loaded"
-        )
-        error.hint = f"{error.hint}; {kept}" if error.hint else kept
-        raise
-    finally:
-        loading.close()
+    with ensured_topic(db, topic):
+        loading = _Loading(db, topic, format, batch_rows)
+        done_bytes = rows_before = 0
+        try:
+            for path in paths:
+                with _opened(path) as (file, raw, name):
+                    bookmark = _bookmark(db, topic, path, format, file) if resume else None
+                    if bookmark is not None:
+                        rows_before += bookmark.place.rows
+                        if bookmark.is_done:
+                            continue
+                    for _ in loading.file(file, name, bookmark):
+                        if on_progress is not None:
+                            on_progress(Progress(name, loading.rows, done_bytes + _position(raw), total))
+                    done_bytes += _position(raw)
+        except StreamSQLError as error:
+            kept = (
+                f"loaded before it: {counted(loading.rows, 'record')}"
+                if loading.rows
+                else "nothing was loaded"
+            )
+            error.hint = f"{error.hint}; {kept}" if error.hint else kept
+            raise
+        finally:
+            loading.close()
     return LoadReport(loading.rows, done_bytes, time.perf_counter() - started, rows_before)
 
 

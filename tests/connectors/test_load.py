@@ -13,6 +13,7 @@ import pytest
 
 from streamsql.connectors import declare
 from streamsql.connectors.files import Progress, load
+from streamsql.connectors.topics import ensured_topic
 from streamsql.database import Database
 from streamsql.errors import DataError, ExternalError, PlanError, StreamSQLError
 
@@ -230,6 +231,37 @@ def test_a_bad_file_is_named(
         load(db, "raw", [path], format)
     assert error.value.code == code
     assert message in error.value.message
+    assert not db.log.has_topic("raw")
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_load_that_stores_nothing_leaves_nothing(db: Database, tmp_path: Path, resume: bool) -> None:
+    def interrupt(_: Progress) -> None:
+        raise KeyboardInterrupt
+
+    empty, bad = write(tmp_path / "empty.csv", "A,B\n"), write(tmp_path / "bad.csv", '{"A": 1}\n')
+    topics, writers = db.log.topics(), db.log.writers()
+    with pytest.raises(DataError, match="this is JSON") as error:
+        load(db, "raw", [empty, bad], "csv", resume=resume)
+    assert (error.value.hint or "").endswith("nothing was loaded")
+    assert (db.log.topics(), db.log.writers()) == (topics, writers)
+    # What has been stored stays, and so does a topic that was there.
+    with pytest.raises(KeyboardInterrupt):
+        load(db, "some", [write(tmp_path / "a", "x\ny\n")], "lines", on_progress=interrupt, resume=resume)
+    with pytest.raises(DataError, match="is no JSON"):
+        load(db, "some", [write(tmp_path / "b", "x\n")], "jsonl", resume=resume)
+    assert values(db, "some") == [b"x", b"y"]
+    load(db, "none", [write(tmp_path / "c", "")], "lines", resume=resume)
+    with pytest.raises(DataError, match="is no JSON"):
+        load(db, "none", [write(tmp_path / "d", "x\n")], "jsonl", resume=resume)
+    assert db.log.has_topic("none")
+
+
+def test_a_topic_on_which_a_stream_was_declared_meanwhile_stays(db: Database, tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), ensured_topic(db, "raw"):
+        db.execute("CREATE STREAM s (line VARCHAR) WITH (KAFKA_TOPIC = 'raw', VALUE_FORMAT = 'KAFKA');")
+        raise ZeroDivisionError
+    assert rows(db, "SELECT * FROM s;") == []
 
 
 def test_a_missing_file_keeps_the_others_from_being_loaded(db: Database, tmp_path: Path) -> None:
