@@ -13,6 +13,7 @@ from streamsql.engine.operators.drop_unchanged import DropUnchanged
 from streamsql.engine.operators.sink import Sink
 from streamsql.engine.operators.source import Source
 from streamsql.engine.operators.stateless import Stateless
+from streamsql.engine.operators.upserts import Upserts
 
 
 def needs_order(graph: Graph) -> bool:
@@ -29,7 +30,7 @@ def needs_order(graph: Graph) -> bool:
                 if spec.needs_order:
                     return True
                 below = True
-            case Stateless() | DropUnchanged():
+            case Stateless() | DropUnchanged() | Upserts():
                 pass
             case Sink():
                 if not below:

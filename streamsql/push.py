@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from streamsql.config import Config
-from streamsql.engine.batch import WEIGHT, WINDOW_START
+from streamsql.engine.batch import WEIGHT, WINDOW_END, WINDOW_START
 from streamsql.engine.log.log import Log
-from streamsql.engine.operators.sink import without_paired_retractions
+from streamsql.engine.operators.upserts import without_paired_retractions
 from streamsql.engine.push import PushQuery
 from streamsql.plan.push import PushPlan
 from streamsql.result import Changes, Result, Status
@@ -56,9 +56,9 @@ def shown(plan: PushPlan, batch: pa.RecordBatch) -> Changes:
     """The columns of the result; of a tombstone only the key and the window's bounds."""
     tombstones = None
     if plan.is_table and WEIGHT in batch.schema.names:
-        batch = without_paired_retractions(
-            batch, [c.physical for c in plan.columns if c.is_key], WINDOW_START in batch.schema.names
-        )
+        bounds = [name for name in (WINDOW_START, WINDOW_END) if name in batch.schema.names]
+        keys = [c.physical for c in plan.columns if c.is_key]
+        batch = without_paired_retractions(batch, keys + bounds)
         gone = pc.less(batch.column(WEIGHT), 0)
         if gone.true_count:
             tombstones = gone

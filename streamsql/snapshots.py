@@ -75,12 +75,11 @@ class Snapshots:
         later: list[tuple[PullSource, Places]] = []
         with self._queries.moment({source.info.name for source in sources}, catalog) as moment:
             for source, place in zip(sources, places, strict=True):
-                task = moment.tasks.get(source.info.query_id or "")
-                if task is None or source.as_of is not None or not source.info.is_table:
+                view = self._view(source.info)
+                if view is None or source.as_of is not None:
                     later.append((source, place))
                     continue
-                view = self._queries.plans[source.info.query_id or ""].view
-                assert view is not None
+                task = moment.tasks[source.info.query_id or ""]
                 rows = task.snapshot(view)
                 schema = task.graph.nodes[view].spec.output
                 found[source.feed] = Rows(schema, [] if rows is None else [rows])
@@ -101,12 +100,10 @@ class Snapshots:
         catalog: Catalog,
     ) -> Rows | None:
         """Rows of a table by key, see `Task.look_up`; None if it cannot be looked into."""
-        if info.query_id in self._queries.runners:
-            assert info.query_id is not None
+        view = self._view(info)
+        if view is not None:
             self._queries.catch_up(info.name, catalog)
-            view = self._queries.plans[info.query_id].view
-            assert view is not None
-            with self._queries.runners[info.query_id].still() as task:
+            with self._queries.runners[info.query_id or ""].still() as task:
                 rows = task.look_up(view, keys, bounds, hashes)
             schema, left_out = task.graph.nodes[view].spec.output, LeftOut()
         else:
@@ -123,6 +120,10 @@ class Snapshots:
     def close(self) -> None:
         self._decoders.clear()
         self._folded.clear()
+
+    def _view(self, info: SourceInfo) -> int | None:
+        """The node of its query that keeps a table; None if there is no query, or none of its nodes does."""
+        return self._queries.plans[info.query_id].view if info.query_id in self._queries.runners else None
 
     # --- from the log ---------------------------------------------------------------------------
 

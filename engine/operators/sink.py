@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import groupby
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from streamsql.engine.batch import SEQ, WEIGHT, WINDOW_END, WINDOW_START
+from streamsql.engine.batch import WINDOW_END, WINDOW_START
 from streamsql.engine.by_partition import split
 from streamsql.engine.codec import OpenEncoder
 from streamsql.engine.kernel import one_batch
 from streamsql.engine.operators.base import Context, Operator
 from streamsql.engine.operators.record_encoder import Encoded, RecordEncoder
+from streamsql.engine.operators.upserts import without_paired_retractions
 from streamsql.engine.parallel import PerThread
-from streamsql.engine.python_values import python_values
 from streamsql.engine.state.columns import Int64s
 from streamsql.engine.windowed_keys import WindowedKey
 
@@ -74,7 +73,8 @@ class SinkOperator(Operator):
         if batch is not None:
             spec = self.spec
             if spec.is_table and not spec.keeps_retractions:
-                batch = without_paired_retractions(batch, spec.key, spec.windowed_key is not None)
+                bounds = () if spec.windowed_key is None else (WINDOW_START, WINDOW_END)
+                batch = without_paired_retractions(batch, (*spec.key, *bounds))
             self._collect(self._encoders.cut(batch))
         return None
 
@@ -146,24 +146,3 @@ class CollectOperator(Operator):
         """The batches since the last call."""
         pending, self._pending = self._pending, []
         return pending
-
-
-def without_paired_retractions(
-    batch: pa.RecordBatch, key: Sequence[str], is_windowed: bool
-) -> pa.RecordBatch:
-    """Leave out every -1 that a +1 of the same key and `$seq` follows: an upsert says both."""
-    weights = batch.column(WEIGHT).to_numpy()
-    if not (weights < 0).any():
-        return batch
-    columns = [*key, SEQ, *((WINDOW_START, WINDOW_END) if is_windowed else ())]
-    paired = (weights[:-1] < 0) & (weights[1:] > 0)
-    rest = batch.num_rows - 1
-    for name in columns:
-        column = batch.column(name)
-        same = (
-            pc.fill_null(pc.equal(column.slice(0, rest), column.slice(1)), False)
-            if not pa.types.is_nested(column.type)
-            else pa.array([a == b for a, b in pairwise(python_values(column))])
-        )
-        paired &= same.to_numpy(zero_copy_only=False)
-    return batch.filter(pa.array(np.append(~paired, True)))

@@ -17,6 +17,7 @@ from streamsql.engine.operators.aggregate import Aggregate
 from streamsql.engine.operators.materialise import Materialise
 from streamsql.engine.operators.sink import Sink
 from streamsql.engine.operators.stateless import Stateless
+from streamsql.engine.operators.upserts import Upserts
 from streamsql.errors import PlanError
 from streamsql.formats.format import Layout
 from streamsql.grammar import ast
@@ -47,6 +48,7 @@ from streamsql.plan.scope import at, column_sql, key_place, physical, result_pla
 from streamsql.plan.select import SelectPlanner
 from streamsql.plan.sources import layout_of, open_encoder
 from streamsql.plan.stages import Output, StageBuilder
+from streamsql.plan.table_changes import emit_every_change
 from streamsql.plan.unused import drop_unused_columns
 from streamsql.schema import Column
 from streamsql.types import BIGINT, duckdb_name, widens
@@ -57,7 +59,8 @@ class PersistentPlan:
     """A query that can run.
 
     sink        the stream or table it writes, as the catalog will have it
-    view        the node whose snapshot is the table's content; None for a stream
+    view        the node whose snapshot is the table's content; None for a stream, and for a table that
+                only its topic knows
     partitions, retention_ms  of the sink's topic, if it has to be created
     reads       names of the sources, left-most first
     """
@@ -236,22 +239,21 @@ def _with_sink(
     graph, node = select.graph, select.node
     is_table = select.kind == TABLE
     view: int | None = None
-    if is_table:
+    keys = tuple(physical(name) for name in select.key)
+    places = (*keys, *((WINDOW_START, WINDOW_END) if select.window else ()))
+    is_of_sessions = bool(select.window and select.window.is_session)
+    if sink.timestamp is not None:
+        if is_table:
+            node = _each_upsert(graph, node, places, keeps_retractions=is_of_sessions)
+        node = _restamped(graph, node, sink)
+    elif is_table:
         view = _view(graph, node)
         if view is None:
-            keys = tuple(physical(name) for name in select.key)
-            bounds = (WINDOW_START, WINDOW_END) if select.window else ()
-            spec = Materialise(graph.nodes[node].spec.output, keys + bounds, emit_old=False)
-            view = node = graph.add(spec, node)
-    if sink.timestamp is not None:
-        node = _restamped(graph, node, sink)
-        # Pull queries see a row with the time that its record has.
-        view = node if is_table else None
+            view = node = graph.add(Materialise(graph.nodes[node].spec.output, places, emit_old=False), node)
     if not is_table:
         _drop_unwritten(graph, node, {SEQ} if partitions > 1 else {SEQ, PARTITION})
     schemas = env.schemas
     value = tuple(physical(c.name) for c in select.schema.value)
-    keys = tuple(physical(name) for name in select.key)
     key_encoder = open_encoder(sink, is_key=True, schemas=schemas) if keys else None
     graph.add(
         Sink(
@@ -267,7 +269,7 @@ def _with_sink(
             else None,
             windowed_key=select.window,
             is_table=is_table,
-            keeps_retractions=bool(select.window and select.window.is_session),
+            keeps_retractions=is_of_sessions,
             no_key_if_null=not is_table and not select.is_rekeyed,
         ),
         node,
@@ -290,6 +292,16 @@ def _view(graph: Graph, node: int) -> int | None:
     while isinstance(graph.nodes[below].spec, Stateless):
         below = graph.nodes[below].inputs[0]
     return node if isinstance(graph.nodes[below].spec, Aggregate | Materialise) else None
+
+
+def _each_upsert(graph: Graph, node: int, keys: tuple[str, ...], *, keeps_retractions: bool) -> int:
+    """Every change of a table, for a sink whose TIMESTAMP column may leave some out.
+
+    A key whose new row has no readable time keeps its old one. Which one that is must not depend on how
+    the input was cut, so that aggregates may not tell the last change only.
+    """
+    emit_every_change(graph, node)
+    return node if keeps_retractions else graph.add(Upserts(graph.nodes[node].spec.output, keys), node)
 
 
 def _restamped(graph: Graph, node: int, sink: SourceInfo) -> int:

@@ -65,3 +65,40 @@ def test_a_table_has_these_times_however_it_is_read(db: Database, query: str) ->
     ways = ["FROM r", "FROM r AS OF OFFSET 100", "FROM r WHERE id IN (1, 2, 3, 4)"]
     found = {way: sorted(db.execute(f"SELECT id, ms, ROWTIME {way};").fetchall()) for way in ways}
     assert found == dict.fromkeys(ways, expected)
+
+
+SOON = "CASE WHEN {x} > 0 THEN '2024-01-0' + CAST({x} AS VARCHAR) ELSE 'soon' END AS d"
+OF_X, OF_LAST, OF_T = (SOON.format(x=x) for x in ("x", "LATEST_BY_OFFSET(x)", "t.x"))
+KEEPING = {
+    "from a table": f"SELECT id, {OF_X} FROM t",
+    "filtered": f"SELECT id, {OF_X} FROM t WHERE x < 9",
+    "aggregated": f"SELECT id, {OF_LAST} FROM s GROUP BY id",
+    "aggregated and filtered": f"SELECT id, {OF_LAST} FROM s GROUP BY id HAVING LATEST_BY_OFFSET(x) < 9",
+    "of a table": f"SELECT id, {SOON.format(x='SUM(x)')} FROM t GROUP BY id",
+    "of windows": f"SELECT id, {OF_LAST} FROM s WINDOW TUMBLING (SIZE 1 SECOND) GROUP BY id",
+    "joined": f"SELECT t.id AS id, {OF_T} FROM t JOIN t AS u ON t.id = u.id",
+    "joined by a foreign key": f"SELECT t.id AS id, {OF_T} FROM t JOIN t AS u ON t.k = u.id",
+}
+
+
+@pytest.mark.parametrize("at_once", [False, True], ids=["row by row", "at once"])
+@pytest.mark.parametrize("query", KEEPING.values(), ids=KEEPING)
+def test_a_key_keeps_its_row_when_its_new_one_has_no_time(db: Database, query: str, at_once: bool) -> None:
+    """For queries on, for readers of the topic and for pull queries alike, however the input is cut."""
+    declared = DECLARED.replace("PRIMARY KEY, x", "PRIMARY KEY, k INT, x")
+    with_time = "(TIMESTAMP = 'D', TIMESTAMP_FORMAT = 'yyyy-MM-dd')"
+    db.execute(f"{declared} CREATE TABLE r WITH {with_time} AS {query};")
+    changes = [(1, 1), (1, -1), (2, 1), (2, -1), (2, 2), (3, -1), (1, -2)]
+    for part in [changes] if at_once else [[change] for change in changes]:
+        db.append("t", [{"id": i, "k": i, "x": x} for i, x in part])
+        db.append("s", [{"id": i, "x": x} for i, x in part], timestamps=[10] * len(part))
+        db.wait_idle()
+    ways = ["FROM r", "FROM r AS OF OFFSET 100", "FROM r WHERE id IN (1, 2, 3)"]
+    if "WINDOW" not in query:
+        db.execute("CREATE TABLE on_from_there AS SELECT * FROM r;")
+        ways.append("FROM on_from_there")
+    expected = [(1, "2024-01-01", JANUARY_MS), (2, "2024-01-02", JANUARY_MS + DAY_MS)]
+    found = {way: sorted(db.execute(f"SELECT id, d, ROWTIME {way};").fetchall()) for way in ways}
+    assert found == dict.fromkeys(ways, expected)
+    ((why,),) = db.execute("SELECT DISTINCT reason FROM KSQL_PROCESSING_LOG;").fetchall()
+    assert "'soon' does not fit the pattern" in why
