@@ -39,6 +39,7 @@ from streamsql.formats.registered import (
     schema_id_of,
     schema_to_write,
     schemas_of,
+    subject,
     write_all,
 )
 from streamsql.schema import Column
@@ -148,6 +149,15 @@ class ProtobufFormat(Format):
             return None
         file, imported = files_of(found[1], schemas_of(layout).references(found[0]))
         full_name, _ = find_message(file, layout.properties.get("SCHEMA_FULL_NAME"))
+        try:
+            # What cannot be made a message of now could not be read later either.
+            message_class(file, imported, full_name)
+        except PlanError as error:
+            raise PlanError(
+                f"schema {found[0]}, registered for {subject(layout)}, cannot be used: {error.message}",
+                code=error.code,
+                hint=error.hint,
+            ) from error
         return columns_of(messages_in([file, *imported.values()]), full_name, layout)
 
     def register(self, layout: Layout) -> None:

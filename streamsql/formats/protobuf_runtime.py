@@ -67,7 +67,9 @@ def message_class(file: ProtoFile, imported: Mapping[str, ProtoFile], full_name:
         if found is None:
             if name not in BUILT_IN:
                 raise PlanError(
-                    f"the .proto schema imports {name}, which is not registered", code="PLAN-SCHEMA"
+                    f"the .proto schema imports {name}, which is not registered",
+                    code="PLAN-SCHEMA",
+                    hint=f"register {name}, and what imports it again with a reference of that name",
                 )
             found = parse_proto(BUILT_IN[name])
         for inner in found.imports:

@@ -10,6 +10,7 @@ import pytest
 from format_samples import decode, encode, layout, values
 
 from streamsql import formats
+from streamsql.database import Database
 from streamsql.errors import DataError, PlanError
 from streamsql.formats.proto_text import parse_proto, print_proto
 from streamsql.formats.protobuf import message_indexes, read_message_indexes
@@ -368,11 +369,30 @@ def test_fields_whose_type_sql_has_none_for_are_left_out(is_registered: bool) ->
     assert values(decode("PROTOBUF", layout(*columns, registry=registry), [payload])) == [(5, "ab")]
 
 
-def test_fields_of_messages_that_nobody_has_registered_are_left_out() -> None:
-    text = 'syntax = "proto3"; import "o.proto"; message M { int32 a = 1; o.Thing b = 2; repeated o.Thing c = 3; }'
-    registry = EmbeddedRegistry()
-    registry.register("t-value", text, "PROTOBUF")
-    assert PROTOBUF.infer(layout(registry=registry)) == (Column("A", INTEGER),)
+@pytest.mark.parametrize(
+    "fields",
+    ["int32 a = 1; o.Thing b = 2;", "int32 a = 1; map<string, o.Thing> b = 2;", "int32 a = 1;"],
+    ids=["a field", "a map", "for nothing"],
+)
+@pytest.mark.parametrize("is_deep", [False, True], ids=["its own import", "an import's import"])
+def test_an_import_that_is_not_registered_is_told_at_create(db: Database, fields: str, is_deep: bool) -> None:
+    references, place = [], "o.proto"
+    if is_deep:
+        inner = 'syntax = "proto3"; package o; import "deep.proto"; message Thing { int32 x = 1; }'
+        db.schemas.register("o", inner, "PROTOBUF")
+        references, place = [Reference("o.proto", "o", 1)], "deep.proto"
+    text = f'syntax = "proto3"; import "o.proto"; message M {{ {fields} }}'
+    schema_id = db.schemas.register("t-value", text, "PROTOBUF", references)
+    with pytest.raises(PlanError) as refused:
+        db.execute("CREATE STREAM s WITH (KAFKA_TOPIC = 't', VALUE_FORMAT = 'PROTOBUF', PARTITIONS = 1);")
+    assert refused.value.code == "PLAN-SCHEMA"
+    assert refused.value.message == (
+        f"schema {schema_id}, registered for t-value, cannot be used: "
+        f"the .proto schema imports {place}, which is not registered"
+    )
+    assert refused.value.hint == f"register {place}, and what imports it again with a reference of that name"
+    assert refused.value.span is not None
+    assert "S" not in db.catalog.sources and "t" not in db.log.topics()
 
 
 def test_recursive_messages_are_refused() -> None:
