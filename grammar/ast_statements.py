@@ -69,10 +69,10 @@ class InsertSelect(Statement):
 
 @dataclass(frozen=True, slots=True)
 class InsertValues(Statement):
-    """columns is None where no list was given."""
+    """rows: the values of each; columns is None where no list was given."""
 
     target: str
-    values: tuple[Expression, ...]
+    rows: tuple[tuple[Expression, ...], ...]
     columns: tuple[str, ...] | None = None
 
 

@@ -40,9 +40,9 @@ def _insert_select(
 
 
 def _insert_values(
-    span: Span, target: str, columns: tuple[str, ...] | None, values: tuple[ast.Expression, ...]
+    span: Span, target: str, columns: tuple[str, ...] | None, rows: tuple[tuple[ast.Expression, ...], ...]
 ) -> ast.InsertValues:
-    return ast.InsertValues(target, values, columns, span=span)
+    return ast.InsertValues(target, rows, columns, span=span)
 
 
 # --- definitions --------------------------------------------------------------------------------

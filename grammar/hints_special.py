@@ -56,11 +56,9 @@ def _second_dot(trouble: Trouble) -> ParseError | None:
 
 
 def _list_after_statement(trouble: Trouble) -> ParseError | None:
-    """`VALUES (1), (2)` and `FROM a, b`"""
+    """`FROM a, b`"""
     if trouble.token.kind != "COMMA" or END not in trouble.expected or trouble.previous is None:
         return None
-    if shape(trouble.tokens[trouble.begin]) == "INSERT" and trouble.previous.kind == "RPAR":
-        return trouble.error("VALUES", "INSERT takes one row", "write one INSERT .. VALUES (..); a row")
     if {"WHERE", "JOIN"} <= trouble.expected:
         return trouble.error("COMMA", "FROM takes one source", "combine sources with JOIN .. ON ..")
     return None

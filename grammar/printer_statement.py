@@ -217,9 +217,8 @@ def _insert_select(node: ast.InsertSelect) -> str:
 
 
 def _insert_values(node: ast.InsertValues) -> str:
-    return _join(
-        "INSERT INTO", quote_name(node.target), _columns(node.columns), f"VALUES ({expressions(node.values)})"
-    )
+    rows = ", ".join(f"({expressions(row)})" for row in node.rows)
+    return _join("INSERT INTO", quote_name(node.target), _columns(node.columns), f"VALUES {rows}")
 
 
 def _query_statement(node: ast.QueryStatement) -> str:

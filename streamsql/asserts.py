@@ -29,7 +29,7 @@ from streamsql.grammar.names import quote_name
 from streamsql.grammar.places import place_of
 from streamsql.plan.create import read_columns
 from streamsql.plan.environment import Environment
-from streamsql.plan.insert import compile_value, evaluate_row
+from streamsql.plan.insert import compile_value, evaluate_rows
 from streamsql.plan.properties import OF_CREATE, duration_ms, read_properties
 from streamsql.plan.scope import at, physical, suggestion
 from streamsql.plan.sources import Needs, build_source
@@ -153,7 +153,7 @@ class Asserts:
                 "the columns are " + ", ".join(quote_name(c.name) for c in columns),
             )
         values = [compile_value(v, c, env) for v, c in zip(statement.values, columns, strict=True)]
-        expected = evaluate_row(values, columns).to_pylist()[0]
+        expected = evaluate_rows([values], columns).to_pylist()[0]
         reader = self._reader(info, env)
         batch = reader.next()
         if batch is None:

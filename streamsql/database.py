@@ -13,8 +13,6 @@ from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import pyarrow as pa
-
 from streamsql.catalog import Catalog, SourceInfo
 from streamsql.clients import Clients
 from streamsql.clock import Clock, SystemClock
@@ -42,12 +40,15 @@ from streamsql.processing_log import STREAM_INFO, ProcessingLog
 from streamsql.push import push_result
 from streamsql.queries import Progress, Queries
 from streamsql.replay import Replay
-from streamsql.result import Result, message
+from streamsql.result import Result, counted, message
 from streamsql.topic_marks import left_over
 
 if TYPE_CHECKING:
     from streamsql.asserts import Assertion, Asserts
     from streamsql.pull import PullQueries
+
+_INSERTS = "insert:"
+"""Whose commits in the log those of INSERTs are; with a colon, as no query has it in its id."""
 
 
 class Database(Clients):
@@ -79,6 +80,7 @@ class Database(Clients):
             self._config = self._config.with_value(name, value)
         self.catalog = Catalog(sources={STREAM_INFO.name: STREAM_INFO})
         self._lock = threading.RLock()
+        self._inserting = threading.Lock()
         self._commands = Commands(log)
         self._processing_log = ProcessingLog(log, self.clock)
         super().__init__()
@@ -298,11 +300,18 @@ class Database(Clients):
                     "SET 'ksql.insert.into.values.enabled' = 'true';",
                 )
             insert = insert_values(statement, self.environment)
-            row_time = insert.timestamp_ms if insert.timestamp_ms is not None else self.clock.now_ms()
+            times = insert.timestamps
+            if times is not None and times.null_count:
+                times = times.fill_null(self.clock.now_ms())
             writer = self._writer(insert.info)
-            parts = writer.split(*writer.encode(writer.fitted(insert.row), pa.array([row_time], pa.int64())))
-        writer.append(parts)
-        return message(f"1 row inserted into {insert.info.title}")
+            parts = writer.split(*writer.encode(writer.fitted(insert.rows), times))
+        if len(parts) == 1:
+            writer.append(parts)
+        else:
+            # An append is of one partition; all of a statement's rows are to be there, or none.
+            with self._inserting:
+                self.log.commit(_INSERTS, [(writer.topic, *part) for part in parts])
+        return message(f"{counted(insert.rows.num_rows, 'row')} inserted into {insert.info.title}")
 
     def _run_script(self, path: str) -> Result:
         try:

@@ -1,15 +1,16 @@
-"""INSERT INTO .. VALUES: from the statement to one typed row."""
+"""INSERT INTO .. VALUES: from the statement to typed rows."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import duckdb
 import pyarrow as pa
 
 from streamsql.catalog import SourceInfo
-from streamsql.engine.kernel import Workspace
+from streamsql.engine.kernel import Workspace, one_batch
 from streamsql.engine.problems import reason_of
 from streamsql.errors import PlanError
 from streamsql.grammar import ast
@@ -28,17 +29,18 @@ from streamsql.types import BIGINT, NULL, widens
 
 @dataclass(frozen=True, slots=True)
 class Insert:
-    """row: one record batch row, one column per column given; timestamp_ms: ROWTIME if it was given."""
+    """rows: one column per column given; timestamps: ROWTIME if it was given, int64[n] ms or null."""
 
     info: SourceInfo
-    row: pa.RecordBatch
-    timestamp_ms: int | None
+    rows: pa.RecordBatch
+    timestamps: pa.Array | None
 
 
 def insert_values(statement: ast.InsertValues, env: Environment) -> Insert:
     """Type and evaluate the values.
 
-    raises  PlanError for unknown columns, a wrong count, a value that does not fit
+    raises  PlanError for unknown columns, a wrong count, a value that does not fit; of several rows it names
+            the one it is about
     """
     info = env.catalog.source(statement.target)
     if info.is_source:
@@ -48,13 +50,6 @@ def insert_values(statement: ast.InsertValues, env: Environment) -> Insert:
             place_of(statement.target), f"{info.title} is windowed: nothing can be inserted", "PLAN-INSERT"
         )
     columns = _columns(statement, info)
-    if len(columns) != len(statement.values):
-        raise at(
-            place_of(*statement.values) or place_of(statement.target),
-            f"{counted(len(columns), 'column')} and {counted(len(statement.values), 'value')}",
-            "PLAN-INSERT-COUNT",
-            "the columns are " + ", ".join(quote_name(c.name) for c in columns),
-        )
     if info.is_table:
         given = {c.name for c in columns}
         missing = [c.name for c in info.schema.key if c.name not in given]
@@ -65,24 +60,49 @@ def insert_values(statement: ast.InsertValues, env: Environment) -> Insert:
                 "PLAN-INSERT-KEY",
                 f"({quote_name(missing[0])}, ..) VALUES (..)",
             )
-    compiled = [
-        compile_value(value, column, env) for value, column in zip(statement.values, columns, strict=True)
-    ]
-    row = evaluate_row(compiled, columns)
+    compiled = []
+    for number, values in enumerate(statement.rows):
+        with _naming_row(statement, number):
+            compiled.append(_compiled_row(statement, values, columns, env))
+    rows = evaluate_rows(compiled, columns, lambda number: _naming_row(statement, number))
     names = [c.name for c in columns]
-    timestamp = None
-    if "ROWTIME" in names:
-        timestamp = row.column(names.index("ROWTIME"))[0].as_py()
-        row = row.drop_columns(["ROWTIME"])
     if info.is_table and len(info.schema.key) == 1:
         key = info.schema.key[0].name
-        if row.column(key).null_count:
-            raise at(
-                statement.values[names.index(key)].span,
-                f"the key column {quote_name(key)} of {info.title} cannot be NULL",
-                "PLAN-INSERT-KEY",
-            )
-    return Insert(info, row, timestamp)
+        if rows.column(key).null_count:
+            number = rows.column(key).is_null().index(True).as_py()
+            with _naming_row(statement, number):
+                raise at(
+                    statement.rows[number][names.index(key)].span,
+                    f"the key column {quote_name(key)} of {info.title} cannot be NULL",
+                    "PLAN-INSERT-KEY",
+                )
+    if "ROWTIME" not in names:
+        return Insert(info, rows, None)
+    return Insert(info, rows.drop_columns(["ROWTIME"]), rows.column("ROWTIME"))
+
+
+@contextmanager
+def _naming_row(statement: ast.InsertValues, number: int) -> Iterator[None]:
+    """What is wrong with a row of several begins with its number, from 1."""
+    try:
+        yield
+    except PlanError as error:
+        if len(statement.rows) > 1:
+            error.message = f"row {number + 1}: {error.message}"
+        raise
+
+
+def _compiled_row(
+    statement: ast.InsertValues, values: Sequence[ast.Expression], columns: Sequence[Column], env: Environment
+) -> list[Compiled]:
+    if len(columns) != len(values):
+        raise at(
+            place_of(*values) or place_of(statement.target),
+            f"{counted(len(columns), 'column')} and {counted(len(values), 'value')}",
+            "PLAN-INSERT-COUNT",
+            "the columns are " + ", ".join(quote_name(c.name) for c in columns),
+        )
+    return [compile_value(value, column, env) for value, column in zip(values, columns, strict=True)]
 
 
 def _columns(statement: ast.InsertValues, info: SourceInfo) -> list[Column]:
@@ -139,40 +159,37 @@ def compile_value(value: ast.Expression, column: Column, env: Environment) -> Co
     return coerce(compiled, column.type)
 
 
-def _computed(workspace: Workspace, values: Sequence[Compiled]) -> pa.RecordBatch:
-    sql = ", ".join(f"{v.sql} AS c{i}" for i, v in enumerate(values))
-    reader = workspace.connection.execute(f"SELECT {sql}").to_arrow_reader(1)
+def _computed(workspace: Workspace, rows: Sequence[Sequence[Compiled]]) -> pa.RecordBatch:
+    # What stands in one column has one type already, but for what DuckDB makes of bare literals.
+    lines = (", ".join(f"CAST({v.sql} AS {v.type.duckdb})" for v in values) for values in rows)
+    names = ", ".join(f"c{i}" for i in range(len(rows[0])))
+    sql = f"SELECT * FROM (VALUES {', '.join(f'({line})' for line in lines)}) AS v({names})"
+    reader = workspace.connection.execute(sql).to_arrow_reader(len(rows))
     assert reader is not None
-    (batch,) = list(reader)
-    return batch
+    return one_batch(reader.schema, list(reader))
 
 
-def _check_computed(workspace: Workspace, value: Compiled) -> None:
-    try:
-        _computed(workspace, [value])
-    except duckdb.Error as error:
-        raise at(
-            value.node.span,
-            f"{to_sql(value.node)} cannot be computed: {reason_of(error)}",
-            "PLAN-INSERT-VALUE",
-        ) from error
+def evaluate_rows(
+    rows: Sequence[Sequence[Compiled]],
+    columns: Sequence[Column],
+    naming: Callable[[int], AbstractContextManager[None]] = lambda _: nullcontext(),
+) -> pa.RecordBatch:
+    """The values as a batch, by the columns' names.
 
-
-def evaluate_row(values: Sequence[Compiled], columns: Sequence[Column]) -> pa.RecordBatch:
-    """The values as a batch of one row, by the columns' names.
-
-    raises  PlanError PLAN-INSERT-VALUE if one cannot be computed, at that value
+    naming  what surrounds the error of a row
+    raises  PlanError PLAN-INSERT-VALUE if a value cannot be computed, at that value
     """
     workspace = Workspace()
     try:
-        for value in values:
-            for function in value.functions:
-                workspace.register(function)
+        for function in {f for values in rows for value in values for f in value.functions}:
+            workspace.register(function)
         try:
-            batch = _computed(workspace, values)
+            batch = _computed(workspace, rows)
         except duckdb.Error as error:
-            for value in values:
-                _check_computed(workspace, value)
+            for number, values in enumerate(rows):
+                with naming(number):
+                    for value in values:
+                        _check_computed(workspace, value)
             raise PlanError(
                 f"the values cannot be computed: {reason_of(error)}", code="PLAN-INSERT-VALUE"
             ) from error
@@ -183,3 +200,14 @@ def evaluate_row(values: Sequence[Compiled], columns: Sequence[Column]) -> pa.Re
         for array, c in zip(batch.columns, columns, strict=True)
     ]
     return pa.RecordBatch.from_arrays(arrays, names=[c.name for c in columns])
+
+
+def _check_computed(workspace: Workspace, value: Compiled) -> None:
+    try:
+        _computed(workspace, [[value]])
+    except duckdb.Error as error:
+        raise at(
+            value.node.span,
+            f"{to_sql(value.node)} cannot be computed: {reason_of(error)}",
+            "PLAN-INSERT-VALUE",
+        ) from error

@@ -313,7 +313,7 @@ STATEMENTS: dict[type[ast.Statement], SearchStrategy[ast.Statement]] = {
     ast.DropSource: st.builds(ast.DropSource, KINDS, NAMES, FLAG, FLAG),
     ast.DropType: st.builds(ast.DropType, NAMES, FLAG),
     ast.InsertSelect: st.builds(ast.InsertSelect, NAMES, FLAT, PROPERTIES),
-    ast.InsertValues: st.builds(ast.InsertValues, NAMES, VALUES, maybe(several(NAMES, 1))),
+    ast.InsertValues: st.builds(ast.InsertValues, NAMES, several(VALUES, 1), maybe(several(NAMES, 1))),
     ast.PrintTopic: st.builds(ast.PrintTopic, st.one_of(NAMES, TEXTS), FLAG, maybe(COUNTS), maybe(COUNTS)),
     ast.QueryControl: st.builds(
         ast.QueryControl, st.sampled_from(["TERMINATE", "PAUSE", "RESUME"]), maybe(NAMES)
