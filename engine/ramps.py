@@ -6,8 +6,10 @@ A batch of a million rows has several of them, and new memory costs more than wh
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 _SHARED_ROWS = 1 << 20
@@ -28,9 +30,15 @@ def repeated(number: int, rows: int) -> pa.Int32Array:
 
 @lru_cache(maxsize=1)
 def _counting() -> pa.Int64Array:
-    return pa.array(np.arange(_SHARED_ROWS))
+    return _shared(np.arange(_SHARED_ROWS))
 
 
 @lru_cache(maxsize=64)
 def _repeated(number: int, rows: int) -> pa.Int32Array:
-    return pa.array(np.full(rows, number, dtype=np.int32))
+    return _shared(np.full(rows, number, dtype=np.int32))
+
+
+def _shared(numbers: npt.NDArray[Any]) -> pa.Array[Any]:
+    """As an array whose memory nobody can write to, by way of its buffers either."""
+    numbers.flags.writeable = False
+    return pa.array(numbers)
