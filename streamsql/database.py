@@ -135,12 +135,16 @@ class Database(Clients):
                 yield again
                 return
             statements = parse(source)
+            # Tables say what they are after a batch: for who asserts records, an INSERT is one.
+            settles = any(isinstance(statement, ast.AssertValues) for statement in statements)
             for statement in statements:
                 # An ASSERT may wait for what another thread is about to create; an INSERT waits for the
                 # disk, together with those of other threads.
                 waits = isinstance(statement, ast.AssertTopic | ast.AssertSchema | ast.InsertValues)
                 with nullcontext() if waits else self._lock:
                     result = self._statement(statement, source, is_alone=len(statements) == 1)
+                if settles and isinstance(statement, ast.InsertValues):
+                    self.wait_idle()
                 yield result
         except StreamSQLError as error:
             error.at(source)
