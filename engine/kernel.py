@@ -13,9 +13,8 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from copy import copy
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 
 import duckdb
 import pyarrow as pa
@@ -23,14 +22,13 @@ from duckdb.func import FunctionNullHandling, PythonUDFType
 
 from streamsql.engine.failures import NOTE, Failures
 from streamsql.engine.memory import keep_freed_memory
+from streamsql.errors import InternalError
 
 # DuckDB advises con.sql() for Arrow results; measured, execute() is twice as fast for small batches and
 # equal for large ones.
 warnings.filterwarnings("ignore", message="Arrow output on a DB-API result", category=UserWarning)
 
 _MAX_RESULT_ROWS = 1 << 22
-_PIECE_ROWS = 1 << 16
-"""Rows of a batch that one thread works on at a time; a multiple of DuckDB's vectors of 2,048."""
 
 # A feed's place in a statement. In a literal or a quoted name the same text is a user's.
 _PLACES = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\{(\w+)\}""")
@@ -68,64 +66,105 @@ class Feed:
         self.batches: Iterable[pa.RecordBatch] = ()
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        batches = self.batches
-        if isinstance(batches, Sequence) and len(batches) > 1:
-            # Several threads of DuckDB's read a table without Python: they need not wait for the interpreter.
-            if all(batch.schema.equals(self.schema) for batch in batches):
-                return pa.Table.from_batches(batches).__arrow_c_stream__(requested_schema)
-        reader = pa.RecordBatchReader.from_batches(self.schema, batches)
+        reader = pa.RecordBatchReader.from_batches(self.schema, self.batches)
         return reader.__arrow_c_stream__(requested_schema)
 
     def __arrow_c_schema__(self) -> object:
         return self.schema.__arrow_c_schema__()
 
 
+class _DuckDB:
+    """A DuckDB in memory, and the Python functions that it knows.
+
+    External access is off and the configuration locked, since the SQL that runs in it holds users'
+    expressions. It has no threads: who executes a statement works on it. Those of DuckDB, whenever they find
+    nothing to do, give back to the system what memory anything in this process has freed (as does closing
+    it), and batches to come would have to ask for it again, page by page.
+
+    keeps_try  for statements with TRY in them
+    """
+
+    def __init__(self, *, keeps_try: bool) -> None:
+        keep_freed_memory()
+        self._connection = duckdb.connect(":memory:", config={"threads": 1})
+        self._functions: set[str] = set()
+        self._registering = threading.Lock()
+        self._keeps_try = keeps_try
+        self._connection.execute("SET enable_external_access = false")
+        self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
+        if keeps_try:
+            # DuckDB takes an expression that stands twice out of the TRYs around it.
+            self._connection.execute("SET disabled_optimizers = 'common_subexpressions'")
+        # This one belongs to a connection, and those to come are to have it as well.
+        self._connection.execute("SET allowed_configs = ['enable_progress_bar']")
+        self._connection.execute("SET lock_configuration = true")
+
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        """One more connection: for one thread at a time, beside the others."""
+        connection = self._connection.cursor()
+        connection.execute("SET enable_progress_bar = false")
+        return connection
+
+    def register(self, function: ArrowFunction, run: Callable[..., pa.Array]) -> None:
+        """Make a Python function callable by its name in all connections; the same one again is no work."""
+        with self._registering:
+            if function.name in self._functions:
+                return
+            # Of the first connection, as a function is gone with the one it was made in.
+            self._connection.create_function(
+                function.name,
+                run,
+                list(function.arguments),
+                function.returns,
+                type=PythonUDFType.ARROW,
+                null_handling=FunctionNullHandling.SPECIAL,
+                # DuckDB has no TRY around a volatile function; with columns for arguments nothing is folded.
+                side_effects=function.volatile and not (self._keeps_try and function.arguments),
+            )
+            self._functions.add(function.name)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@cache
+def _duckdb_of_process() -> _DuckDB:
+    """The one that workspaces share: opening one takes tens of milliseconds, a connection microseconds."""
+    return _DuckDB(keeps_try=False)
+
+
 class Workspace:
-    """A DuckDB connection of its own for one query: its feeds, prepared statements and functions.
+    """A connection of its own to DuckDB for one query: its feeds and prepared statements.
 
-    External access is off and the configuration locked, since the SQL that runs here holds users'
-    expressions. Not thread-safe: one thread at a time.
+    Not thread-safe: one thread at a time.
 
-    keeps_try  for statements with TRY in them, which may note in `failures` what fails
+    keeps_try  for statements with TRY in them, which may note in `failures` what fails; it has a DuckDB of
+               its own
     lanes      a workspace for each thread, to be used at the same time; with one thread this one itself
     ahead      a workspace for each batch that is prepared beside the work in this one and in its lanes, as
                many as threads; with one thread this one
     """
 
     def __init__(self, threads: int = 1, *, keeps_try: bool = False) -> None:
-        keep_freed_memory()
-        self.connection = duckdb.connect(":memory:", config={"threads": threads})
-        self.connection.execute("SET enable_external_access = false")
-        if keeps_try:
-            # DuckDB takes an expression that stands twice out of the TRYs around it.
-            self.connection.execute("SET disabled_optimizers = 'common_subexpressions'")
-        self._functions: dict[str, ArrowFunction] = {}
-        self._registering = threading.Lock()
-        self._keeps_try = keeps_try
-        self._threads = threads
-        self._safe: Workspace | None = None
         self.failures = Failures()
+        self._duckdb = _DuckDB(keeps_try=True) if keeps_try else _duckdb_of_process()
+        self._keeps_try = keeps_try
+        self.connection = self._duckdb.connect()
+        self._safe: Workspace | None = None
         self._workers: ThreadPoolExecutor | None = None
-        self._cursors: list[Workspace] = []
+        self._others: list[Workspace] = []
         self.lanes: Sequence[Workspace] = (self,)
         self.ahead: Sequence[Workspace] = (self,)
         if threads > 1:
             self.lanes = [self._beside() for _ in range(threads)]
             self.ahead = [self._beside() for _ in range(threads)]
-        for workspace in (self, *self._cursors):
-            # These settings belong to a connection, the others to all of this DuckDB.
-            workspace.connection.execute("SET TimeZone = 'UTC'")
-            workspace.connection.execute("SET enable_progress_bar = false")
-        self.connection.execute("SET lock_configuration = true")
         if keeps_try:
             self.register(_note(self.failures))
 
     def _beside(self) -> Workspace:
-        """One more over the same DuckDB, for one thread, which knows the same functions."""
-        other = copy(self)
-        other.connection, other._threads, other._cursors = self.connection.cursor(), 1, []
-        other.lanes, other.ahead = (other,), (other,)
-        self._cursors.append(other)
+        """One more, for one thread."""
+        other = Workspace()
+        self._others.append(other)
         return other
 
     @property
@@ -154,33 +193,29 @@ class Workspace:
         """
         for function in functions:
             self.register(function)
-        return Kernel(self.connection, sql, feeds, self._threads)
+        return Kernel(self.connection, sql, feeds)
 
     def register(self, function: ArrowFunction) -> None:
         """Make a Python function callable by name; the same one again is no work."""
-        with self._registering:
-            if function.name in self._functions:
-                return
-            self.connection.create_function(
-                function.name,
-                partial(function.run, self.failures) if function.notes else function.run,
-                list(function.arguments),
-                function.returns,
-                type=PythonUDFType.ARROW,
-                null_handling=FunctionNullHandling.SPECIAL,
-                # DuckDB has no TRY around a volatile function; with columns for arguments nothing is folded.
-                side_effects=function.volatile and not (self._keeps_try and function.arguments),
-            )
-            self._functions[function.name] = function
+        run = function.run
+        if function.notes:
+            if not self._keeps_try:
+                raise InternalError(
+                    f"{function.name} notes failures, where other workspaces would call it too"
+                )
+            run = partial(run, self.failures)
+        self._duckdb.register(function, run)
 
     def close(self) -> None:
-        for cursor in self._cursors:
-            cursor.close()
+        for other in self._others:
+            other.close()
         if self._safe is not None:
             self._safe.close()
         if self._workers is not None:
             self._workers.shutdown()
         self.connection.close()
+        if self._keeps_try:
+            self._duckdb.close()
 
 
 def _note(failures: Failures) -> ArrowFunction:
@@ -195,11 +230,9 @@ class Kernel:
         connection: duckdb.DuckDBPyConnection,
         sql: str,
         feeds: Mapping[str, pa.Schema],
-        threads: int = 1,
     ) -> None:
         number = next(_names)
         self._connection = connection
-        self._threads = threads
         self._statement = f"kernel_{number}"
         self._feeds = {name: Feed(schema) for name, schema in feeds.items()}
         self._registered: list[str] = []
@@ -216,7 +249,7 @@ class Kernel:
 
         raises  duckdb.Error if an expression fails on a row
         """
-        return self.run_over({name: self._pieces(batch) for name, batch in batches.items()})
+        return self.run_over({name: (batch,) for name, batch in batches.items()})
 
     def run_over(self, batches: Mapping[str, Iterable[pa.RecordBatch]]) -> pa.RecordBatch:
         """The same over any number of batches per feed, taken as DuckDB asks for them."""
@@ -237,12 +270,6 @@ class Kernel:
         finally:
             for feed in self._feeds.values():
                 feed.batches = ()
-
-    def _pieces(self, batch: pa.RecordBatch) -> Sequence[pa.RecordBatch]:
-        """The batch in as many pieces as threads can take at a time: a thread reads one after the other."""
-        if self._threads == 1 or batch.num_rows <= _PIECE_ROWS:
-            return (batch,)
-        return [batch.slice(begin, _PIECE_ROWS) for begin in range(0, batch.num_rows, _PIECE_ROWS)]
 
     def close(self) -> None:
         """Forget the statement and its feeds; for kernels that do not live as long as their workspace."""

@@ -30,7 +30,7 @@ class KeptWorkspace(Workspace):
     @property
     def safe(self) -> Workspace:
         if self._safe is None:
-            self._safe = KeptWorkspace(self._threads, keeps_try=True)
+            self._safe = KeptWorkspace(keeps_try=True)
         return self._safe
 
     def kernel(
@@ -40,15 +40,11 @@ class KeptWorkspace(Workspace):
         if key not in self._kept:
             for function in functions:
                 self.register(function)
-            self._kept[key] = _KeptKernel(self.connection, sql, feeds, self._threads)
+            self._kept[key] = _KeptKernel(self.connection, sql, feeds)
         return self._kept[key]
 
     def _beside(self) -> Workspace:
-        other = super()._beside()
-        assert isinstance(other, KeptWorkspace)
-        # A kernel is for one thread at a time.
-        other._kept = {}
-        return other
+        return KeptWorkspace()
 
     def close(self) -> None:
         """It stays open, for the next example."""
