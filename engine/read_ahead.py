@@ -35,8 +35,7 @@ class ReadAhead:
     """The inputs of a task, whose next batches are read in threads of their own. The owner takes turns.
 
     Batches are read one after the other, but prepared at the same time: so each is worked on by one thread
-    from its records to its rows, and nobody waits for parts of it. There is one of them as long as it is
-    ready when it is wanted, since what waits takes memory; else as many as there are threads.
+    from its records to its rows, and nobody waits for parts of it. There are as many of them as threads.
 
     open       makes inputs that begin where positions and times say
     positions  next offset to process of each partition, and
@@ -62,7 +61,6 @@ class ReadAhead:
         self._inputs = open(positions, reached)
         self.positions, self.reached = dict(self._inputs.positions), dict(self._inputs.reached)
         self._most = threads
-        self._depth = 1
         self._threads = ThreadPoolExecutor(threads, f"read {name}") if threads > 1 else None
         self.was_all = False
         # Reads that were begun and not given, in their order, and how many rows each may have.
@@ -85,14 +83,9 @@ class ReadAhead:
         if self._threads is None:
             return self._given(self._read(max_rows, self._new_number(), is_ahead=False))
         if not self._begun:
-            self._depth = self._most
             # What can be read in one go is shared by all threads.
             share = max(-(-self.lag() // self._most), _LEAST_ROWS // 2)
             self.read_on(min(max_rows, share))
-        elif not self._begun[0][0].done():
-            self._depth = self._most
-        else:
-            self._depth = max(1, self._depth - 1)
         batch = None
         while batch is None and self._begun:
             batch = self._given(self._begun.popleft()[0].result())
@@ -106,7 +99,7 @@ class ReadAhead:
         if self._threads is None:
             return
         left = self.lag() - sum(rows for _, rows in self._begun)
-        while len(self._begun) < self._depth and left >= _LEAST_ROWS:
+        while len(self._begun) < self._most and left >= _LEAST_ROWS:
             read = self._threads.submit(self._read, max_rows, self._new_number(), is_ahead=True)
             self._begun.append((read, max_rows))
             left -= max_rows
