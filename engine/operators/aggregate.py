@@ -73,6 +73,11 @@ class Aggregate:
         return tuple(self.stage.output.field(name).with_metadata(None) for name in self.keys)
 
     @property
+    def window_keys(self) -> pa.Schema:
+        """What windows are known by: the group and the start, ms."""
+        return pa.schema([*self.key_fields, pa.field(WINDOW_START, pa.int64())])
+
+    @property
     def key_sql(self) -> dict[str, str]:
         """The grouping columns and their SQL over the stage's output."""
         if not self.keys:

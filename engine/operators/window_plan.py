@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pyarrow as pa
 
 from streamsql.engine.batch import PARTITION, SEQ, TIME, WINDOW_START
 from streamsql.engine.operators.aggregate import Aggregate
 from streamsql.engine.operators.base import Context
 from streamsql.engine.operators.partials import ROW, Partials
-from streamsql.engine.state.hashing import KeyHasher
-from streamsql.engine.state.keys import UInt64s
 from streamsql.engine.windows import TimeWindow
 
-_START = pa.field(WINDOW_START, pa.int64())
 PANE = "$pane"
 """Start of a pane: what rows are grouped by if windows are put together from panes."""
 LOW = "$low"
@@ -33,8 +28,6 @@ class WindowPlan:
         self._context = context
         is_ordered = any(call.is_ordered for call in spec.calls)
         self.is_in_panes = not (window.is_tumbling or is_ordered or spec.emit_every)
-        hashed = pa.schema([*spec.key_fields, *(() if self.is_in_panes else (_START,))])
-        self._hasher = KeyHasher(context.workspace, hashed)
         self._of_one_partition = self._partials(window_low=self._first_start_sql(), partitions={})
         both = {PARTITION: f'max("{PARTITION}")', OTHER_PARTITION: f'min("{PARTITION}")'}
         self._of_partitions = self._partials(window_low=self._first_start_sql(), partitions=both)
@@ -59,13 +52,6 @@ class WindowPlan:
     def of_rows(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """Partials of the stage's rows, which have `$low` as well."""
         return self._of_rows.of_rows(rows)
-
-    def home_hashes(self, keys: Sequence[pa.Array]) -> UInt64s:
-        """The `$hash` of partials that go into some windows: that of a pane is of its key alone.
-
-        keys  key columns and starts
-        """
-        return self._hasher(keys[:-1] if self.is_in_panes else keys)
 
     def _partials(self, window_low: str, partitions: dict[str, str], has_low: bool = False) -> Partials:
         window, time = self._window, f'"{TIME}"'

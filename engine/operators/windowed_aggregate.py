@@ -12,43 +12,48 @@ rows are looked at before they are grouped.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from streamsql.engine.batch import PARTITION, SEQ, TIME, WINDOW_START
+from streamsql.engine.batch import PARTITION, SEQ, TIME
 from streamsql.engine.by_partition import Partitions, largest_by_partition
-from streamsql.engine.kernel import one_batch
 from streamsql.engine.operators.aggregate import Aggregate
 from streamsql.engine.operators.base import Context, Finish, Operator, WindowBounds
-from streamsql.engine.operators.changes import order_of_finals
 from streamsql.engine.operators.partials import Numbering, is_rising, numbered
 from streamsql.engine.operators.stream_time import StreamTime
+from streamsql.engine.operators.window_changes import Spread, WindowRows, Windows
 from streamsql.engine.operators.window_plan import LOW, OTHER_PARTITION, WindowPlan
-from streamsql.engine.operators.window_shard import WindowRows, WindowShard
 from streamsql.engine.state.columns import Int64s
-from streamsql.engine.state.hashing import HASH
+from streamsql.engine.state.hashing import KeyHasher
 from streamsql.engine.state.keys import UInt64s
-from streamsql.engine.state.ordering import order_of
-from streamsql.engine.state.shards import Shards, taken
 from streamsql.engine.windows import TimeWindow
 
 _MOST_CANDIDATES = 1 << 17
 """Looking a key up tries every window it may have; with more than this, reading the table is quicker."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Partials:
+class _Partials(NamedTuple):
     """What a batch adds: a row per key and window or pane, or per row if every change counts.
 
     partition  of all rows; None: they have it
     numbering  what their numbers stand for, if they are not the batch's own
+    spread     the same over its windows, if that is done
     """
 
     rows: pa.RecordBatch
     partition: int | None
-    numbering: Numbering | None
+    numbering: Numbering | None = None
+    spread: Spread | None = None
+
+
+class _Thread(NamedTuple):
+    """What groups a batch: one for each thread that does so. The hasher is of keys and starts."""
+
+    plan: WindowPlan
+    hasher: KeyHasher
 
 
 class WindowedAggregateOperator(Operator):
@@ -64,20 +69,18 @@ class WindowedAggregateOperator(Operator):
         self.window = spec.window
         self._problems = context.problems
         self.stream_time = StreamTime()
-        self._plan = WindowPlan(spec, self.window, context)
-        self._plans_ahead = [
-            WindowPlan(spec, self.window, replace(context, workspace=workspace))
-            for workspace in context.workspace.ahead
-        ]
-        self.shards = Shards(
-            context.workspace,
-            lambda lane: WindowShard(spec, lane, self.stream_time, self._plan.is_in_panes),
-        )
-        store = self.shards.store(lambda shard: shard.groups.store, self._plan.home_hashes)
-        self.stores = (store, self.stream_time)
+        self._thread = self._for_thread(context)
+        self._ahead = [self._for_thread(replace(context, workspace=w)) for w in context.workspace.ahead]
+        self._plan = self._thread.plan
+        self.windows = Windows(spec, context.workspace, self.stream_time, self._plan.is_in_panes)
+        self.stores = (self.windows.groups.store, self.stream_time)
         self._must_see_rows = False
         self._uses_seq = any(call.uses_seq for call in spec.calls)
         self._groups_span_partitions = False
+
+    def _for_thread(self, context: Context) -> _Thread:
+        hasher = KeyHasher(context.workspace, self.spec.window_keys)
+        return _Thread(WindowPlan(self.spec, self.window, context), hasher)
 
     def process(self, *inputs: pa.RecordBatch | None) -> pa.RecordBatch | None:
         (batch,) = inputs
@@ -90,15 +93,19 @@ class WindowedAggregateOperator(Operator):
         # Whether a row is late is known when its turn comes. Usually none is.
         if self._uses_seq or self._must_see_rows or not is_rising(batch.column(SEQ).to_numpy()):
             return None
-        plan = self._plans_ahead[place]
-        partials = plan.of_batch(batch, with_partitions=self._only_partition(batch) is None)
-        return None if partials is None else lambda: self._process(batch, partials)
+        plan, hasher = self._ahead[place]
+        one = self._only_partition(batch)
+        rows = plan.of_batch(batch, with_partitions=one is None)
+        if rows is None:
+            return None
+        spread = self.windows.spread(rows, one, hasher) if rows.num_rows else None
+        prepared = _Partials(rows, one, spread=spread)
+        return lambda: self._process(batch, prepared)
 
-    def _process(self, batch: pa.RecordBatch, prepared: pa.RecordBatch | None) -> pa.RecordBatch | None:
+    def _process(self, batch: pa.RecordBatch, prepared: _Partials | None) -> pa.RecordBatch | None:
         if not batch.num_rows:
             return None
-        for shard in self.shards.all:
-            shard.catch_up_with_restored_rows()
+        self.windows.catch_up_with_restored_rows()
         self._must_see_rows = self._may_be_late(batch)
         partials = None if self._must_see_rows else self._partials_of_batch(batch, prepared)
         if partials is not None:
@@ -110,12 +117,12 @@ class WindowedAggregateOperator(Operator):
             self.stream_time.advance(closers.partition, closers.time)
         changes = self._merged(partials) if partials.rows.num_rows else None
         if self.spec.emit_final:
-            changes = None if closers is None else self._closed(closers)
-        self.shards.each(partials.rows.num_rows, WindowShard.expire)
+            changes = None if closers is None else self.windows.close(closers)
+        self.windows.expire()
         return changes if changes is not None and changes.num_rows else None
 
     def snapshot(self) -> pa.RecordBatch:
-        return one_batch(self.spec.output, [shard.table() for shard in self.shards.all])
+        return self.windows.table()
 
     def look_up(
         self, keys: Sequence[pa.Array], bounds: WindowBounds, hashes: UInt64s | None
@@ -126,11 +133,7 @@ class WindowedAggregateOperator(Operator):
         rows = pa.array(np.repeat(np.arange(len(keys[0])), len(starts)))
         sought = [k.take(rows) for k in keys]
         sought.append(pa.array(np.tile(starts, len(keys[0]))))
-        found = self.shards.over(
-            self._plan.home_hashes(sought),
-            lambda shard, own: shard.look_up([taken(key, own) for key in sought]),
-        )
-        return one_batch(self.spec.output, found)
+        return self.windows.look_up(sought)
 
     def _candidates(self, bounds: WindowBounds) -> Int64s:
         """Starts of the windows within bounds that may be kept: what a key's windows are looked up by."""
@@ -168,33 +171,33 @@ class WindowedAggregateOperator(Operator):
         if not self.spec.emit_final:
             return False
         first = self.window.first_start(batch.column(TIME).to_numpy().min(keepdims=True))
-        due = [int(self.window.close_time(first)[0])]
-        due += [d for shard in self.shards.all if (d := shard.first_to_close()) is not None]
-        return min(due) <= self._latest(batch)
+        own, other = int(self.window.close_time(first)[0]), self.windows.first_to_close()
+        return (own if other is None else min(own, other)) <= self._latest(batch)
 
     def _latest(self, batch: pa.RecordBatch) -> int:
         """No stream time is later than this once the batch has been seen."""
         times = largest_by_partition(self._partitions(batch), batch.column(TIME).to_numpy())
         return max(max(latest, self.stream_time.of(number)) for number, latest in times)
 
-    def _partials_of_batch(self, batch: pa.RecordBatch, prepared: pa.RecordBatch | None) -> _Partials | None:
+    def _partials_of_batch(self, batch: pa.RecordBatch, prepared: _Partials | None) -> _Partials | None:
         """Partials by the fused statement; None if a row fails, or groups turn out to span partitions.
 
         prepared  what the statement has given, if it has run already
         """
-        one = self._only_partition(batch)
-        batch, numbering = self._numbered(batch)
         partials = prepared
         if partials is None:
-            partials = self._plan.of_batch(batch, with_partitions=one is None)
-        if partials is None:
-            return None
-        if one is None:
-            other = partials.column(OTHER_PARTITION).to_numpy()
-            if (partials.column(PARTITION).to_numpy() != other).any():
+            one = self._only_partition(batch)
+            batch, numbering = self._numbered(batch)
+            rows = self._plan.of_batch(batch, with_partitions=one is None)
+            if rows is None:
+                return None
+            partials = _Partials(rows, one, numbering)
+        if partials.partition is None:
+            other = partials.rows.column(OTHER_PARTITION).to_numpy()
+            if (partials.rows.column(PARTITION).to_numpy() != other).any():
                 self._groups_span_partitions = True
                 return None
-        return _Partials(partials, one, numbering)
+        return partials
 
     def _partials_of_rows(self, given: WindowRows) -> _Partials:
         """Partials of the rows that are not late; those that are get counted."""
@@ -239,24 +242,11 @@ class WindowedAggregateOperator(Operator):
 
     def _merged(self, partials: _Partials) -> pa.RecordBatch:
         """Merge partials into the windows' states; gives a change per window unless only finals count."""
-        parts = self.shards.over(
-            partials.rows.column(HASH).to_numpy(),
-            lambda shard, own: shard.merge(taken(partials.rows, own), partials.partition),
-        )
-        changes = parts[0]
-        if len(parts) > 1:
-            seq, start = (
-                np.concatenate([part.column(name).to_numpy() for part in parts])
-                for name in (SEQ, WINDOW_START)
-            )
-            changes = self.shards.taken(parts, order_of(seq, start, is_nearly=True))
+        spread = partials.spread
+        if spread is None:
+            spread = self.windows.spread(partials.rows, partials.partition, self._thread.hasher)
+        changes = self.windows.changes(spread)
         if partials.numbering is None:
             return changes
         given = partials.numbering.given(changes.column(SEQ).to_numpy())
         return changes.set_column(changes.schema.get_field_index(SEQ), SEQ, pa.array(given))
-
-    def _closed(self, rows: WindowRows) -> pa.RecordBatch | None:
-        """The final rows of the windows that these rows closed, each at the row that closed it."""
-        parts = self.shards.each(len(rows.time), lambda shard: shard.close(rows))
-        closed = [part for part in parts if part is not None]
-        return self.shards.taken(closed, order_of_finals(closed, self.spec.keys)) if closed else None

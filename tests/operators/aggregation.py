@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import pyarrow as pa
@@ -120,6 +121,9 @@ def batch(rows: Sequence[Row], first_seq: int = 0, schema: pa.Schema = INPUT) ->
     return pa.RecordBatch.from_pydict({name: columns[name] for name in schema.names}, schema=schema)
 
 
+Feeding = Callable[[], list[dict[str, Any]]]
+
+
 @dataclass
 class Run:
     """An operator under check, and its problems."""
@@ -136,16 +140,32 @@ class Run:
         output = self.operator.process(batch(rows, first_seq, schema))
         return [] if output is None else output.to_pylist()
 
-    def prepare(self, rows: Sequence[Row], place: int) -> Callable[[], list[dict[str, Any]]]:
-        """What gives what comes out for one batch, which is looked at now, in the workspace of `place`."""
-        finish = self.operator.prepare(place, batch(rows))
-        assert finish is not None
+    def prepare(self, rows: Sequence[Row], place: int, first_seq: int = 0) -> Feeding | None:
+        """What gives what comes out for one batch, which is looked at now, in the workspace of `place`; None
+        if there is nothing to be done so early."""
+        finish = self.operator.prepare(place, batch(rows, first_seq))
+        if finish is None:
+            return None
 
         def finished() -> list[dict[str, Any]]:
             output = finish()
             return [] if output is None else output.to_pylist()
 
         return finished
+
+    def feed_ahead(
+        self, batches: Sequence[Sequence[Row]], ahead: int, first_seq: int = 0
+    ) -> Iterator[list[dict[str, Any]]]:
+        """What comes out for each batch, when so many of those after it have been looked at."""
+        begun: deque[Feeding] = deque()
+        for number, rows in enumerate(batches):
+            prepared = self.prepare(rows, number % 2, first_seq) if ahead else None
+            begun.append(prepared or partial(self.feed, rows, first_seq))
+            first_seq += len(rows)
+            if len(begun) > ahead:
+                yield begun.popleft()()
+        for finish in begun:
+            yield finish()
 
     def table(self) -> list[dict[str, Any]]:
         snapshot = self.operator.snapshot()

@@ -209,6 +209,7 @@ def test_groups_may_be_looked_up_before_earlier_batches_are_merged(rows, cuts, e
     assert ahead.table() == [], "what was looked up and not merged is not there"
     finishes = [ahead.prepare(piece, number % 2) for number, piece in enumerate(batches)]
     for piece, finish in zip(batches, finishes, strict=True):
+        assert finish is not None
         assert finish() == whole.feed(piece)
         assert ahead.table() == whole.table()
         (store,) = ahead.operator.stores
@@ -280,9 +281,7 @@ def test_integer_sums_wrap_and_decimal_sums_that_do_not_fit_end_the_query():
 @pytest.mark.parametrize("window", [None, tumbling(1000), hopping(1000, 500)])
 def test_the_work_of_a_batch_does_not_grow_with_the_state(window):
     def touched(operator) -> int:
-        if window is None:
-            return operator.groups.states.touched
-        return sum(shard.groups.touched for shard in operator.shards.all)
+        return (operator.groups.states if window is None else operator.windows.groups).touched
 
     def touched_by_last(groups: int) -> int:
         spec = Aggregate(stage(), ("k",), (call("n", "COUNT"),), window)

@@ -29,7 +29,9 @@ rows = st.lists(
 )
 """Times in no order: some rows are late, some only for some of their windows."""
 threads = st.integers(1, 3)
-"""How many shards the state is cut into."""
+"""How many shards the state of sessions is cut into."""
+ahead = st.integers(0, 2)
+"""How many batches have been looked at before one is merged."""
 cuts = st.lists(st.integers(0, 100), max_size=4)
 
 
@@ -69,18 +71,19 @@ def time_model(spec: Aggregate) -> TimeWindows:
 @pytest.mark.parametrize("calls", CALLS.values(), ids=CALLS)
 @pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)
 @few
-@given(plain=rows, cuts=cuts, partitions=st.sampled_from([1, 2]), threads=threads, emit_old=st.booleans())
-def test_time_windows(window, calls, plain, cuts, partitions, emit_old, threads):
+@given(plain=rows, cuts=cuts, partitions=st.sampled_from([1, 2]), ahead=ahead, emit_old=st.booleans())
+def test_time_windows(window, calls, plain, cuts, partitions, emit_old, ahead):
     spec = time_window_spec(window, calls, emit_old=emit_old)
-    model, single, cut = time_model(spec), open_run(spec), open_run(spec, threads)
+    model, single, cut = time_model(spec), open_run(spec), open_run(spec, 2)
     expected, seen = {}, {}
-    for piece in pieces(with_partitions(plain, partitions), cuts):
+    batches = pieces(with_partitions(plain, partitions), cuts)
+    for piece, came in zip(batches, cut.feed_ahead(batches, ahead), strict=True):
         for row in piece:
             changes = model.feed(row)
-            came = [c for c in single.feed([row]) if c["$weight"] > 0]
-            assert [without(c, "$seq", "$weight") for c in came] == changes
+            one = [c for c in single.feed([row]) if c["$weight"] > 0]
+            assert [without(c, "$seq", "$weight") for c in one] == changes
             apply([{**c, "$weight": 1} for c in changes], expected, check_old=False)
-        apply(cut.feed(piece), seen, check_old=emit_old)
+        apply(came, seen, check_old=emit_old)
         assert seen == expected
         assert cut.table() == single.table() == model.table()
     assert cut.problems.counters.late == single.problems.counters.late == model.late
@@ -89,18 +92,19 @@ def test_time_windows(window, calls, plain, cuts, partitions, emit_old, threads)
 @pytest.mark.parametrize("calls", CALLS.values(), ids=CALLS)
 @pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)
 @few
-@given(plain=rows, cuts=cuts, partitions=st.sampled_from([1, 2]), threads=threads)
-def test_final_rows_of_time_windows(window, calls, plain, cuts, partitions, threads):
+@given(plain=rows, cuts=cuts, partitions=st.sampled_from([1, 2]), ahead=ahead)
+def test_final_rows_of_time_windows(window, calls, plain, cuts, partitions, ahead):
     spec = time_window_spec(window, calls, emit_final=True)
-    model, cut = time_model(spec), open_run(spec, threads)
+    model, cut = time_model(spec), open_run(spec, 2)
     first = 0
-    for piece in pieces(with_partitions(plain, partitions), cuts):
+    batches = pieces(with_partitions(plain, partitions), cuts)
+    for piece, came in zip(batches, cut.feed_ahead(batches, ahead), strict=True):
         expected = [
             {**change, "$seq": first + i, "$weight": 1}
             for i, row in enumerate(piece)
             for change in model.feed(row)
         ]
-        assert cut.feed(piece, first) == expected
+        assert came == expected
         first += len(piece)
         assert cut.table() == model.table()
 
@@ -108,18 +112,18 @@ def test_final_rows_of_time_windows(window, calls, plain, cuts, partitions, thre
 @pytest.mark.parametrize("calls", CALLS.values(), ids=CALLS)
 @pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)
 @few
-@given(plain=rows, cuts=cuts, partitions=st.sampled_from([1, 2]), threads=threads, emit_old=st.booleans())
-def test_every_change_of_time_windows(window, calls, plain, cuts, partitions, emit_old, threads):
+@given(plain=rows, cuts=cuts, partitions=st.sampled_from([1, 2]), ahead=ahead, emit_old=st.booleans())
+def test_every_change_of_time_windows(window, calls, plain, cuts, partitions, emit_old, ahead):
     """However the rows come, what one row at a time gives: each change, at the row that made it."""
     spec = time_window_spec(window, calls, emit_old=emit_old, emit_every=True)
-    model, cut = time_model(spec), open_run(spec, threads)
+    model, cut = time_model(spec), open_run(spec, 2)
     table = {}
     first = 0
-    for piece in pieces(with_partitions(plain, partitions), cuts):
+    batches = pieces(with_partitions(plain, partitions), cuts)
+    for piece, came in zip(batches, cut.feed_ahead(batches, ahead), strict=True):
         expected = [
             {**change, "$seq": first + i} for i, row in enumerate(piece) for change in model.feed(row)
         ]
-        came = cut.feed(piece, first)
         assert [without(c, "$weight") for c in came if c["$weight"] > 0] == expected
         apply(came, table, check_old=emit_old)
         first += len(piece)

@@ -1,4 +1,4 @@
-"""The windows of some keys: merging partials into them, and when they close and leave."""
+"""The windows of an aggregate: merging partials into them, what changes by it, when they close and leave."""
 
 from __future__ import annotations
 
@@ -12,14 +12,20 @@ from streamsql.engine.batch import PARTITION, SEQ, WINDOW_START
 from streamsql.engine.kernel import Workspace
 from streamsql.engine.operators.aggregate import Aggregate
 from streamsql.engine.operators.calendar import Calendar
-from streamsql.engine.operators.changes import by_processing, interleaved, weights, with_times
+from streamsql.engine.operators.changes import (
+    by_processing,
+    interleaved,
+    order_of_finals,
+    weights,
+    with_times,
+)
 from streamsql.engine.operators.group_states import GroupStates, last_places
 from streamsql.engine.operators.running_states import RunningStates, Steps
 from streamsql.engine.operators.stream_time import NEVER, StreamTime
 from streamsql.engine.operators.window_plan import LOW, PANE
 from streamsql.engine.state.columns import Bools, Int64s, distinct
 from streamsql.engine.state.hashing import HASH
-from streamsql.engine.state.keys import UInt64s
+from streamsql.engine.state.keys import Hasher, UInt64s
 from streamsql.engine.windows import TimeWindow
 
 
@@ -35,10 +41,11 @@ class WindowRows:
 
 
 @dataclass(frozen=True, slots=True)
-class _Windows:
+class Spread:
     """What a batch adds to windows: a row per key and window, or several if it came in panes or by rows.
 
-    rows   partials by state column, in the order of `seq`, then `start`
+    rows    partials by state column, in the order of `seq`, then `start`
+    hashes  of `keys`, the last of which is the start
     """
 
     rows: pa.RecordBatch
@@ -49,10 +56,13 @@ class _Windows:
     seq: Int64s
 
 
-class WindowShard:
-    """The state of a windowed aggregate, or a shard of it.
+class Windows:
+    """The state of a windowed aggregate.
 
-    stream_time  of the operator: that of all its rows, whatever their keys
+    Partials are spread over their windows in one step, which may be done for later batches meanwhile and in
+    other threads, and merged in another, which must be in order.
+
+    stream_time  of the operator
     is_in_panes  partials of a window may be several
     """
 
@@ -64,12 +74,8 @@ class WindowShard:
         self.window = spec.window
         self._stream_time = stream_time
         self._is_in_panes = is_in_panes
-        start = pa.field(WINDOW_START, pa.int64())
         self.groups = GroupStates(
-            pa.schema([*spec.key_fields, start]),
-            spec.calls,
-            workspace,
-            extra=[pa.field(PARTITION, pa.int32())],
+            spec.window_keys, spec.calls, workspace, extra=[pa.field(PARTITION, pa.int32())]
         )
         since = "closing" if spec.emit_final else "its start"
         self.groups.store.bound = f"a window leaves {self.window.retention_ms} ms after {since}"
@@ -79,7 +85,7 @@ class WindowShard:
         self._restorations = 0
 
     def table(self) -> pa.RecordBatch:
-        """Its part of the operator's snapshot."""
+        """The windows of all keys, as rows of the operator's snapshot."""
         self.catch_up_with_restored_rows()
         return self._shown(self.groups.store.values.slots())
 
@@ -94,21 +100,17 @@ class WindowShard:
         due = [d for calendar in self._closing.values() if (d := calendar.first()) is not None]
         return min(due, default=None)
 
-    def merge(self, partials: pa.RecordBatch, partition: int | None) -> pa.RecordBatch:
-        """Merge partials into the windows' states; gives a change per window unless only finals count.
+    def spread(self, partials: pa.RecordBatch, partition: int | None, hasher: Hasher) -> Spread:
+        """A row per key and window of what was grouped, in the order of processing.
 
         partials   at least one
         partition  of all of them; None: they have it
-        gives      the changes by `$seq` and start
+        hasher     of keys and starts; not in use by another thread
         """
-        return self._apply(self._in_windows(partials, partition))
-
-    def _in_windows(self, partials: pa.RecordBatch, partition: int | None) -> _Windows:
-        """A row per key and window of what was grouped, in the order of processing."""
         seq = partials.column(SEQ).to_numpy()
         hashes = partials.column(HASH).to_numpy()
         if self._is_in_panes:
-            source, start = self._spread(partials)
+            source, start = self._of_panes(partials)
             seq = seq[source]
         else:
             source, start = np.arange(partials.num_rows), partials.column(WINDOW_START).to_numpy()
@@ -117,14 +119,14 @@ class WindowShard:
         rows = partials.take(pa.array(source))
         keys = [rows.column(f.name) for f in self.spec.key_fields]
         keys.append(pa.array(start))
-        hashes = self.groups.store.hasher(keys) if self._is_in_panes else hashes[source]
+        hashes = hasher(keys) if self._is_in_panes else hashes[source]
         if partition is None and self.spec.by_partition:
             partitions = rows.column(PARTITION).to_numpy().astype(np.int64)
         else:
             partitions = np.full(len(start), partition or 0)
-        return _Windows(rows, keys, hashes, start, partitions, seq)
+        return Spread(rows, keys, hashes, start, partitions, seq)
 
-    def _spread(self, partials: pa.RecordBatch) -> tuple[Int64s, Int64s]:
+    def _of_panes(self, partials: pa.RecordBatch) -> tuple[Int64s, Int64s]:
         """Each pane into its windows: the row it comes from and the window's start, int64[m] each."""
         pane = partials.column(PANE).to_numpy()
         if LOW in partials.schema.names:
@@ -137,8 +139,11 @@ class WindowShard:
         start: Int64s = low[source] + number * self.window.advance_ms
         return source, start
 
-    def _apply(self, partials: _Windows) -> pa.RecordBatch:
-        """Merge partials into the windows' states; gives a change per window unless only finals count."""
+    def changes(self, partials: Spread) -> pa.RecordBatch:
+        """Merge partials into the windows' states; gives a change per window unless only finals count.
+
+        gives  the changes by `$seq` and start
+        """
         groups, store = self.groups, self.groups.store
         slots, is_new = store.find_or_add(partials.keys, partials.hashes)
         fresh = slots[is_new]
@@ -166,7 +171,7 @@ class WindowShard:
         columns = interleaved(olds.columns, news.columns, had_row)
         return pa.RecordBatch.from_arrays(columns, schema=self.spec.output)
 
-    def _every_change(self, partials: _Windows, steps: Steps) -> pa.RecordBatch:
+    def _every_change(self, partials: Spread, steps: Steps) -> pa.RecordBatch:
         """A change per row and window it falls into."""
         keys = partials.keys[:-1] if self.spec.keys else []
         places = [pa.array(partials.start), pa.array(partials.start + self.window.size_ms)]
@@ -180,7 +185,7 @@ class WindowShard:
         return pa.RecordBatch.from_arrays(rows, schema=self.spec.output)
 
     def close(self, rows: WindowRows) -> pa.RecordBatch | None:
-        """The final rows of the windows that the rows of all keys have closed, each at the row that did."""
+        """The final rows of the windows that these rows closed, each at the row that closed it."""
         closed: list[Int64s] = []
         seqs: list[Int64s] = []
         for partition in distinct(rows.partition):
@@ -193,8 +198,8 @@ class WindowShard:
             seqs.append(rows.seq[mine[np.searchsorted(rows.stream_time[mine], due)]])
         if not closed:
             return None
-        slots, seq = np.concatenate(closed), np.concatenate(seqs)
-        return self._output(slots, seq)
+        finals = self._output(np.concatenate(closed), np.concatenate(seqs))
+        return finals.take(pa.array(order_of_finals([finals], self.spec.keys)))
 
     def expire(self) -> None:
         """Drop the windows that stream time has left behind."""
