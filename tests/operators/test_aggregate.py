@@ -41,7 +41,6 @@ keys = st.sampled_from(["a", "b", "c", None])
 values = st.none() | st.integers(-3, 9)
 rows = st.lists(st.builds(Row, keys, values, st.integers(0, 60)), max_size=25)
 cuts = st.lists(st.integers(0, 100), max_size=4)
-threads = st.integers(1, 3)
 
 WHOLE = """
     SELECT k, count(*) AS n, coalesce(sum(x), 0)::BIGINT AS total, coalesce(avg(x), 0) AS mean,
@@ -50,9 +49,9 @@ WHOLE = """
 """
 
 
-@given(rows=rows, cuts=cuts, emit_old=st.booleans(), threads=threads)
-def test_the_table_is_what_one_query_over_the_history_gives(rows, cuts, emit_old, threads):
-    run = open_run(Aggregate(stage(), ("k",), commutative_calls(), emit_old=emit_old), threads)
+@given(rows=rows, cuts=cuts, emit_old=st.booleans())
+def test_the_table_is_what_one_query_over_the_history_gives(rows, cuts, emit_old):
+    run = open_run(Aggregate(stage(), ("k",), commutative_calls(), emit_old=emit_old))
     seen = {}
     for piece in pieces(rows, cuts):
         apply(run.feed(piece), seen, check_old=emit_old)
@@ -69,12 +68,10 @@ PLAIN = """
 """
 
 
-@given(rows=rows, cuts=cuts, emit_old=st.booleans(), threads=threads)
-def test_rows_merged_without_being_grouped_give_the_same_table_and_the_same_changes(
-    rows, cuts, emit_old, threads
-):
+@given(rows=rows, cuts=cuts, emit_old=st.booleans())
+def test_rows_merged_without_being_grouped_give_the_same_table_and_the_same_changes(rows, cuts, emit_old):
     spec = Aggregate(stage(), ("k",), plain_calls(), emit_old=emit_old)
-    run, grouping = open_run(spec, threads), open_run(spec)
+    run, grouping = open_run(spec), open_run(spec)
     grouping.operator.operator._may_skip_grouping = False
     seen = {}
     for piece in pieces(rows, cuts):
@@ -85,10 +82,10 @@ def test_rows_merged_without_being_grouped_give_the_same_table_and_the_same_chan
     assert run.table() == ORACLE.execute(PLAIN).to_arrow_table().to_pylist()
 
 
-@given(rows=rows, cuts=cuts, threads=threads)
-def test_the_order_of_rows_survives_any_cut(rows, cuts, threads):
+@given(rows=rows, cuts=cuts)
+def test_the_order_of_rows_survives_any_cut(rows, cuts):
     spec = Aggregate(stage(), ("k",), ordered_calls())
-    single, cut = open_run(spec), open_run(spec, threads)
+    single, cut = open_run(spec), open_run(spec)
     for piece in pieces(rows, cuts):
         one_by_one = [change for row in piece for change in single.feed([row])]
         at_once = cut.feed(piece)
@@ -137,18 +134,18 @@ def feed_steps(run, steps):
     return [] if output is None else output.to_pylist()
 
 
-@given(history=changes, cuts=cuts, threads=threads)
-def test_over_a_table_rows_are_taken_back_without_being_grouped(history, cuts, threads):
+@given(history=changes, cuts=cuts)
+def test_over_a_table_rows_are_taken_back_without_being_grouped(history, cuts):
     spec = Aggregate(stage(TABLE), ("k",), plain_calls(on_table=True), emit_old=True)
-    run, grouping = open_run(spec, threads), open_run(spec)
+    run, grouping = open_run(spec), open_run(spec)
     grouping.operator.operator._may_skip_grouping = False
     for piece in pieces(weighted(history), cuts):
         assert feed_steps(run, piece) == feed_steps(grouping, piece)
     assert run.table() == grouping.table()
 
 
-@given(history=changes, cuts=cuts, threads=threads)
-def test_over_a_table_rows_are_taken_back(history, cuts, threads):
+@given(history=changes, cuts=cuts)
+def test_over_a_table_rows_are_taken_back(history, cuts):
     steps = weighted(history)
     calls = (
         *commutative_calls(on_table=True),
@@ -156,7 +153,7 @@ def test_over_a_table_rows_are_taken_back(history, cuts, threads):
         call("values", "ATTR", X, on_table=True),
         call("spread", "STDDEV_SAMPLE", X, on_table=True),
     )
-    run = open_run(Aggregate(stage(TABLE), ("k",), calls, emit_old=True), threads)
+    run = open_run(Aggregate(stage(TABLE), ("k",), calls, emit_old=True))
     seen, rows = {}, {}
     for piece in pieces(steps, cuts):
         for step in piece:
@@ -183,10 +180,10 @@ def test_over_a_table_rows_are_taken_back(history, cuts, threads):
         assert row["spread"] == pytest.approx((square / (len(known) - 1)) ** 0.5 if len(known) > 1 else 0)
 
 
-@given(rows=rows, cut=st.integers(0, 25), threads=threads, threads_after=threads)
-def test_a_restart_changes_nothing(rows, cut, threads, threads_after):
+@given(rows=rows, cut=st.integers(0, 25))
+def test_a_restart_changes_nothing(rows, cut):
     spec = Aggregate(stage(), ("k",), ordered_calls())
-    before, after = open_run(spec, threads), open_run(spec, threads_after)
+    before, after = open_run(spec), open_run(spec)
     if rows[:cut]:
         before.feed(rows[:cut])
     for old, new in zip(before.operator.stores, after.operator.stores, strict=True):
