@@ -13,8 +13,9 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import partial
 
 import duckdb
 import pyarrow as pa
@@ -22,7 +23,6 @@ from duckdb.func import FunctionNullHandling, PythonUDFType
 
 from streamsql.engine.failures import NOTE, Failures
 from streamsql.engine.memory import keep_freed_memory
-from streamsql.errors import InternalError
 
 # DuckDB advises con.sql() for Arrow results; measured, execute() is twice as fast for small batches and
 # equal for large ones.
@@ -74,22 +74,21 @@ class Feed:
 
 
 class _DuckDB:
-    """A DuckDB in memory, and the Python functions that it knows.
+    """A DuckDB in memory, the Python functions that it knows, and what they note.
 
     External access is off and the configuration locked, since the SQL that runs in it holds users'
     expressions. It has no threads: who executes a statement works on it. Those of DuckDB, whenever they find
-    nothing to do, give back to the system what memory anything in this process has freed (as does closing
-    it), and batches to come would have to ask for it again, page by page.
-
-    keeps_try  for statements with TRY in them
+    nothing to do, give back to the system what memory anything in this process has freed, and batches to come
+    would have to ask for it again, page by page. Closing a DuckDB does so as well.
     """
 
     def __init__(self, *, keeps_try: bool) -> None:
         keep_freed_memory()
+        self.failures = Failures()
+        self.keeps_try = keeps_try
         self._connection = duckdb.connect(":memory:", config={"threads": 1})
         self._functions: set[str] = set()
         self._registering = threading.Lock()
-        self._keeps_try = keeps_try
         self._connection.execute("SET enable_external_access = false")
         self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
         if keeps_try:
@@ -98,6 +97,8 @@ class _DuckDB:
         # This one belongs to a connection, and those to come are to have it as well.
         self._connection.execute("SET allowed_configs = ['enable_progress_bar']")
         self._connection.execute("SET lock_configuration = true")
+        if keeps_try:
+            self.register(_note(self.failures))
 
     def connect(self) -> duckdb.DuckDBPyConnection:
         """One more connection: for one thread at a time, beside the others."""
@@ -105,7 +106,7 @@ class _DuckDB:
         connection.execute("SET enable_progress_bar = false")
         return connection
 
-    def register(self, function: ArrowFunction, run: Callable[..., pa.Array]) -> None:
+    def register(self, function: ArrowFunction) -> None:
         """Make a Python function callable by its name in all connections; the same one again is no work."""
         with self._registering:
             if function.name in self._functions:
@@ -113,57 +114,82 @@ class _DuckDB:
             # Of the first connection, as a function is gone with the one it was made in.
             self._connection.create_function(
                 function.name,
-                run,
+                partial(function.run, self.failures) if function.notes else function.run,
                 list(function.arguments),
                 function.returns,
                 type=PythonUDFType.ARROW,
                 null_handling=FunctionNullHandling.SPECIAL,
                 # DuckDB has no TRY around a volatile function; with columns for arguments nothing is folded.
-                side_effects=function.volatile and not (self._keeps_try and function.arguments),
+                side_effects=function.volatile and not (self.keeps_try and function.arguments),
             )
             self._functions.add(function.name)
 
-    def close(self) -> None:
-        self._connection.close()
+    def is_sound(self) -> bool:
+        """Whether it can still be used: a fault inside DuckDB makes all of it useless."""
+        try:
+            self._connection.execute("SELECT 1").fetchall()
+        except duckdb.Error:
+            return False
+        return True
 
 
-@cache
-def _duckdb_of_process() -> _DuckDB:
-    """The one that workspaces share: opening one takes tens of milliseconds, a connection microseconds."""
-    return _DuckDB(keeps_try=False)
+class _Idle:
+    """The DuckDBs that nobody uses: to open one takes tens of milliseconds."""
+
+    def __init__(self) -> None:
+        self._of: dict[bool, list[_DuckDB]] = {False: [], True: []}
+
+    def take(self, *, keeps_try: bool) -> _DuckDB:
+        """One for the caller alone, an idle one if there is any."""
+        try:
+            return self._of[keeps_try].pop()
+        except IndexError:
+            return _DuckDB(keeps_try=keeps_try)
+
+    def give_back(self, used: _DuckDB) -> None:
+        """Its connections are closed."""
+        if used.is_sound():
+            used.failures.take()
+            self._of[used.keeps_try].append(used)
+
+
+_idle = _Idle()
 
 
 class Workspace:
-    """A connection of its own to DuckDB for one query: its feeds and prepared statements.
+    """A DuckDB of its own for one query: its connection, feeds and prepared statements.
 
     Not thread-safe: one thread at a time.
 
-    keeps_try  for statements with TRY in them, which may note in `failures` what fails; it has a DuckDB of
-               its own
+    keeps_try  for statements with TRY in them, which may note in `failures` what fails
     lanes      a workspace for each thread, to be used at the same time; with one thread this one itself
     ahead      a workspace for each batch that is prepared beside the work in this one and in its lanes, as
                many as threads; with one thread this one
     """
 
     def __init__(self, threads: int = 1, *, keeps_try: bool = False) -> None:
-        self.failures = Failures()
-        self._duckdb = _DuckDB(keeps_try=True) if keeps_try else _duckdb_of_process()
-        self._keeps_try = keeps_try
-        self.connection = self._duckdb.connect()
-        self._safe: Workspace | None = None
-        self._workers: ThreadPoolExecutor | None = None
+        self._duckdb = _idle.take(keeps_try=keeps_try)
         self._others: list[Workspace] = []
-        self.lanes: Sequence[Workspace] = (self,)
-        self.ahead: Sequence[Workspace] = (self,)
+        self.lanes: Sequence[Workspace]
+        self.ahead: Sequence[Workspace]
+        self._begin()
         if threads > 1:
             self.lanes = [self._beside() for _ in range(threads)]
             self.ahead = [self._beside() for _ in range(threads)]
-        if keeps_try:
-            self.register(_note(self.failures))
+
+    def _begin(self) -> None:
+        """Be alone, and for one thread."""
+        self.failures = self._duckdb.failures
+        self.connection = self._duckdb.connect()
+        self.lanes = self.ahead = (self,)
+        self._safe: Workspace | None = None
+        self._workers: ThreadPoolExecutor | None = None
+        self._is_open = True
 
     def _beside(self) -> Workspace:
-        """One more, for one thread."""
-        other = Workspace()
+        """One more over the same DuckDB."""
+        other = copy(self)
+        other._begin()
         self._others.append(other)
         return other
 
@@ -197,25 +223,20 @@ class Workspace:
 
     def register(self, function: ArrowFunction) -> None:
         """Make a Python function callable by name; the same one again is no work."""
-        run = function.run
-        if function.notes:
-            if not self._keeps_try:
-                raise InternalError(
-                    f"{function.name} notes failures, where other workspaces would call it too"
-                )
-            run = partial(run, self.failures)
-        self._duckdb.register(function, run)
+        self._duckdb.register(function)
 
     def close(self) -> None:
-        for other in self._others:
-            other.close()
+        """A second time it is no work: then its DuckDB may be another's."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        for connection in (self.connection, *(other.connection for other in self._others)):
+            connection.close()
         if self._safe is not None:
             self._safe.close()
         if self._workers is not None:
             self._workers.shutdown()
-        self.connection.close()
-        if self._keeps_try:
-            self._duckdb.close()
+        _idle.give_back(self._duckdb)
 
 
 def _note(failures: Failures) -> ArrowFunction:

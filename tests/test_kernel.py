@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from streamsql.database import Database
-from streamsql.engine.kernel import Workspace
+from streamsql.engine.kernel import ArrowFunction, Workspace
 from streamsql.engine.log.memory import MemoryLog
 
 ROWS = 300_000
@@ -37,3 +39,37 @@ def test_a_query_on_two_threads_gives_what_it_gives_on_one() -> None:
             tables.append(db.execute("SELECT * FROM t ORDER BY k;").fetchall())
     assert tables[0] == tables[1]
     assert [row[1] for row in tables[0]] == [ROWS // 3] * 3
+
+
+def test_what_one_query_has_opened_is_the_next_ones():
+    first = Workspace()
+    batch = pa.record_batch({"x": [1, 2]})
+    double = ArrowFunction("twice_in_a_test", ("BIGINT",), "BIGINT", lambda x: pc.multiply(x, 2))
+    kernel = first.kernel("SELECT twice_in_a_test(x) AS y FROM {rows}", {"rows": batch.schema}, [double])
+    assert kernel.run(rows=batch).to_pydict() == {"y": [2, 4]}
+    opened = first._duckdb
+    first.close()
+    first.close()
+    second, third = Workspace(2), Workspace()
+    assert second._duckdb is opened, "it was the last to become idle"
+    assert third._duckdb is not opened, "nor is it another's when it was closed twice"
+    again = second.ahead[1].kernel(
+        "SELECT twice_in_a_test(x) AS y FROM {rows}", {"rows": batch.schema}, [double]
+    )
+    assert again.run(rows=batch).to_pydict() == {"y": [2, 4]}
+    with pytest.raises(duckdb.Error, match="locked"):
+        second.connection.execute("SET TimeZone = 'Asia/Tokyo'")
+    with pytest.raises(duckdb.Error, match="disabled"):
+        second.connection.execute("SELECT * FROM read_text('/etc/hostname')")
+    second.close()
+    third.close()
+
+
+def test_what_a_fault_has_made_useless_is_not_used_again(monkeypatch):
+    broken = Workspace()
+    opened = broken._duckdb
+    monkeypatch.setattr(opened, "is_sound", lambda: False)
+    broken.close()
+    following = Workspace()
+    assert following._duckdb is not opened
+    following.close()

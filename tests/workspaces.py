@@ -44,7 +44,11 @@ class KeptWorkspace(Workspace):
         return self._kept[key]
 
     def _beside(self) -> Workspace:
-        return KeptWorkspace()
+        other = super()._beside()
+        assert isinstance(other, KeptWorkspace)
+        # A kernel is for one thread at a time.
+        other._kept = {}
+        return other
 
     def close(self) -> None:
         """It stays open, for the next example."""
