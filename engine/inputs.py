@@ -118,6 +118,7 @@ class Inputs:
         ready = {topic: rows for topic in self._readers if (rows := self._buffers[topic]) is not None}
         if not ready:
             return None
+        places = {topic: place for place, topic in enumerate(ready)}
         # A topic by itself is in order as it is.
         times = {topic: self._running_times(topic, rows) for topic, rows in ready.items() if len(ready) > 1}
         holders = {topic: int(times[topic][-1]) for topic in times if topic in unfinished}
@@ -127,7 +128,7 @@ class Inputs:
             for holder, held_to in holders.items():
                 if holder != topic:
                     # The holder's next record may have this time too.
-                    end = held_to + 1 if self._comes_before(topic, holder) else held_to
+                    end = held_to + 1 if places[topic] < places[holder] else held_to
                     count = min(count, int(np.searchsorted(times[topic], end)))
             if count:
                 taken[topic] = rows.slice(0, count)
@@ -137,10 +138,6 @@ class Inputs:
         for (topic, rows), seq in zip(taken.items(), _order(taken, times), strict=True):
             result.update(dict.fromkeys(self._nodes[topic], rows.append_column(SEQ, seq)))
         return result
-
-    def _comes_before(self, topic: str, other: str) -> bool:
-        topics = list(self._readers)
-        return topics.index(topic) < topics.index(other)
 
     def _catch_up(self, topic: str) -> None:
         """All a reader has given is taken: it may have stepped over offsets without a record, too."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from streamsql.repl.opening import open_database
@@ -43,15 +44,8 @@ def datagen(arguments: Namespace) -> int:
         with ensured_topic(db, topic):
             writer = db.topic_writer(topic)
             started = time.perf_counter()
-            try:
+            with closing(writer), line.over(lambda: f"{counted(done, 'row')} written"):
                 count = generate.send(rows, writer, show)
-            except KeyboardInterrupt:
-                line.clear()
-                sys.stderr.write(f"ended by Ctrl-C: {counted(done, 'row')} written\n")
-                raise
-            finally:
-                writer.close()
-                line.clear()
     seconds = time.perf_counter() - started
     speed = rate_text(count, seconds, "rows")
     print(f"{counted(count, 'row')} into topic {topic} in {duration_text(seconds)} · {speed}")

@@ -35,7 +35,7 @@ def load(arguments: Namespace) -> int:
         line.update(f"{progress.file} {share} {progress.rows:,} rows · {rate}")
 
     with open_database(arguments) as db:
-        try:
+        with line.over(lambda: f"{counted(rows, 'record')} loaded"):
             report = files.load(
                 db,
                 arguments.topic,
@@ -44,12 +44,6 @@ def load(arguments: Namespace) -> int:
                 resume=arguments.resume,
                 on_progress=show,
             )
-        except KeyboardInterrupt:
-            line.clear()
-            sys.stderr.write(f"ended by Ctrl-C: {counted(rows, 'record')} loaded\n")
-            raise
-        finally:
-            line.clear()
         declaration = for_topic(db, arguments.topic, arguments.format)
     files_text = counted(len(arguments.files), "file")
     speed = rate_text(report.rows, report.seconds, "rows")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 from streamsql.repl.terminal import Terminal, terminal_of
@@ -38,6 +40,18 @@ class ProgressLine:
             self._out.write("\r\x1b[K")
             self._out.flush()
             self._is_drawn = False
+
+    @contextmanager
+    def over(self, so_far: Callable[[], str]) -> Iterator[None]:
+        """While what it tells of goes on; then it is gone, and after Ctrl-C it says how far that came."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.clear()
+            self._out.write(f"ended by Ctrl-C: {so_far()}\n")
+            raise
+        finally:
+            self.clear()
 
 
 def bar(done: float, total: float, terminal: Terminal, cells: int = _BAR_CELLS) -> str:

@@ -64,32 +64,3 @@ def kept_workspace(threads: int = 1) -> KeptWorkspace:
 def duckdb_beside() -> duckdb.DuckDBPyConnection:
     """A connection that nothing of the engine runs in."""
     return duckdb.connect()
-
-
-class PassingWorkspace(Workspace):
-    """Keeps DuckDB, and forgets the statements of a task when it closes: for tasks that are never alike.
-
-    Tasks have it one after the other.
-    """
-
-    def __init__(self, *, keeps_try: bool = False) -> None:
-        super().__init__(keeps_try=keeps_try)
-        self._prepared: list[Kernel] = []
-
-    @property
-    def safe(self) -> Workspace:
-        if self._safe is None:
-            self._safe = PassingWorkspace(keeps_try=True)
-        return self._safe
-
-    def kernel(
-        self, sql: str, feeds: Mapping[str, pa.Schema], functions: Sequence[ArrowFunction] = ()
-    ) -> Kernel:
-        self._prepared.append(super().kernel(sql, feeds, functions))
-        return self._prepared[-1]
-
-    def close(self) -> None:
-        if self._safe is not None:
-            self._safe.close()
-        while self._prepared:
-            self._prepared.pop().close()

@@ -30,7 +30,7 @@ from streamsql.types import BOOLEAN
 from tests.properties.expression_mistakes import Mistake, mistakes, swapped
 from tests.properties.expression_trees import Tree, expressions
 from tests.properties.expression_values import COLUMNS, rows, rows_of
-from tests.workspaces import PassingWorkspace, duckdb_beside
+from tests.workspaces import duckdb_beside
 
 DECLARED = f"CREATE STREAM events ({', '.join(f'{name} {t}' for name, t in COLUMNS.items())});"
 
@@ -43,11 +43,6 @@ def database() -> Database:
     db = Database(MemoryLog(), autostart=False)
     db.execute(DECLARED)
     return db
-
-
-@cache
-def workspace() -> PassingWorkspace:
-    return PassingWorkspace()
 
 
 def query(trees: Sequence[Tree], condition: Tree | None = None) -> str:
@@ -63,7 +58,7 @@ def planned(text: str) -> Graph:
 
 
 def task_of(text: str) -> Task:
-    return Task(planned(text), workspace=workspace())
+    return Task(planned(text))
 
 
 def run(task: Task, batches: Sequence[pa.RecordBatch]) -> Found:
