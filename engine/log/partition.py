@@ -35,6 +35,9 @@ from streamsql.errors import DataError, ExternalError, StreamSQLError
 
 _logger = logging.getLogger(__name__)
 
+_LARGE_FRAME_BYTES = 1024 * 1024
+"""From here on the disk begins with a frame while others of its commit are being written."""
+
 # After a crash, opening walks over what came after the last saved index: at most about this much.
 _SAVE_INDEX_FRAMES = 50_000
 _SAVE_INDEX_BYTES = 128 * 1024 * 1024
@@ -249,6 +252,8 @@ class Partition:
         self._is_torn = True
         segment.append(batch, offset, min(self._settled, self._sync.durable).offset, origin)
         self._is_torn = False
+        if self._must_sync and batch.frame_bytes >= _LARGE_FRAME_BYTES:
+            segment.begin_sync(segment.index.end - batch.frame_bytes)
         mark = Mark(segment.index.end_offset, segment.base_offset, segment.index.end)
         self._ticket = self._sync.wrote(mark)
         self._unsaved_frames += 1

@@ -21,7 +21,15 @@ import pyarrow as pa
 from streamsql.engine.log import frame, index, records
 from streamsql.engine.log.checked import Checked
 from streamsql.engine.log.decoding import StoredSchema, decoded, with_offsets
-from streamsql.engine.log.files import Handles, explained, sync, sync_directory, write_at, write_whole
+from streamsql.engine.log.files import (
+    Handles,
+    begin_sync,
+    explained,
+    sync,
+    sync_directory,
+    write_at,
+    write_whole,
+)
 from streamsql.engine.log.frame import HEADER_BYTES, Found, Header
 from streamsql.engine.log.index import Index
 from streamsql.engine.log.pages import bring_in
@@ -173,6 +181,11 @@ class Segment:
         if not end:
             # It says that there may have been records; the next append says so again.
             index.path_of(self.path).unlink(missing_ok=True)
+
+    def begin_sync(self, position: int) -> None:
+        """Have what was written from `position` on brought to the disk, without waiting for it."""
+        with self._handles.use(self.path) as handle:
+            begin_sync(handle, position, self.index.end)
 
     def sync(self) -> None:
         """Wait until all that was written is on the disk. OSError if that failed."""

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from log_samples import batch, numbered, rows, segments, timed, values
 
-from streamsql.engine.log import partition
-from streamsql.engine.log.disk import DiskLog
+from streamsql.engine.log import partition, segment
+from streamsql.engine.log.disk import DiskLog, Flush
 from streamsql.engine.log.log import CommitRecord, TopicConfig, TopicPartition
 from streamsql.errors import DataError, PlanError
 
@@ -205,3 +205,29 @@ def test_an_index_is_saved_now_and_then(data: Path, monkeypatch: pytest.MonkeyPa
     assert segments(copy)[0].with_suffix(".index").exists()
     with DiskLog(copy) as found:
         assert values(found, "t") == [f"v{n}" for n in range(35)]
+
+
+@pytest.mark.parametrize(("flush", "begins"), [("always", True), ("never", False)])
+def test_the_disk_begins_with_large_frames_of_a_commit_before_all_are_written(
+    data: Path, monkeypatch: pytest.MonkeyPatch, flush: Flush, begins: bool
+) -> None:
+    begun: list[tuple[int, int]] = []
+    begin_sync = segment.begin_sync
+
+    def noted(handle: int, start: int, end: int) -> None:
+        begin_sync(handle, start, end)
+        begun.append((start, end))
+
+    monkeypatch.setattr(segment, "begin_sync", noted)
+    large = "x" * partition._LARGE_FRAME_BYTES
+    with DiskLog(data, flush=flush) as log:
+        log.create_topic("t", TopicConfig())
+        log.commit("w", [("t", 0, batch(large)), ("t", 0, batch("small")), ("t", 0, batch(large))])
+    (file,) = segments(data)
+    if begins:
+        (_, first_end), (second, second_end) = begun
+        assert first_end < second < second_end == file.stat().st_size
+    else:
+        assert not begun
+    with DiskLog(data) as log:
+        assert values(log, "t") == [large, "small", large]
