@@ -18,6 +18,11 @@ class Committer:
         self.finish()
         self._begun = self._thread.submit(commit)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether whoever begins a commit now has to wait for the one before."""
+        return self._begun is not None and not self._begun.done()
+
     def finish(self) -> None:
         """Wait for the commit that was begun, if there is one; raises what it raised."""
         begun, self._begun = self._begun, None

@@ -44,7 +44,8 @@ class RunnerSettings:
 
     commit_interval_ms  at most this long between commits while there is a backlog
     max_batch_rows      rows of a micro-batch, at most
-    max_pending_rows    output rows that may wait for a commit before one is made at once
+    max_pending_rows    output rows that may wait for a commit before one is made at once; twice as many
+                        while the one before is still being written
     threads             how many work on a large batch; more than one makes small batches slower
     """
 
@@ -299,7 +300,11 @@ class Runner:
 
         What came in meanwhile is the next batch: while records keep coming there may never be a moment
         with none left to read, and whoever reads the output would wait for the interval every time.
+
+        While the commit before is being written there is better to do than to wait for it.
         """
+        if not self._has_caught_up and self._committer.is_busy:
+            return self.task.pending_rows >= 2 * self._settings.max_pending_rows
         waited_ms = (time.monotonic() - last_commit) * 1000
         return (
             self._has_caught_up

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from threading import Event
+
 import pytest
 
 import streamsql
 from streamsql.database import connect
+from streamsql.engine.failpoints import armed
 from streamsql.engine.log.log import TopicPartition
 
 
@@ -26,3 +29,30 @@ def test_a_query_that_keeps_up_commits_what_it_has_read(never_stops: bool, recor
         db.append("views", [{"page": "/"}])
         (runner,) = db.queries.runners.values()
         assert runner.wait_for({TopicPartition("views", 0): records}, timeout=20)
+
+
+def test_a_commit_on_its_way_to_the_disk_holds_nothing_up() -> None:
+    has_gone_on = Event()
+    commits: list[bool] = []
+
+    @streamsql.udf("echoed(x BIGINT) -> BIGINT", says="The same.")
+    def echoed(x: int) -> int:
+        if x == 5:
+            has_gone_on.set()
+        return x
+
+    def slow() -> None:
+        commits.append(has_gone_on.wait(timeout=20))
+
+    settings = {"commit.interval.ms": "0", "max.batch.rows": "1"}
+    with connect(udfs=[echoed], settings=settings) as db:
+        db.execute(
+            "CREATE STREAM s (x BIGINT) WITH (KAFKA_TOPIC = 's', VALUE_FORMAT = 'ARROW');"
+            "CREATE STREAM again AS SELECT echoed(x) AS x FROM s; PAUSE ALL;"
+        )
+        db.append("s", [{"x": x} for x in range(10)])
+        with armed("query.after_commit", slow):
+            db.execute("RESUME ALL;")
+            db.wait_idle()
+        assert db.execute("SELECT x FROM again;").fetchall() == [(x,) for x in range(10)]
+    assert commits[0]
