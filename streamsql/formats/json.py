@@ -30,6 +30,7 @@ from streamsql.formats.json_join import can_join, joined_record, joined_value
 from streamsql.formats.json_plan import can_read_fast
 from streamsql.formats.json_raw import bare_numbers
 from streamsql.formats.json_reasons import judge_broken
+from streamsql.formats.json_shape import ShapeReader
 from streamsql.formats.json_write import is_plain, plain_record_sql, record_sql, value_sql
 from streamsql.formats.reasons import Reasons
 from streamsql.schema import Column
@@ -49,6 +50,7 @@ class JsonDecoder:
         self._fast: FastReader | None = None
         if can_read_fast(columns, is_record=is_record):
             self._fast = FastReader(columns, workspace, is_record=is_record)
+        self._shapes = ShapeReader(columns) if is_record else None
 
     def decode(self, payloads: Vector) -> Decoded:
         if self._is_number:
@@ -58,12 +60,17 @@ class JsonDecoder:
         fast = self._fast
         if fast is None or len(payloads) < _FAST_ROWS or fast.is_ambiguous:
             return self._read_all_exactly(payloads)
-        fast.learn(_some(payloads, np.flatnonzero(valid_mask(payloads))))
+        samples = _some(payloads, np.flatnonzero(valid_mask(payloads)))
+        fast.learn(samples)
         if fast.is_ambiguous:
             return self._read_all_exactly(payloads)
         # DuckDB takes no JSON whose bytes are not UTF-8.
         texts = payloads.view(pa.string())
-        read = fast.read(texts)
+        read = self._shapes.read(texts, samples) if self._shapes is not None else None
+        if read is None:
+            read = fast.read(texts)
+        elif len(rows := np.flatnonzero(read.doubt)) > _FAST_ROWS:
+            read = read.put(rows, fast.read(texts.take(pa.array(rows))))
         rows = np.flatnonzero(read.doubt & ~read.settled)
         if len(rows) > _FAST_ROWS:
             # Many are wrong, or spelt in another way: one more try, for them.

@@ -59,8 +59,8 @@ class Read:
 
     def put(self, rows: Ints, other: Read) -> Read:
         """With another reading of the rows, rising, in place of this one's."""
-        doubt, broken = self.doubt.copy(), self.broken.copy()
-        doubt[rows], broken[rows] = other.doubt, other.broken
+        doubt, broken, settled = self.doubt.copy(), self.broken.copy(), self.settled.copy()
+        doubt[rows], broken[rows], settled[rows] = other.doubt, other.broken, other.settled
         # What is wrong has no value: often there is nothing to put in, and nothing is copied.
         good = np.flatnonzero(~(other.doubt | other.reasons.wrong))
         columns = [
@@ -68,7 +68,7 @@ class Read:
             for old, new in zip(self.columns, other.columns, strict=True)
         ]
         self.reasons.put(rows, other.reasons)
-        return Read(columns, doubt, broken, self.settled, self.reasons)
+        return Read(columns, doubt, broken, settled, self.reasons)
 
 
 class FastReader:
