@@ -165,6 +165,7 @@ class Workspace:
     lanes      a workspace for each thread, to be used at the same time; with one thread this one itself
     ahead      a workspace for each batch that is prepared beside the work in this one and in its lanes, as
                many as threads; with one thread this one
+    is_alone   whether the query has one thread
     """
 
     def __init__(self, threads: int = 1, *, keeps_try: bool = False) -> None:
@@ -173,6 +174,7 @@ class Workspace:
         self.lanes: Sequence[Workspace]
         self.ahead: Sequence[Workspace]
         self._begin()
+        self.is_alone = threads == 1
         if threads > 1:
             self.lanes = [self._beside() for _ in range(threads)]
             self.ahead = [self._beside() for _ in range(threads)]

@@ -1,8 +1,9 @@
 """JSON: one JSON text per payload, UTF-8; what is read and written is told in `json_exact`.
 
 A record is an object with every column in the schema's order, nulls written; a single column may
-stand bare. Reading takes one of two ways that give the same: large batches go through DuckDB's JSON
-reader (`json_fast`), small ones, and the records it cannot vouch for, through the exact reader.
+stand bare. Reading takes one of three ways that give the same: large batches of like records are read side
+by side (`json_shape`), others by DuckDB's JSON reader (`json_fast`), and small ones, and the records that
+neither can vouch for, by the exact reader.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ _FAST_ROWS = 64
 
 
 class JsonDecoder:
-    """Reads large batches fast and small ones exactly; see `json_fast` and `json_exact`."""
+    """Reads large batches fast and small ones exactly; see `json_shape`, `json_fast` and `json_exact`."""
 
     def __init__(self, columns: Sequence[Column], *, is_record: bool, workspace: Workspace) -> None:
         self._columns = columns
@@ -50,7 +51,8 @@ class JsonDecoder:
         self._fast: FastReader | None = None
         if can_read_fast(columns, is_record=is_record):
             self._fast = FastReader(columns, workspace, is_record=is_record)
-        self._shapes = ShapeReader(columns) if is_record else None
+        # Its steps are many and short: between them threads wait for each other, for Python's lock.
+        self._shapes = ShapeReader(columns) if is_record and workspace.is_alone else None
 
     def decode(self, payloads: Vector) -> Decoded:
         if self._is_number:

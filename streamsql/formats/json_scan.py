@@ -106,15 +106,17 @@ class Scan:
         width  words that most of them fit into
         whole  no point is looked for
         """
-        words = self._behind(lead, width)
-        signed = words[:, 0] & _BYTE == _MINUS
+        words, start = self._behind(lead, width)
+        first = words[:, start].copy()
+        signed = first & _BYTE == _MINUS
         negative: Mask | None = None
         if signed.any():
             negative = signed
             self.at = self.at + signed
-            words = self._words(self.at, width)
-        begins, first = self.at, words[:, 0]
-        digits, counts = self._digits(words)
+            words, start = self._words(self.at, width), 0
+            first = words[:, 0].copy()
+        begins = self.at
+        digits, counts = self._digits(first, words[:, start + 1 :])
         missing = self._missing(counts > 0, first)
         if missing is not None and negative is not None:
             self.fits &= ~(missing & negative)
@@ -135,14 +137,15 @@ class Scan:
 
         width  words that most of them fit into with their quotes
         """
-        words = self._behind(lead, width)
-        missing = self._missing(words[:, 0] & _BYTE == _QUOTE, words[:, 0])
+        words, start = self._behind(lead, width)
+        first = words[:, start].copy()
+        missing = self._missing(first & _BYTE == _QUOTE, first)
         # The first quote is to be none.
-        words[:, 0] ^= _ONE
-        ends = self.at + self._before_stop(words)
-        going = np.flatnonzero((ends - self.at == words.shape[1] * _WORD) & self.fits)
+        words[:, start] = first ^ _ONE
+        ends = self.at + self._before_stop(words, start)
+        going = np.flatnonzero((ends - self.at == width * _WORD) & self.fits)
         while len(going):
-            lengths = self._before_stop(self._words(ends[going], _MOST_WORDS))
+            lengths = self._before_stop(self._words(ends[going], _MOST_WORDS), 0)
             ends[going] += lengths
             going = going[(lengths == _MOST_WORDS * _WORD) & (ends[going] < len(self._data))]
         begins = self.at + 1
@@ -156,7 +159,8 @@ class Scan:
 
     def booleans(self, lead: bytes) -> Booleans:
         """true and false behind a text that stands in all rows."""
-        first = self._behind(lead, 1)[:, 0]
+        words, start = self._behind(lead, 1)
+        first = words[:, start].copy()
         halves = first & _HALF
         values = halves == _TRUE
         is_false = (halves == _FALS) & (first >> _THIRTY_TWO & _BYTE == _E)
@@ -172,8 +176,8 @@ class Scan:
         self.fits &= given | missing
         return missing if missing.any() else None
 
-    def _behind(self, lead: bytes, width: int) -> Words:
-        """Move behind a text; gives as many words of what follows, uint64[n, width]."""
+    def _behind(self, lead: bytes, width: int) -> tuple[Words, int]:
+        """Move behind a text; gives words, uint64[n, start + width], and where what follows starts."""
         before = -len(lead) % _WORD
         length = (before + len(lead)) // _WORD
         words = self._words(self.at - before, length + width)
@@ -184,7 +188,7 @@ class Scan:
                 found = found & _as_word(b"\0" * before + b"\xff" * (_WORD - before))
             self.fits &= found == _as_word(word)
         self.at = self.at + len(lead)
-        return words[:, length:]
+        return words, length
 
     def _words(self, at: Ints, width: int) -> Words:
         """The bytes at each place, uint64[n, width]."""
@@ -198,52 +202,58 @@ class Scan:
         words: Words = found.view(np.uint64).reshape(len(at), width)
         return words
 
-    def _digits(self, words: Words) -> tuple[Words, Counts]:
-        """The digits that stand at the places, whose words are given, as numbers, and how many there are."""
-        digits, counts = _leading_digits(words[:, 0])
+    def _digits(self, first: Words, others: Words) -> tuple[Words, Counts]:
+        """The digits at the places, of which some words are given, as numbers, and how many there are."""
+        digits, counts = _leading_digits(first)
         for i in range(1, 3):
             full = counts == i * _WORD
             if not full.any():
                 break
-            next_word = words[:, i] if i < words.shape[1] else self._words(self.at + i * _WORD, 1)[:, 0]
-            more, others = _leading_digits(next_word)
-            others *= full
-            digits *= _TENS.take(others)
+            is_given = i <= others.shape[1]
+            column = others[:, i - 1 : i] if is_given else self._words(self.at + i * _WORD, 1)
+            more, places = _leading_digits(column[:, 0])
+            places *= full
+            digits *= _TENS.take(places)
             digits += more * full
-            counts = counts + others
+            counts = counts + places
         return digits, counts
 
     def _with_fraction(
         self, digits: Words, counts: Counts, first: Words
     ) -> tuple[Words, Counts, Counts | None]:
         is_short = counts.max(initial=0) < _WORD
-        rest = first >> (counts << 3) if is_short else self._words(self.at, 1)[:, 0]
+        rest: Words = first >> (counts << 3) if is_short else self._words(self.at, 1)[:, 0]
         points = rest & _BYTE == _POINT
         if not points.any():
             return digits, counts, None
         self.at = self.at + points
         more, places = _leading_digits(rest >> _EIGHT)
-        if not is_short or (counts + places).max() >= _WORD - 1:
+        if not is_short or (counts + places)[points].max() >= _WORD - 1:
             # The word that the number begins with may not hold all of it.
-            more, places = self._digits(self._words(self.at, 2))
+            words = self._words(self.at, 2)
+            more, places = self._digits(words[:, 0], words[:, 1:])
         places *= points
         self.fits &= (places > 0) | ~points
         counts = counts + places
         self.at = self.at + places
         return digits * _TENS.take(places, mode="clip") + more * points, counts, places
 
-    def _before_stop(self, words: Words) -> Counts:
-        """How many bytes stand before a quote (or a backslash or a control character); all without one."""
+    def _before_stop(self, words: Words, start: int) -> Counts:
+        """How many bytes from a column on stand before a quote, all if there is none.
+
+        A backslash or a control character stops them, too.
+        """
+        # In one piece all columns cost less than some of them.
         quotes = words ^ _QUOTES
         stops = (quotes - _ONES) & ~quotes
         if self._has_stops:
             slashes = words ^ _BACKSLASHES
             stops |= ((slashes - _ONES) & ~slashes) | ((words - _SPACES) & ~words)
         stops &= _HIGHS
-        each = _bits_below(stops) >> 3
-        lengths = each[:, 0].copy()
-        for i in range(1, words.shape[1]):
-            going = lengths == i * _WORD
+        each = _bytes_below(stops)
+        lengths: Counts = each[:, start].copy()
+        for i in range(start + 1, words.shape[1]):
+            going = lengths == (i - start) * _WORD
             if not going.any():
                 break
             lengths += each[:, i] * going
@@ -257,17 +267,17 @@ def _leading_digits(words: Words) -> tuple[Words, Counts]:
     others = values + _ABOVE_NINE
     others |= values
     others &= _HIGHS
-    bits = _bits_below(others)
-    bits &= 0xF8
-    values <<= (64 - bits).astype(np.uint64)
+    counts = _bytes_below(others)
+    values <<= (64 - 8 * counts).astype(np.uint64)
     # Neighbours are put together: first digits, then pairs, then fours.
     values = (values * _TEN + (values >> _EIGHT)) & _PAIRS
     values = (values * _HUNDRED + (values >> _SIXTEEN)) & _FOURS
     values = (values * _TEN_THOUSAND + (values >> _THIRTY_TWO)) & _HALF
-    return values, bits >> 3
+    return values, counts
 
 
-def _bits_below(words: Words) -> Counts:
-    """How many bits are below the lowest that is set; 64 without one."""
+def _bytes_below(words: Words) -> Counts:
+    """How many bytes are below the lowest bit that is set; 8 without one."""
     found: Counts = np.bitwise_count((words - _ONE) & ~words)
+    found >>= 3
     return found
