@@ -222,7 +222,9 @@ class Scan:
         self, digits: Words, counts: Counts, first: Words
     ) -> tuple[Words, Counts, Counts | None]:
         is_short = counts.max(initial=0) < _WORD
-        rest: Words = first >> (counts << 3) if is_short else self._words(self.at, 1)[:, 0]
+        rest: Words = (
+            self._words(self.at, 1)[:, 0] if not is_short else first >> (8 * counts.astype(np.uint64))
+        )
         points = rest & _BYTE == _POINT
         if not points.any():
             return digits, counts, None

@@ -90,6 +90,7 @@ NOT_FITTING = [
     b'{"ID":7,"NAME":abc","PRICE":1.25,"IS_NEW":true,"other":3}',
     b'{"ID":7,"NAME":"abc,"PRICE":1.25,"IS_NEW":true,"other":3}',
     b'{"ID":7,"NAME":"a\\"c","PRICE":1.25,"IS_NEW":true,"other":3}',
+    b'{"ID":7,"NAME":"abc\\,"PRICE":1.25,"IS_NEW":true,"other":3}',
     b'{"ID":7,"NAME":"a\\nc","PRICE":1.25,"IS_NEW":true,"other":3}',
     b'{"ID":7,"NAME":"a\tc","PRICE":1.25,"IS_NEW":true,"other":3}',
     b'{"ID":7,"NAME":"a\xffc","PRICE":1.25,"IS_NEW":true,"other":3}',
