@@ -220,9 +220,8 @@ def _whole(numbers: Numbers, t: SqlType, fits: Mask) -> Vector:
     if numbers.negative is not None:
         values = np.where(numbers.negative, -values, values)
     if t == INTEGER:
-        narrow = values.astype(np.int32)
-        fits &= narrow == values
-        return pa.array(narrow, mask=numbers.missing)
+        # Beyond the range a number keeps its low bits.
+        return pa.array(values.astype(np.int32), mask=numbers.missing)
     column = pa.array(values, mask=numbers.missing)
     if t == BIGINT:
         return column

@@ -189,6 +189,20 @@ def test_a_null_payload_is_null_and_not_in_doubt() -> None:
     assert [column.slice(0, 3).is_null().to_pylist() for column in found.columns] == [[True, False, True]] * 4
 
 
+def test_digits_of_the_next_value_are_not_this_ones() -> None:
+    columns = [Column("A", BIGINT), Column("B", VARCHAR)]
+    records = [
+        b'{"a":12,"b":"3456789"}',
+        b'{"a":123456789,"b":"3456789"}',
+        b'{"a":12345678901234567,"b":"3"}',
+    ]
+    found = read([*records], columns, records[1])
+    assert [c.to_pylist()[:3] for c in found.columns] == [
+        [12, 123456789, 12345678901234567],
+        ["3456789", "3456789", "3"],
+    ]
+
+
 NO_SHAPE = [
     (b'{"a":[1]}', [Column("A", Array(BIGINT))]),
     (b'{"a":1,"b":{}}', [Column("A", BIGINT)]),
