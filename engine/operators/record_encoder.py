@@ -89,9 +89,9 @@ class RecordEncoder:
         return Encoded(records, self._partitions(batch, bare, key_columns, partitions))
 
     def _bare_keys(self, rows: int, columns: Sequence[pa.Array[Any]]) -> pa.Array[Any]:
-        """The encoded keys without the bounds of windows."""
+        """The encoded keys without the bounds of windows; of the type null if there are none."""
         if not self._key:
-            return pa.nulls(rows, pa.binary())
+            return pa.nulls(rows)
         return self._key.encode(columns, self._absent_keys(columns))
 
     def _absent_keys(self, columns: Sequence[pa.Array]) -> pa.Array | None:

@@ -24,13 +24,15 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class BytesOnly:
-    """The decoder of a format of bytes, kept from payloads that are columns."""
+    """The decoder of a format of bytes, kept from payloads that are columns, or of no type as they are none."""
 
     decoder: Decoder
     columns: Sequence[Column]
     format_name: str
 
     def decode(self, payloads: Vector) -> Decoded:
+        if pa.types.is_null(payloads.type):
+            payloads = nulls(len(payloads), pa.binary())
         if not pa.types.is_struct(payloads.type):
             return self.decoder.decode(payloads)
         names = [field.name for field in payloads.type]
