@@ -35,14 +35,17 @@ class RowPartial:
     is_signed: bool = False
 
     def of(self, rows: pa.RecordBatch) -> tuple[Values, Bools | None]:
-        """The values of rows and which of them are not null (None: all); int64 or of the column's type."""
+        """The values of rows and which of them are not null (None: all); int64 or of the column's type.
+
+        Not to be written to.
+        """
         valid: Bools | None = None
         if self.kind == "value":
             values, valid = to_numpy(rows.column(self.column))
         elif self.kind == "present" and rows.column(self.column).null_count:
             values = rows.column(self.column).is_valid().to_numpy(zero_copy_only=False).astype(np.int64)
         else:
-            values = np.ones(rows.num_rows, dtype=np.int64)
+            values = np.broadcast_to(np.int64(1), rows.num_rows)
         if self.is_signed:
             if values.dtype.kind == "i":
                 # The opposite of the smallest number needs one bit more.

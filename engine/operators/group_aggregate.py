@@ -110,7 +110,7 @@ class AggregateOperator(Operator):
         """What follows from a batch whose groups have been looked up."""
         if located is None:
             return None
-        groups = len(located.slots) if located.last is None else len(located.last.places)
+        groups = len(located.slots) if located.last is None else len(located.last)
         self._groups_per_row = groups / batch.num_rows
         return self.groups.changes(located)
 

@@ -13,7 +13,7 @@ from streamsql.engine.kernel import Workspace
 from streamsql.engine.operators.aggregate import Aggregate, keys_of
 from streamsql.engine.operators.changes import interleaved, weights, with_times
 from streamsql.engine.operators.group_states import GroupStates
-from streamsql.engine.operators.number_merging import LastPlaces, LastRows
+from streamsql.engine.operators.number_merging import LastPlaces
 from streamsql.engine.state.columns import Bools, Int64s, distinct
 from streamsql.engine.state.keys import Hasher, UInt64s
 
@@ -24,13 +24,13 @@ class Located(NamedTuple):
     rows   the stage's rows as they are, or partials
     keys   the key columns of all rows
     slots  int64[n], of their groups
-    last   where each group occurs last; None for partials, of which a group has one
+    last   int64[groups], where each group occurs last; None for partials, of which a group has one
     """
 
     rows: pa.RecordBatch
     keys: Sequence[pa.Array]
     slots: Int64s
-    last: LastRows | None
+    last: Int64s | None
 
 
 class Groups:
@@ -67,8 +67,8 @@ class Groups:
         seq = rows.column(SEQ).to_numpy()
         touched = slots
         if last is not None:
-            touched, seq = slots[last.places], seq[last.places]
-            chosen = pa.array(last.places)
+            touched, seq = slots[last], seq[last]
+            chosen = pa.array(last)
             keys = [key.take(chosen) for key in keys]
         is_known = self.store.values.is_live(touched)
         self.states.begin(touched[~is_known])
@@ -78,7 +78,7 @@ class Groups:
         if last is None:
             self.states.merge(slots, rows)
         else:
-            self.states.merge_rows(slots, rows, last)
+            self.states.merge_rows(slots, rows, touched)
         news = self._rows(touched, seq, keys=keys)
         return news if olds is None else self._updates(olds, news, touched, is_known)
 

@@ -18,7 +18,7 @@ from streamsql.engine.operators.aggregate_call import (
     schema_of,
     state_columns,
 )
-from streamsql.engine.operators.number_merging import LastRows, merge_numbers
+from streamsql.engine.operators.number_merging import merge_numbers
 from streamsql.engine.state.columns import Bools, FixedColumn, Int64s, Values, to_numpy
 from streamsql.engine.state.hashing import KeyHasher
 from streamsql.engine.state.store import KeyedStore
@@ -106,13 +106,14 @@ class GroupStates:
         """Whether `merge_rows` can be used."""
         return all(column.of_row is not None for column in self._columns)
 
-    def merge_rows(self, slots: Int64s, rows: pa.RecordBatch, last: LastRows) -> None:
+    def merge_rows(self, slots: Int64s, rows: pa.RecordBatch, touched: Int64s) -> None:
         """Merge rows that were not grouped, each into the state of its slot.
 
-        rows  what the stage gives
+        rows     what the stage gives
+        touched  each slot once
         """
         self.touched += len(slots)
-        self.store.touch(slots[last.places])
+        self.store.touch(touched)
 
         def merge(column: FixedColumn, kind: Plain, values: Values, valid: Bools | None) -> None:
             with np.errstate(all="ignore"):

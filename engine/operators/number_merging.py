@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,40 +11,27 @@ from streamsql.engine.operators.aggregate_call import Plain
 from streamsql.engine.state.columns import Bools, FixedColumn, Int64s, Values
 
 
-class LastRows(NamedTuple):
-    """Where the slots of some rows occur last.
-
-    of      int[n]: for each row the place of the last one of its slot
-    places  int64[groups]: those places, rising
-    """
-
-    of: npt.NDArray[Any]
-    places: Int64s
-
-
 class LastPlaces:
     """Finds each slot's last occurrence by writing rather than by sorting; for slots of one store."""
 
     def __init__(self) -> None:
         self._place: npt.NDArray[np.int32] = np.zeros(0, dtype=np.int32)
 
-    def find(self, slots: Int64s) -> LastRows:
-        """The last row of each slot.
+    def find(self, slots: Int64s) -> Int64s:
+        """The places of the last row of each slot, rising.
 
-        >>> last = LastPlaces().find(np.array([7, 3, 7, 7, 3]))
-        >>> last.of, last.places
-        (array([3, 4, 3, 3, 4], dtype=int32), array([3, 4]))
+        >>> LastPlaces().find(np.array([7, 3, 7, 7, 3]))
+        array([3, 4])
         """
         if not len(slots):
-            return LastRows(slots, slots)
+            return slots
         largest = int(slots.max())
         if largest >= len(self._place):
             self._place = np.zeros(max(64, 1 << largest.bit_length()), dtype=np.int32)
         own = np.arange(len(slots), dtype=np.int32)
         # Of several writes to one place numpy keeps the last.
         self._place[slots] = own
-        last = self._place[slots]
-        return LastRows(last, np.flatnonzero(last == own))
+        return np.flatnonzero(self._place.take(slots) == own)
 
 
 def merge_numbers(

@@ -48,7 +48,7 @@ class DirectSlots:
         # As unsigned numbers, keys below the base lie far beyond the end.
         inside = places < np.uint64(size)
         if inside.all():
-            return self._slots[places].astype(np.int64)
+            return self._slots.take(places.view(np.int64)).astype(np.int64)
         found = self._slots[np.where(inside, places, np.uint64(0))].astype(np.int64)
         found[~inside] = _NONE
         return found

@@ -24,7 +24,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class BytesOnly:
-    """The decoder of a format of bytes, kept from payloads that are columns, or of no type as they are none."""
+    """The decoder of a format of bytes, kept from payloads that are columns, and those of no type: nulls."""
 
     decoder: Decoder
     columns: Sequence[Column]
