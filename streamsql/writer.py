@@ -111,7 +111,7 @@ class TopicWriter:
         else:
             width = len(self._info.schema.key)
             key_columns, value_columns = rows.columns[:width], rows.columns[width:]
-            keys = hashed = pa.nulls(rows.num_rows, pa.binary())
+            keys = hashed = pa.nulls(rows.num_rows)
             if self._key is not None:
                 no_key = key_columns[0].is_null() if width == 1 and key_columns[0].null_count else None
                 keys = self._key.encode(key_columns, no_key)
@@ -125,7 +125,7 @@ class TopicWriter:
     def encode_text(self, payloads: pa.Array[Any], timestamps: pa.Array[Any] | None = None) -> Encoded:
         """Values that are already in the topic's format as records without a key."""
         values = payloads.cast(pa.binary()) if not pa.types.is_binary(payloads.type) else payloads
-        keys = pa.nulls(len(values), pa.binary())
+        keys = pa.nulls(len(values))
         return Encoded(self._records(keys, values, timestamps), keys)
 
     def split(self, records: pa.RecordBatch, hashed: pa.Array[Any]) -> list[tuple[int, pa.RecordBatch]]:

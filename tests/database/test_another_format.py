@@ -61,3 +61,27 @@ def test_a_table_that_nobody_keeps_says_what_is_left_out(db: Database) -> None:
         found = db.execute(f"SELECT * FROM t {where};")
         assert found.fetchall() == [("b", 2)]
         assert found.message.startswith("1 record of table T could not be read (first: value: ")
+
+
+@pytest.mark.parametrize("key_format", ["KAFKA", "JSON", "ARROW", "AVRO", "DELIMITED", "PROTOBUF"])
+@pytest.mark.parametrize("partitions", [1, 3])
+def test_records_without_a_key_are_read_by_a_stream_that_has_one(
+    db: Database, key_format: str, partitions: int
+) -> None:
+    """They come of a writer and of a query, and one with a key lies among them."""
+    with_topic = "WITH (KAFKA_TOPIC = 't', VALUE_FORMAT = 'JSON'"
+    db.execute(
+        f"CREATE STREAM bare (n INT) {with_topic}, PARTITIONS = {partitions});"
+        f"CREATE STREAM keyed (k VARCHAR KEY, n INT) {with_topic}, KEY_FORMAT = '{key_format}');"
+        "CREATE STREAM more (n INT) WITH (KAFKA_TOPIC = 'm', VALUE_FORMAT = 'JSON', PARTITIONS = 2);"
+        "INSERT INTO bare SELECT n FROM more;"
+        "CREATE TABLE counts AS SELECT n, COUNT(*) AS times, COUNT(k) AS keys FROM keyed GROUP BY n;"
+    )
+    db.append("bare", [{"n": 1}, {"n": 2}])
+    db.append("keyed", [{"k": "a", "n": 2}])
+    db.append("more", [{"n": 2}, {"n": 3}])
+    assert db.wait_idle()
+    rows = db.execute("SELECT k, n FROM keyed;").fetchall()
+    assert sorted(rows, key=str) == [("a", 2), (None, 1), (None, 2), (None, 2), (None, 3)]
+    assert sorted(db.execute("SELECT * FROM counts;").fetchall()) == [(1, 1, 0), (2, 3, 1), (3, 1, 0)]
+    assert db.execute("SELECT kind FROM ksql_processing_log;").fetchall() == []
