@@ -25,31 +25,36 @@ _NONE = -1
 
 
 class DirectSlots:
-    """is_on: every key of the index is in here."""
+    """is_on: every key of the index is in here.
+
+    One thread at a time may change it, and others `find` meanwhile: of a key that is being added they may or
+    may not see that it is there.
+    """
 
     def __init__(self, schema: pa.Schema) -> None:
         self._is_possible = len(schema) == 1 and pa.types.is_integer(schema.field(0).type)
         self.is_on = self._is_possible
-        self._base = 0
-        self._slots: npt.NDArray[np.int32] = np.full(0, _NONE, dtype=np.int32)
+        # The key that the array begins with, and the array: in one, so that they belong together to who finds.
+        self._range: tuple[int, npt.NDArray[np.int32]] = (0, _slots(0))
 
     @property
     def bytes(self) -> int:
-        return self._slots.nbytes
+        return self._range[1].nbytes
 
     def find(self, keys: pa.Array[Any]) -> Int64s | None:
         """The slot of each key, -1 where there is none; None if the hash table must say it."""
         if not self.is_on or keys.null_count:
             return None
-        places = self._places(to_numpy(keys)[0])
-        size = len(self._slots)
+        base, slots = self._range
+        places = _places(to_numpy(keys)[0], base)
+        size = len(slots)
         if not size:
             return np.full(len(keys), _NONE, dtype=np.int64)
         # As unsigned numbers, keys below the base lie far beyond the end.
         inside = places < np.uint64(size)
         if inside.all():
-            return self._slots.take(places.view(np.int64)).astype(np.int64)
-        found = self._slots[np.where(inside, places, np.uint64(0))].astype(np.int64)
+            return slots.take(places.view(np.int64)).astype(np.int64)
+        found = slots[np.where(inside, places, np.uint64(0))].astype(np.int64)
         found[~inside] = _NONE
         return found
 
@@ -61,7 +66,7 @@ class DirectSlots:
         if valid is not None or not self._reach(int(values.min()), int(values.max()), count):
             self._give_up()
             return
-        self._slots[self._places(values)] = slots
+        self._write(values, slots)
 
     def come_back(self, keys: RowStore, slots: Int64s) -> None:
         """Take in the keys of all slots in use, if it was given up and there are enough of them by now.
@@ -76,33 +81,43 @@ class DirectSlots:
             values = column.values[slots]
             self.is_on = self._reach(int(values.min()), int(values.max()), len(slots))
             if self.is_on:
-                self._slots[self._places(values)] = slots
+                self._write(values, slots)
 
     def remove(self, values: npt.NDArray[Any]) -> None:
         """Forget keys that are here."""
         if self.is_on:
-            self._slots[self._places(values)] = _NONE
+            self._write(values, _NONE)
 
-    def _places(self, values: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
-        return values.astype(np.uint64, copy=False) - np.uint64(self._base % (1 << 64))
+    def _write(self, values: npt.NDArray[Any], slots: Int64s | int) -> None:
+        base, kept = self._range
+        kept[_places(values, base)] = slots
 
     def _reach(self, low: int, high: int, count: int) -> bool:
         """Make the array hold a range, if that is not too long; it grows to both sides by doubling."""
-        size = len(self._slots)
-        if size and self._base <= low and high < self._base + size:
+        base, slots = self._range
+        size = len(slots)
+        if size and base <= low and high < base + size:
             return True
-        first, end = (min(low, self._base), max(high + 1, self._base + size)) if size else (low, high + 1)
+        first, end = (min(low, base), max(high + 1, base + size)) if size else (low, high + 1)
         if end - first > max(_SHORT_RANGE, _RANGE_PER_KEY * count):
             return False
         wider = max(1 << (end - first - 1).bit_length(), 1024)
         # What is over goes to the side that had to grow.
-        begin = end - wider if size and low < self._base else first
-        grown = np.full(wider, _NONE, dtype=np.int32)
+        begin = end - wider if size and low < base else first
+        grown = _slots(wider)
         if size:
-            grown[self._base - begin : self._base - begin + size] = self._slots
-        self._base, self._slots = begin, grown
+            grown[base - begin : base - begin + size] = slots
+        self._range = begin, grown
         return True
 
     def _give_up(self) -> None:
         self.is_on = False
-        self._slots = np.full(0, _NONE, dtype=np.int32)
+        self._range = 0, _slots(0)
+
+
+def _slots(size: int) -> npt.NDArray[np.int32]:
+    return np.full(size, _NONE, dtype=np.int32)
+
+
+def _places(values: npt.NDArray[Any], base: int) -> npt.NDArray[np.uint64]:
+    return values.astype(np.uint64, copy=False) - np.uint64(base % (1 << 64))

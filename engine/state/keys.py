@@ -57,13 +57,20 @@ class KeyIndex:
     def bytes(self) -> int:
         return self._table.nbytes + self._hashes.nbytes + self._direct.bytes + self.keys.bytes
 
+    def find_directly(self, keys: Sequence[pa.Array]) -> Int64s | None:
+        """The slot of each key, -1 where none was found; None if it takes hashes to find any.
+
+        It may be asked while another thread adds keys.
+        """
+        return self._direct.find(keys[0])
+
     def find(self, hashes: UInt64s | Hasher, keys: Sequence[pa.Array]) -> Int64s:
         """The slot of each key, -1 where there is none; keys may repeat.
 
         hashes  uint64[n], equal for equal keys, or what computes them if they are needed
         keys    the key columns, n rows each
         """
-        direct = self._direct.find(keys[0])
+        direct = self.find_directly(keys)
         if direct is not None:
             return direct
         hashes = hashes(keys) if callable(hashes) else hashes
@@ -72,12 +79,16 @@ class KeyIndex:
             slots[row] = self._find_exactly(hashes[row], _row(keys, row))
         return slots
 
-    def find_or_add(self, hashes: UInt64s | Hasher, keys: Sequence[pa.Array]) -> tuple[Int64s, Bools]:
+    def find_or_add(
+        self, hashes: UInt64s | Hasher, keys: Sequence[pa.Array], direct: Int64s | None = None
+    ) -> tuple[Int64s, Bools]:
         """The slot of each key, adding those that are missing; keys may repeat.
 
-        gives  int64[n] slots, and bool[n]: this row is the first of a key that was added
+        direct  what `find_directly` has given a moment ago, if it was asked
+        gives   int64[n] slots, and bool[n]: this row is the first of a key that was added
         """
-        direct = self._direct.find(keys[0])
+        if direct is None:
+            direct = self.find_directly(keys)
         if direct is None:
             return self._find_or_add(hashes(keys) if callable(hashes) else hashes, keys)
         is_new = np.zeros(len(direct), dtype=np.bool_)

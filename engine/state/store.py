@@ -75,8 +75,12 @@ class KeyedStore:
 
         hashes  of the keys, or what computes them
         """
+        # As a rule nobody has to wait here for others that look up as well.
+        direct = self.index.find_directly(keys)
+        if direct is not None and (direct >= 0).all():
+            return direct, np.zeros(len(direct), dtype=np.bool_)
         with self._looking:
-            return self.index.find_or_add(self.hasher if hashes is None else hashes, keys)
+            return self.index.find_or_add(self.hasher if hashes is None else hashes, keys, direct)
 
     def keys(self, slots: Int64s) -> list[pa.Array]:
         """The key columns of some slots."""
