@@ -34,7 +34,7 @@ class DirectSlots:
     def __init__(self, schema: pa.Schema) -> None:
         self._is_possible = len(schema) == 1 and pa.types.is_integer(schema.field(0).type)
         self.is_on = self._is_possible
-        # The key that the array begins with, and the array: in one, so that they belong together to who finds.
+        # The key that the array begins with, and the array: who finds must see two that belong together.
         self._range: tuple[int, npt.NDArray[np.int32]] = (0, _slots(0))
 
     @property

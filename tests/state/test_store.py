@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -187,3 +190,32 @@ def test_a_changelog_of_other_columns_is_refused(threads):
     other.put(slots, [pa.array(["x"])])
     with pytest.raises(InternalError, match="store groups holds struct<v: string>"):
         make(threads).restore(other.drain())
+
+
+def test_keys_are_looked_up_while_another_thread_adds_some() -> None:
+    """Whole numbers, which are found directly as long as they lie close together, and again later on."""
+    keys = pa.schema([("k", pa.int64())])
+    store = KeyedStore("numbers", keys, pa.schema([("v", pa.int64())]), KeyHasher(WORKSPACE, keys))
+    other = KeyHasher(WORKSPACES[2], keys)
+    known = pa.array(range(1000))
+    slots, _ = store.find_or_add([known])
+    # To both sides, far away, and so many that they lie close together again.
+    added = [range(-500 * n, 500 * n, 7) for n in range(1, 20)] + [range(10**8, 10**8 + 9)]
+    added += [range(20_000 * n, 20_000 * (n + 1)) for n in range(20)]
+    is_done = Event()
+
+    def add() -> None:
+        for numbers in added:
+            store.find_or_add([pa.array(numbers)], other)
+        is_done.set()
+
+    with ThreadPoolExecutor(1) as thread:
+        adding = thread.submit(add)
+        while not is_done.is_set() and not adding.done():
+            found, is_new = store.find_or_add([known])
+            assert found.tolist() == slots.tolist() and not is_new.any()
+        adding.result()
+    every = pa.array(sorted({*known.to_pylist(), *(number for numbers in added for number in numbers)}))
+    found, is_new = store.find_or_add([every])
+    assert not is_new.any()
+    assert sorted(found.tolist()) == list(range(len(every)))
