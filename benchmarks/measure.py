@@ -18,8 +18,9 @@ import gc
 import json
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -115,22 +116,24 @@ def main(arguments: list[str]) -> int:
 
 
 def measure(query: Query, sizes: tuple[int, int], value_format: str, rounds: int = 3) -> Measurement:
-    """Run the query at both sizes, `rounds` times each; the best of each counts."""
+    """Run the query at both sizes, `rounds` times each; the best of each counts.
+
+    What is compared takes turns: while the machine is slow, it is for all of them.
+    """
     both = sources(query, sizes[0]), sources(query, sizes[1])
-    grown = sizes[1] - sizes[0]
-
-    def grow(run: Callable[[Query, Mapping[str, pa.Table]], Run]) -> Growth:
-        return Growth(grown, *(best(lambda t=t: run(query, t), rounds) for t in both))
-
-    ours = grow(lambda query, tables: _streaming(query, tables, value_format))
+    sides: list[Callable[[Query, Mapping[str, pa.Table]], Run]] = [
+        lambda query, tables: _streaming(query, tables, value_format),
+        *((_from_json_and_batch, _reading, _from_json) if value_format == "JSON" else (one_shot,)),
+    ]
+    ours, *theirs = growths(
+        sizes[1] - sizes[0], [[partial(side, query, tables) for tables in both] for side in sides], rounds
+    )
     if value_format != "JSON":
-        theirs = grow(one_shot)
-        return _measurement(query, value_format, ours, theirs, ours.is_equal(theirs))
-    whole = grow(_from_json_and_batch)
-    reading, theirs = grow(_reading), grow(_from_json)
+        return _measurement(query, value_format, ours, theirs[0], ours.is_equal(theirs[0]))
+    whole, reading, from_json = theirs
     return replace(
-        _measurement(query, value_format, ours, theirs, ours.is_equal(whole)),
-        reading_ratio=ratio(theirs.cpu_seconds, reading.cpu_seconds),
+        _measurement(query, value_format, ours, from_json, ours.is_equal(whole)),
+        reading_ratio=ratio(from_json.cpu_seconds, reading.cpu_seconds),
         query_rate=whole.rate,
         query_ratio=ratio(ours.rate, whole.rate),
         query_cpu_ratio=ratio(whole.cpu_seconds, ours.cpu_seconds),
@@ -180,12 +183,15 @@ def ratio(one: float, other: float) -> float:
     return one / other if other > 0 else 0.0
 
 
-def best(run: Callable[[], Run], rounds: int) -> Run:
-    """`rounds` runs as one, see `better`."""
-    found = run()
+def growths(grown: int, sides: Sequence[Sequence[Callable[[], Run]]], rounds: int) -> list[Growth]:
+    """What is compared, each with a small run and a large one: all of them in turn, `rounds` times."""
+    found = [[run() for run in sizes] for sizes in sides]
     for _ in range(rounds - 1):
-        found = better(found, run())
-    return found
+        found = [
+            [better(so_far, run()) for so_far, run in zip(runs, sizes, strict=True)]
+            for runs, sizes in zip(found, sides, strict=True)
+        ]
+    return [Growth(grown, *runs) for runs in found]
 
 
 def better(one: Run, last: Run) -> Run:

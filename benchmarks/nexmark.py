@@ -15,15 +15,15 @@ import gc
 import json
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute
 
-from benchmarks.measure import Growth, Run, best, ratio
+from benchmarks.measure import Run, growths, ratio
 from benchmarks.nexmark_data import Events, events
 from benchmarks.nexmark_queries import QUERIES, SOURCES, Query
 from streamsql.database import Database, connect
@@ -77,12 +77,8 @@ def main(arguments: list[str]) -> int:
 
 def measure(query: Query, made: tuple[Events, Events], grown: int, rounds: int) -> Outcome:
     """Run a query both ways over some events, and over `grown` more."""
-
-    def grow(run: Callable[[Query, Events], Run]) -> Growth:
-        small, large = (best(lambda some=some: run(query, some), rounds) for some in made)
-        return Growth(grown, small, large)
-
-    ours, theirs = grow(_streaming), grow(_batch)
+    sides = [[partial(side, query, rows) for rows in made] for side in (_streaming, _batch)]
+    ours, theirs = growths(grown, sides, rounds)
     return Outcome(
         query.name,
         query.says,

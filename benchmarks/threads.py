@@ -27,7 +27,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from benchmarks.clickstream import QUERIES, Query, declarations, sources
-from benchmarks.measure import Growth, Run, better, load, one_shot, ratio
+from benchmarks.measure import Run, growths, load, one_shot, ratio
 from streamsql.database import Database, connect
 
 _CAN_CHOOSE_CORES = hasattr(os, "sched_setaffinity") and os.path.isdir("/proc/self/task")
@@ -102,14 +102,7 @@ def measure(query: Query, events: int, value_format: str, threads: int, rounds: 
             ways.append([partial(_ours, db, query, count) for db in databases])
         for count in (1, threads):
             ways.append([partial(one_shot, query, tables, count) for tables in both])
-        # One after the other, so that what goes on beside it meets all of them.
-        best = [[run() for run in sizes] for sizes in ways]
-        for _ in range(rounds - 1):
-            best = [
-                [better(so_far, run()) for so_far, run in zip(found, sizes, strict=True)]
-                for found, sizes in zip(best, ways, strict=True)
-            ]
-    core, one, several, duckdb_one, duckdb_several = (Growth(2 * events, *sizes) for sizes in best)
+        core, one, several, duckdb_one, duckdb_several = growths(2 * events, ways, rounds)
     core_rate = core.rate if _CAN_CHOOSE_CORES else 0.0
     return Gain(
         query.name,
