@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from itertools import pairwise
+from threading import Lock
 
 import numpy as np
 import pyarrow as pa
@@ -36,6 +37,9 @@ division rounds as it should (W. D. Clinger, "How to read floating point numbers
 _POWERS = np.array([10.0**n for n in range(MOST_DIGITS + 1)])
 _MOST_FIELDS = 2
 """For each column: what nobody asks for is looked at as well, and a parser is faster in passing over it."""
+_ONE_READS = Lock()
+"""Held while records are read side by side. Of several queries' threads one does: in so many short steps they
+would wait for each other, for Python's lock, longer than another way of reading takes."""
 _REST = 32
 """Batches without a try, after records that have no shape."""
 
@@ -95,10 +99,19 @@ class ShapeReader:
         self._resting = 0
 
     def read(self, payloads: Vector, samples: Sequence[bytes]) -> Read | None:
-        """Read string[n], whose bytes need not be UTF-8; None if most of the records have no shape.
+        """Read string[n], whose bytes need not be UTF-8.
 
         samples  some of the payloads, to learn from
+        gives    None if most of the records have no shape, or somebody else reads at the moment
         """
+        if not _ONE_READS.acquire(blocking=False):
+            return None
+        try:
+            return self._read(payloads, samples)
+        finally:
+            _ONE_READS.release()
+
+    def _read(self, payloads: Vector, samples: Sequence[bytes]) -> Read | None:
         if self._resting:
             self._resting -= 1
             return None

@@ -253,6 +253,14 @@ def test_a_reader_learns_again_and_rests_when_there_is_nothing_to_learn(
     assert [fits(r) for r in (b'{"a":[]}', b'{"a":1}', b'{"a":1}', b'{"a":1}')] == [False, False, False, True]
 
 
+def test_while_another_query_reads_side_by_side_this_one_does_not() -> None:
+    reader = ShapeReader([Column("A", BIGINT)])
+    payloads = pa.array(['{"a":1}'] * 8, pa.string())
+    with json_shape._ONE_READS:
+        assert reader.read(payloads, [b'{"a":1}']) is None
+    assert reader.read(payloads, [b'{"a":1}']) is not None
+
+
 def test_beside_other_threads_there_are_no_shapes() -> None:
     workspace = Workspace(2)
     alone, *beside = (
