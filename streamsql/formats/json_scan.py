@@ -19,8 +19,10 @@ from streamsql.engine.texts import Bytes, Ints, Mask
 Words: TypeAlias = npt.NDArray[np.uint64]
 Counts: TypeAlias = npt.NDArray[np.uint8]
 
-BEFORE, BEHIND = 8, 160
+BEFORE, BEHIND = 8, 256
 """Bytes that must stand before the first row, and behind the last one."""
+LONGEST_LEAD = 128
+"""Bytes: with the words behind it, it is fetched from rows that are shorter, too."""
 _WORD = 8
 _MOST_WORDS = 8
 """Of a value that are fetched at once."""

@@ -23,7 +23,16 @@ from streamsql.formats.arrays import null_where, nulls, one_array, valid_mask
 from streamsql.formats.json_exact import parse
 from streamsql.formats.json_fast import Read
 from streamsql.formats.json_names import is_folded
-from streamsql.formats.json_scan import BEFORE, BEHIND, MOST_DIGITS, Booleans, Numbers, Scan, Texts
+from streamsql.formats.json_scan import (
+    BEFORE,
+    BEHIND,
+    LONGEST_LEAD,
+    MOST_DIGITS,
+    Booleans,
+    Numbers,
+    Scan,
+    Texts,
+)
 from streamsql.formats.reasons import Reasons
 from streamsql.formats.texts import from_counts
 from streamsql.schema import Column
@@ -250,6 +259,8 @@ def learn(payloads: Sequence[bytes], columns: Sequence[Column]) -> Shape | None:
         return None
     (first, end), *others = samples
     if len(first) > _MOST_FIELDS * len(columns):
+        return None
+    if max(len(end), *(len(member.lead) for member in first)) > LONGEST_LEAD:
         return None
     alike = [first, *(m for m, e in others if e == end and [x.lead for x in m] == [x.lead for x in first])]
     places: dict[str, int] = {}

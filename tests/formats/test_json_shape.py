@@ -203,6 +203,16 @@ def test_digits_of_the_next_value_are_not_this_ones() -> None:
     ]
 
 
+@pytest.mark.parametrize("length", [100, 120, 130, 1000])
+def test_records_that_are_shorter_than_a_name_of_others(length: int) -> None:
+    column = Column("A" * length, BIGINT)
+    record = b'{"' + b"a" * length + b'":1}'
+    for reader in (JsonDecoder([column], is_record=True, workspace=WORKSPACE) for _ in range(2)):
+        for payloads in ([record] * 64, [b"{}"] * 64, [b""] * 64, [record, *[b"5"] * 80, record]):
+            found = reader.decode(pa.array(payloads, pa.binary()))
+            assert found.columns[0].to_pylist() == [1 if p == record else None for p in payloads]
+
+
 NO_SHAPE = [
     (b'{"a":[1]}', [Column("A", Array(BIGINT))]),
     (b'{"a":1,"b":{}}', [Column("A", BIGINT)]),
