@@ -104,6 +104,7 @@ PARTS: Mapping[str, Part] = {
             "rate": ("one thread", ",.0f"),
             "threaded_rate": ("two threads", ",.0f"),
             "gain": ("gain", ".2f"),
+            "most_gain": ("at most", ".2f"),
             "core_gain": ("over one core", ".2f"),
             "cpu_ratio": ("CPU time, two to one", ".2f"),
             "duckdb_gain": ("DuckDB's gain", ".2f"),

@@ -39,6 +39,8 @@ class Gain:
 
     core_rate      with one thread, all that belongs to it on one core; 0 where a system cannot do that
     core_gain      with several threads, over that
+    most_gain      what several could gain: the machine's cores over those that one thread, and what belongs
+                   to it, keeps busy; 0 if the machine was too busy to show it
     cpu_ratio      CPU time with several threads over that with one
     duckdb_gain    of DuckDB's batch run of the same query
     is_equal       whether one thread, several and DuckDB gave the same rows
@@ -52,6 +54,7 @@ class Gain:
     threaded_rate: float
     gain: float
     core_gain: float
+    most_gain: float
     cpu_ratio: float
     duckdb_gain: float
     is_equal: bool
@@ -70,8 +73,8 @@ def main(arguments: list[str]) -> int:
     found: list[Gain] = []
     if not options.json:
         print(
-            f"{'query':6} {'one core/s':>12} {'one/s':>12} {'several/s':>12} {'gain':>5} {'core':>5} "
-            f"{'CPU':>5} {'DuckDB':>6}  equal  what"
+            f"{'query':6} {'one core/s':>12} {'one/s':>12} {'several/s':>12} {'gain':>5} {'most':>5} "
+            f"{'core':>5} {'CPU':>5} {'DuckDB':>6}  equal  what"
         )
     for query in QUERIES:
         if options.query and query.name not in options.query:
@@ -83,9 +86,9 @@ def main(arguments: list[str]) -> int:
         else:
             print(
                 f"{result.query:6} {result.core_rate:12,.0f} {result.rate:12,.0f} "
-                f"{result.threaded_rate:12,.0f} {result.gain:5.2f} {result.core_gain:5.2f} "
-                f"{result.cpu_ratio:5.2f} {result.duckdb_gain:6.2f}  {'yes' if result.is_equal else 'NO':5}  "
-                f"{query.says}",
+                f"{result.threaded_rate:12,.0f} {result.gain:5.2f} {result.most_gain:5.2f} "
+                f"{result.core_gain:5.2f} {result.cpu_ratio:5.2f} {result.duckdb_gain:6.2f}  "
+                f"{'yes' if result.is_equal else 'NO':5}  {query.says}",
                 flush=True,
             )
     return 0 if all(gain.is_equal for gain in found) else 1
@@ -103,6 +106,7 @@ def measure(query: Query, events: int, value_format: str, threads: int, rounds: 
         for count in (1, threads):
             ways.append([partial(one_shot, query, tables, count) for tables in both])
         core, one, several, duckdb_one, duckdb_several = growths(2 * events, ways, rounds)
+    busy_cores = one.cpu_seconds / one.grown * one.rate
     core_rate = core.rate if _CAN_CHOOSE_CORES else 0.0
     return Gain(
         query.name,
@@ -113,6 +117,7 @@ def measure(query: Query, events: int, value_format: str, threads: int, rounds: 
         several.rate,
         ratio(several.rate, one.rate),
         ratio(several.rate, core_rate),
+        ratio(len(os.sched_getaffinity(0)) if _CAN_CHOOSE_CORES else os.cpu_count() or 1, busy_cores),
         ratio(several.cpu_seconds, one.cpu_seconds),
         ratio(duckdb_several.rate, duckdb_one.rate),
         all(one.is_equal(other) for other in (core, several, duckdb_one)),
