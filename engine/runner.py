@@ -3,7 +3,8 @@
     read a micro-batch · run it through the task · commit · wait for new data
 
 The batch is whatever has come, up to what can be processed between two commits (`batch_size.py`): it
-grows with the backlog and shrinks to single records when the query has caught up. A commit makes the
+grows with the backlog and shrinks to single records when the query has caught up. Of the queries with a
+backlog as many work at a time as there are processors (`admission.py`). A commit makes the
 sink's records, the changes of the state and the consumed offsets visible at once; it happens after a
 batch that was all there was to read, else every `commit_interval_ms`, and then beside the next batch.
 """
@@ -13,11 +14,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
+from streamsql.engine.admission import LARGE_BATCHES
 from streamsql.engine.batch_size import BatchSize, Stopwatch
 from streamsql.engine.committer import Committer
 from streamsql.engine.failpoints import fail_point
@@ -34,6 +36,8 @@ from streamsql.errors import DataError, ExternalError, InternalError, StreamSQLE
 
 RUNNING, PAUSED, FAILED, STOPPED = "RUNNING", "PAUSED", "ERROR", "STOPPED"
 
+_LARGE_ROWS = 1 << 14
+"""With so many to read, a query takes its turn among all that have as much; with less it waits for nobody."""
 _LEAST_AIM_MS = 20
 """A batch may take this long even if commits are to come more often."""
 
@@ -119,6 +123,8 @@ class Runner:
         )
         self._lock = threading.RLock()
         self._wake = threading.Event()
+        # By whom it waits to be admitted for a large batch, or by `stop`, so that it waits no longer.
+        self._called = threading.Event()
         self._moved = threading.Condition()
         self._stopping = False
         self._has_caught_up = False
@@ -151,6 +157,7 @@ class Runner:
     def stop(self) -> None:
         """Commit what is done and end the thread."""
         self._stopping = True
+        self._called.set()
         self._wake.set()
         if self._thread is not None:
             self._thread.join()
@@ -243,12 +250,13 @@ class Runner:
             last_commit = time.monotonic()
             while not self._stopping:
                 self._wake.clear()
-                with self._turn():
-                    has_read = self.state == RUNNING and self._step()
+                with self._admitted() as is_admitted, self._turn():
+                    has_read = is_admitted and self.state == RUNNING and self._step()
                     if has_read and not self._is_commit_due(last_commit):
                         continue
+                with self._turn():
                     if has_read and not self._has_caught_up:
-                        self._committer.begin(self._drain())
+                        self._begin_commit()
                     else:
                         self._commit_all()
                 last_commit = time.monotonic()
@@ -258,6 +266,15 @@ class Runner:
                 self._commit_all()
         except StreamSQLError:
             return  # `error` says it
+
+    def _admitted(self) -> AbstractContextManager[bool]:
+        """With much to read, one of the places for that, unless the query is stopped meanwhile.
+
+        Nobody who waits for a place holds the lock: whoever asks for the state need not wait for it.
+        """
+        with self._turn():
+            has_much = self.state == RUNNING and self._inputs.lag() >= _LARGE_ROWS
+        return LARGE_BATCHES.place(self._called) if has_much else nullcontext(True)
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -311,6 +328,11 @@ class Runner:
             or waited_ms >= self._settings.commit_interval_ms
             or self.task.pending_rows >= self._settings.max_pending_rows
         )
+
+    def _begin_commit(self) -> None:
+        """Commit everything that was processed, beside what comes next."""
+        if self._inputs.positions != self._drained:
+            self._committer.begin(self._drain())
 
     def _commit_all(self) -> None:
         """Commit everything that was processed, and be done with it."""

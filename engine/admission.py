@@ -1,0 +1,80 @@
+"""Admission: how many queries of a process work on large batches at the same time.
+
+With more of them than processors nothing is done sooner. Each wants Python's lock for some microseconds at
+a time, and so many threads spend more time on handing it over than on anything else; the batches, which
+then take longer, are made smaller, and so there are more of them. Those who wait hold no memory of a batch
+either, and come to what they share with others one soon after the other, while it is kept.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Lock
+
+
+class Admission:
+    """Places, given to those who want one in the order in which they came.
+
+    From a semaphore who has just left would often get the place again, before all who wait.
+    """
+
+    def __init__(self, places: int) -> None:
+        self._free = places
+        self._lock = Lock()
+        self._waiting: deque[Event] = deque()
+
+    @contextmanager
+    def place(self, called: Event) -> Iterator[bool]:
+        """Have a place, or none if somebody has set `called`, which ends the wait; gives which of them.
+
+        called  one's own, for every call the same; it is not waited for if it is set before
+        """
+        with self._lock:
+            is_admitted = self._free > 0
+            if is_admitted:
+                self._free -= 1
+            else:
+                self._waiting.append(called)
+        if not is_admitted:
+            called.wait()
+            is_admitted = self._was_admitted(called)
+        try:
+            yield is_admitted
+        finally:
+            if is_admitted:
+                self._leave()
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a place."""
+        return len(self._waiting)
+
+    def _was_admitted(self, called: Event) -> bool:
+        with self._lock:
+            if called in self._waiting:
+                self._waiting.remove(called)
+                return False
+            called.clear()
+            return True
+
+    def _leave(self) -> None:
+        with self._lock:
+            if self._waiting:
+                # The place goes on to the next: it is never free for one who comes just now.
+                self._waiting.popleft().set()
+            else:
+                self._free += 1
+
+
+def processors() -> int:
+    """How many this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+LARGE_BATCHES = Admission(max(2, processors()))
+"""For all queries of this process; two at least, as one may wait for the disk."""
