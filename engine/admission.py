@@ -1,9 +1,12 @@
-"""Admission: how many queries of a process work on large batches at the same time.
+"""Admission: how many queries of a process work on a batch at the same time.
 
 With more of them than processors nothing is done sooner. Each wants Python's lock for some microseconds at
-a time, and so many threads spend more time on handing it over than on anything else; the batches, which
+a time, and so many threads spend more time on handing it over than on anything else; large batches, which
 then take longer, are made smaller, and so there are more of them. Those who wait hold no memory of a batch
 either, and come to what they share with others one soon after the other, while it is kept.
+
+Queries that follow what comes in and those with a backlog have places of their own: a large batch may take
+as long as there is between two commits, and nobody with a few rows shall wait for that.
 """
 
 from __future__ import annotations
@@ -76,5 +79,7 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
-LARGE_BATCHES = Admission(max(2, processors()))
-"""For all queries of this process; two at least, as one may wait for the disk."""
+_PLACES = max(2, processors())
+"""Two at least, as one may wait for the disk."""
+SMALL_BATCHES, LARGE_BATCHES = Admission(_PLACES), Admission(_PLACES)
+"""For all queries of this process."""

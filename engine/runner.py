@@ -3,8 +3,8 @@
     read a micro-batch · run it through the task · commit · wait for new data
 
 The batch is whatever has come, up to what can be processed between two commits (`batch_size.py`): it
-grows with the backlog and shrinks to single records when the query has caught up. Of the queries with a
-backlog as many work at a time as there are processors (`admission.py`). A commit makes the
+grows with the backlog and shrinks to single records when the query has caught up. Of all queries as many
+work at a time as there are processors (`admission.py`). A commit makes the
 sink's records, the changes of the state and the consumed offsets visible at once; it happens after a
 batch that was all there was to read, else every `commit_interval_ms`, and then beside the next batch.
 """
@@ -14,12 +14,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-from streamsql.engine.admission import LARGE_BATCHES
+from streamsql.engine.admission import LARGE_BATCHES, SMALL_BATCHES
 from streamsql.engine.batch_size import BatchSize, Stopwatch
 from streamsql.engine.committer import Committer
 from streamsql.engine.failpoints import fail_point
@@ -37,7 +37,7 @@ from streamsql.errors import DataError, ExternalError, InternalError, StreamSQLE
 RUNNING, PAUSED, FAILED, STOPPED = "RUNNING", "PAUSED", "ERROR", "STOPPED"
 
 _LARGE_ROWS = 1 << 14
-"""With so many to read, a query takes its turn among all that have as much; with less it waits for nobody."""
+"""With so many to read, a query takes turns with those that have as much; with less, with the others."""
 _LEAST_AIM_MS = 20
 """A batch may take this long even if commits are to come more often."""
 
@@ -123,7 +123,7 @@ class Runner:
         )
         self._lock = threading.RLock()
         self._wake = threading.Event()
-        # By whom it waits to be admitted for a large batch, or by `stop`, so that it waits no longer.
+        # Set when it is admitted, and by `stop`, so that it waits for that no longer.
         self._called = threading.Event()
         self._moved = threading.Condition()
         self._stopping = False
@@ -250,10 +250,13 @@ class Runner:
             last_commit = time.monotonic()
             while not self._stopping:
                 self._wake.clear()
-                with self._admitted() as is_admitted, self._turn():
-                    has_read = is_admitted and self.state == RUNNING and self._step()
-                    if has_read and not self._is_commit_due(last_commit):
+                with self._admitted() as is_admitted:
+                    if not is_admitted:
                         continue
+                    with self._turn():
+                        has_read = self.state == RUNNING and self._step()
+                        if has_read and not self._is_commit_due(last_commit):
+                            continue
                 with self._turn():
                     if has_read and not self._has_caught_up:
                         self._begin_commit()
@@ -267,14 +270,23 @@ class Runner:
         except StreamSQLError:
             return  # `error` says it
 
-    def _admitted(self) -> AbstractContextManager[bool]:
-        """With much to read, one of the places for that, unless the query is stopped meanwhile.
+    @contextmanager
+    def _admitted(self) -> Iterator[bool]:
+        """Have a place among the queries that work, and the lock. False: begin anew, if it is not to stop.
 
-        Nobody who waits for a place holds the lock: whoever asks for the state need not wait for it.
+        Nobody who waits for a place holds the lock: whoever asks for the state need not wait for it. And
+        nobody who waits for the lock has a place: those who have the task still may have it for long.
         """
         with self._turn():
-            has_much = self.state == RUNNING and self._inputs.lag() >= _LARGE_ROWS
-        return LARGE_BATCHES.place(self._called) if has_much else nullcontext(True)
+            has_much = self._inputs.lag() >= _LARGE_ROWS
+        admission = LARGE_BATCHES if has_much else SMALL_BATCHES
+        with admission.place(self._called) as has_place:
+            is_admitted = has_place and self._lock.acquire(blocking=False)
+            try:
+                yield is_admitted
+            finally:
+                if is_admitted:
+                    self._lock.release()
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

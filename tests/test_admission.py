@@ -1,10 +1,11 @@
-"""Of many queries with a backlog as many work at a time as have a place; who waits for one is in nobody's way."""
+"""Of many queries as many work at a time as have a place; who waits for one is in nobody's way."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from unittest.mock import patch
 
 import numpy as np
@@ -16,7 +17,7 @@ from streamsql.engine import runner
 from streamsql.engine.admission import Admission
 from streamsql.engine.task import Prepared, Task
 
-ROWS = pa.record_batch({"K": pa.array(np.arange(1_000) % 7), "X": pa.array(np.arange(1_000))})
+ROWS = pa.record_batch({"K": pa.array(np.arange(300) % 7), "X": pa.array(np.arange(300))})
 
 
 def until(holds: Callable[[], bool]) -> None:
@@ -116,8 +117,9 @@ class TestQueries:
         keys, values = ROWS.column("K").to_numpy(), ROWS.column("X").to_numpy() + number
         return [(k, int((keys == k).sum()), int(values[keys == k].sum())) for k in range(7)]
 
+    @pytest.mark.parametrize("follows", [False, True])
     def test_no_more_of_them_work_at_a_time_than_there_are_places(
-        self, db: Database, admission: Admission
+        self, db: Database, admission: Admission, follows: bool
     ) -> None:
         most, now, lock, apply = 0, 0, threading.Lock(), Task.apply
 
@@ -131,10 +133,17 @@ class TestQueries:
             with lock:
                 now -= 1
 
-        db.append("events", ROWS)
-        with patch.object(Task, "apply", counted):
-            self.create(db, 8)
-            db.wait_idle()
+        only = "SMALL_BATCHES" if follows else "LARGE_BATCHES"
+        with patch.object(runner, only, admission), patch.object(Task, "apply", counted):
+            if follows:
+                self.create(db, 8)
+                for begin in range(0, ROWS.num_rows, 9):
+                    db.append("events", ROWS.slice(begin, 9))
+                    db.wait_idle()
+            else:
+                db.append("events", ROWS)
+                self.create(db, 8)
+                db.wait_idle()
         assert most == 1
         for number in range(8):
             rows = db.execute(f"SELECT k, n, total FROM r{number} ORDER BY k;").arrow().to_pylist()
@@ -154,7 +163,23 @@ class TestQueries:
             until(lambda: admission.waiting == 1)
             (waiting,) = db.queries.runners.values()
             assert sum(waiting.status().positions.values()) == 0
-            assert waiting.lag() == 1_000
+            assert waiting.lag() == 300
+        db.wait_idle()
+        assert db.execute("SELECT * FROM r0;").arrow().num_rows == 7
+
+    def test_one_whose_task_somebody_has_still_gives_its_place_to_others(
+        self, db: Database, admission: Admission
+    ) -> None:
+        db.append("events", ROWS)
+        with ExitStack() as occupied:
+            occupied.enter_context(admission.place(threading.Event()))
+            self.create(db, 1)
+            until(lambda: admission.waiting == 1)
+            (waiting,) = db.queries.runners.values()
+            with waiting.still():
+                occupied.close()
+                with admission.place(threading.Event()) as is_admitted:
+                    assert is_admitted
         db.wait_idle()
         assert db.execute("SELECT * FROM r0;").arrow().num_rows == 7
 
