@@ -12,6 +12,7 @@ as long as there is between two commits, and nobody with a few rows shall wait f
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,12 +23,19 @@ class Admission:
     """Places, given to those who want one in the order in which they came.
 
     From a semaphore who has just left would often get the place again, before all who wait.
+
+    patience  seconds: if nothing has moved for so long while somebody waits, one who works does not work but
+              waits, as a function of the user's may for a network. There is then a place more, until one
+              who has been in for so long leaves
     """
 
-    def __init__(self, places: int) -> None:
+    def __init__(self, places: int, patience: float = 0.2) -> None:
         self._free = places
+        self._patience = patience
         self._lock = Lock()
         self._waiting: deque[Event] = deque()
+        self._added = 0
+        self._moved = time.monotonic()
 
     @contextmanager
     def place(self, called: Event) -> Iterator[bool]:
@@ -35,27 +43,36 @@ class Admission:
 
         called  one's own, for every call the same; it is not waited for if it is set before
         """
-        with self._lock:
-            is_admitted = self._free > 0
-            if is_admitted:
-                self._free -= 1
-            else:
-                self._waiting.append(called)
-        if not is_admitted:
-            called.wait()
-            is_admitted = self._was_admitted(called)
+        is_admitted = self._enter(called) or self._wait(called)
+        since = time.monotonic()
         try:
             yield is_admitted
         finally:
             if is_admitted:
-                self._leave()
+                self._leave(since)
 
     @property
     def waiting(self) -> int:
         """How many wait for a place."""
         return len(self._waiting)
 
-    def _was_admitted(self, called: Event) -> bool:
+    def _enter(self, called: Event) -> bool:
+        """Take a place that is free, or queue up."""
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                self._moved = time.monotonic()
+                return True
+            self._waiting.append(called)
+            return False
+
+    def _wait(self, called: Event) -> bool:
+        while not called.wait(self._patience):
+            with self._lock:
+                is_next = self._waiting and self._waiting[0] is called
+                if is_next and time.monotonic() - self._moved >= self._patience:
+                    self._added += 1
+                    self._call_next()
         with self._lock:
             if called in self._waiting:
                 self._waiting.remove(called)
@@ -63,13 +80,19 @@ class Admission:
             called.clear()
             return True
 
-    def _leave(self) -> None:
+    def _leave(self, since: float) -> None:
         with self._lock:
-            if self._waiting:
+            if self._added and time.monotonic() - since >= self._patience:
+                self._added -= 1
+            elif self._waiting:
                 # The place goes on to the next: it is never free for one who comes just now.
-                self._waiting.popleft().set()
+                self._call_next()
             else:
                 self._free += 1
+
+    def _call_next(self) -> None:
+        self._waiting.popleft().set()
+        self._moved = time.monotonic()
 
 
 def processors() -> int:

@@ -83,6 +83,27 @@ class TestPlaces:
         with admission.place(threading.Event()) as is_admitted:
             assert is_admitted
 
+    def test_nobody_waits_for_one_who_does_not_move(self) -> None:
+        admission = Admission(1, patience=0.01)
+        for _ in range(3):
+            with admission.place(threading.Event()):
+                for _ in range(5):
+                    with admission.place(threading.Event()) as is_admitted:
+                        assert is_admitted
+
+    def test_when_that_one_leaves_there_are_as_many_places_as_before(self) -> None:
+        admission = Admission(1, patience=0.05)
+        with admission.place(threading.Event()):
+            with admission.place(threading.Event()):
+                pass
+            time.sleep(0.1)
+        free = []
+        for _ in range(2):
+            free.append(admission.place(away := threading.Event()))
+            away.set()
+        with free[0] as first, free[1] as second:
+            assert (first, second) == (True, False)
+
     def test_a_place_is_free_again_after_an_error(self) -> None:
         admission = Admission(1)
         with pytest.raises(ZeroDivisionError), admission.place(threading.Event()):
@@ -96,7 +117,7 @@ class TestQueries:
 
     @pytest.fixture
     def admission(self) -> Iterator[Admission]:
-        one = Admission(1)
+        one = Admission(1, patience=60)
         with patch.object(runner, "LARGE_BATCHES", one), patch.object(runner, "_LARGE_ROWS", 10):
             yield one
 
