@@ -29,7 +29,7 @@ class Admission:
               who has been in for so long leaves
     """
 
-    def __init__(self, places: int, patience: float = 0.2) -> None:
+    def __init__(self, places: int, patience: float = 60) -> None:
         self._free = places
         self._patience = patience
         self._lock = Lock()
@@ -104,5 +104,5 @@ def processors() -> int:
 
 _PLACES = max(2, processors())
 """Two at least, as one may wait for the disk."""
-SMALL_BATCHES, LARGE_BATCHES = Admission(_PLACES), Admission(_PLACES)
-"""For all queries of this process."""
+SMALL_BATCHES, LARGE_BATCHES = Admission(_PLACES, patience=0.2), Admission(_PLACES, patience=2)
+"""For all queries of this process; large batches may take as long as there is between two commits."""

@@ -117,7 +117,7 @@ class TestQueries:
 
     @pytest.fixture
     def admission(self) -> Iterator[Admission]:
-        one = Admission(1, patience=60)
+        one = Admission(1)
         with patch.object(runner, "LARGE_BATCHES", one), patch.object(runner, "_LARGE_ROWS", 10):
             yield one
 
