@@ -14,11 +14,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
@@ -48,7 +52,8 @@ _QUERIES = {
 class Latency:
     """Milliseconds from due to seen; rate as asked for and `reached` as seen, events per second.
 
-    cpu  CPU-seconds per second of the whole process, its producer and reader included
+    sync  the longest time that the disk took for one forced write meanwhile: what is due then waits for it
+    cpu   CPU-seconds per second of the whole process, its producer and reader included
     """
 
     way: str
@@ -58,6 +63,7 @@ class Latency:
     p99: float
     p999: float
     worst: float
+    sync: float
     cpu: float
 
 
@@ -71,7 +77,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     if not options.json:
         print(f"a synced write of 4 KiB takes {synced_write_ms():.2f} ms here (median)")
-        print("way       events/s   reached   p50 ms      p99    p99.9    worst    CPU")
+        print("way       events/s   reached   p50 ms      p99    p99.9    worst     sync    CPU")
     for way in options.way or _QUERIES:
         for rate in options.rate or RATES:
             found = measure(way, rate, options.seconds)
@@ -80,7 +86,7 @@ def main(arguments: list[str]) -> int:
             else:
                 print(
                     f"{way:8}{rate:10,}{found.reached:10,.0f}{found.p50:9.2f}{found.p99:9.2f}"
-                    f"{found.p999:9.2f}{found.worst:9.2f}{found.cpu:6.0%}",
+                    f"{found.p999:9.2f}{found.worst:9.2f}{found.sync:9.2f}{found.cpu:7.0%}",
                     flush=True,
                 )
     return 0
@@ -96,12 +102,28 @@ def measure(way: str, rate: int, seconds: float) -> Latency:
         reader.wait_for(_produce(db, rate, _WARM_UP_SECONDS))
         reader.reset()
         cpu, wall = time.process_time(), time.perf_counter()
-        reader.wait_for(_produce(db, rate, seconds))
+        with _timed_syncs() as syncs:
+            reader.wait_for(_produce(db, rate, seconds))
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
         ms = reader.milliseconds()
         reader.stop()
     p50, p99, p999, worst = np.percentile(ms, [50, 99, 99.9, 100]).tolist()
-    return Latency(way, rate, len(ms) / wall, p50, p99, p999, worst, cpu / wall)
+    return Latency(way, rate, len(ms) / wall, p50, p99, p999, worst, max(syncs), cpu / wall)
+
+
+@contextmanager
+def _timed_syncs() -> Iterator[list[float]]:
+    """How many milliseconds each forced write of this process takes."""
+    found = [0.0]
+    sync = os.fdatasync
+
+    def timed(handle: int) -> None:
+        begin = time.perf_counter()
+        sync(handle)
+        found.append((time.perf_counter() - begin) * 1000)
+
+    with patch.object(os, "fdatasync", timed):
+        yield found
 
 
 def _produce(db: Database, rate: int, seconds: float) -> int:

@@ -124,6 +124,7 @@ PARTS: Mapping[str, Part] = {
             "p99": ("p99 ms", ".2f"),
             "p999": ("p99.9 ms", ".2f"),
             "worst": ("worst ms", ".2f"),
+            "sync": ("longest sync ms", ".2f"),
             "cpu": ("CPU, cores", ".2f"),
         },
     ),
