@@ -29,6 +29,7 @@ import pyarrow as pa
 from benchmarks.clickstream import QUERIES, Query, declarations, sources
 from benchmarks.measure import Run, growths, load, one_shot, ratio
 from streamsql.database import Database, connect
+from streamsql.engine.admission import processors
 
 _CAN_CHOOSE_CORES = hasattr(os, "sched_setaffinity") and os.path.isdir("/proc/self/task")
 
@@ -117,7 +118,7 @@ def measure(query: Query, events: int, value_format: str, threads: int, rounds: 
         several.rate,
         ratio(several.rate, one.rate),
         ratio(several.rate, core_rate),
-        ratio(len(os.sched_getaffinity(0)) if _CAN_CHOOSE_CORES else os.cpu_count() or 1, busy_cores),
+        ratio(processors(), busy_cores),
         ratio(several.cpu_seconds, one.cpu_seconds),
         ratio(duckdb_several.rate, duckdb_one.rate),
         all(one.is_equal(other) for other in (core, several, duckdb_one)),

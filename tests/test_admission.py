@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from unittest.mock import patch
 
 import numpy as np
@@ -15,6 +15,7 @@ import pytest
 from streamsql.database import Database, connect
 from streamsql.engine import runner
 from streamsql.engine.admission import Admission
+from streamsql.engine.runner import Runner
 from streamsql.engine.task import Prepared, Task
 
 ROWS = pa.record_batch({"K": pa.array(np.arange(300) % 7), "X": pa.array(np.arange(300))})
@@ -97,11 +98,9 @@ class TestPlaces:
             with admission.place(threading.Event()):
                 pass
             time.sleep(0.1)
-        free = []
-        for _ in range(2):
-            free.append(admission.place(away := threading.Event()))
-            away.set()
-        with free[0] as first, free[1] as second:
+        away = threading.Event()
+        away.set()
+        with admission.place(threading.Event()) as first, admission.place(away) as second:
             assert (first, second) == (True, False)
 
     def test_a_place_is_free_again_after_an_error(self) -> None:
@@ -133,6 +132,19 @@ class TestQueries:
                 f"CREATE TABLE r{number} AS SELECT k, COUNT(*) AS n, SUM(x + {number}) AS total FROM events "
                 "GROUP BY k;"
             )
+
+    @contextmanager
+    def waiting(self, db: Database, admission: Admission) -> Iterator[Runner]:
+        """A query that waits for the one place, with all rows before it, for as long as the context lasts."""
+        db.append("events", ROWS)
+        with admission.place(threading.Event()):
+            self.create(db, 1)
+            until(lambda: admission.waiting == 1)
+            (query,) = db.queries.runners.values()
+            yield query
+
+    def rows(self, db: Database) -> int:
+        return db.execute("SELECT * FROM r0;").arrow().num_rows
 
     def expected(self, number: int) -> list[tuple[int, int, int]]:
         keys, values = ROWS.column("K").to_numpy(), ROWS.column("X").to_numpy() + number
@@ -178,56 +190,41 @@ class TestQueries:
             assert db.execute("SELECT k, n FROM r0 ORDER BY k;").arrow().num_rows == 3
 
     def test_what_is_asked_of_one_that_waits_is_answered(self, db: Database, admission: Admission) -> None:
-        db.append("events", ROWS)
-        with admission.place(threading.Event()):
-            self.create(db, 1)
-            until(lambda: admission.waiting == 1)
-            (waiting,) = db.queries.runners.values()
-            assert sum(waiting.status().positions.values()) == 0
-            assert waiting.lag() == 300
+        with self.waiting(db, admission) as query:
+            assert sum(query.status().positions.values()) == 0
+            assert query.lag() == 300
         db.wait_idle()
-        assert db.execute("SELECT * FROM r0;").arrow().num_rows == 7
+        assert self.rows(db) == 7
 
     def test_one_whose_task_somebody_has_still_gives_its_place_to_others(
         self, db: Database, admission: Admission
     ) -> None:
-        db.append("events", ROWS)
         with ExitStack() as occupied:
-            occupied.enter_context(admission.place(threading.Event()))
-            self.create(db, 1)
-            until(lambda: admission.waiting == 1)
-            (waiting,) = db.queries.runners.values()
-            with waiting.still():
+            query = occupied.enter_context(self.waiting(db, admission))
+            with query.still():
                 occupied.close()
                 with admission.place(threading.Event()) as is_admitted:
                     assert is_admitted
         db.wait_idle()
-        assert db.execute("SELECT * FROM r0;").arrow().num_rows == 7
+        assert self.rows(db) == 7
 
     def test_one_that_waits_can_be_dropped_and_what_it_had_not_read_is_still_there(
         self, db: Database, admission: Admission
     ) -> None:
-        db.append("events", ROWS)
-        with admission.place(threading.Event()):
-            self.create(db, 1)
-            until(lambda: admission.waiting == 1)
+        with self.waiting(db, admission):
             db.execute("DROP TABLE r0 DELETE TOPIC;")
             assert admission.waiting == 0
         self.create(db, 1)
         db.wait_idle()
-        assert db.execute("SELECT * FROM r0;").arrow().num_rows == 7
+        assert self.rows(db) == 7
 
     def test_one_that_was_paused_while_it_waited_goes_on_when_it_is_resumed(
         self, db: Database, admission: Admission
     ) -> None:
-        db.append("events", ROWS)
-        with admission.place(threading.Event()):
-            self.create(db, 1)
-            until(lambda: admission.waiting == 1)
-            (query,) = db.queries.runners
-            db.execute(f"PAUSE {query};")
+        with self.waiting(db, admission) as query:
+            db.execute(f"PAUSE {query.name};")
         until(lambda: admission.waiting == 0)
-        assert db.execute("SELECT * FROM r0;").arrow().num_rows == 0
-        db.execute(f"RESUME {query};")
+        assert self.rows(db) == 0
+        db.execute(f"RESUME {query.name};")
         db.wait_idle()
-        assert db.execute("SELECT * FROM r0;").arrow().num_rows == 7
+        assert self.rows(db) == 7
